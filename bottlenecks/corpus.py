@@ -5,8 +5,10 @@ is NaN and a blank text ''. `columns(name)` explains them. No row is ever droppe
 columns are added (`ADDED`), and `where` selects.
 """
 
+import csv
 import re
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -116,20 +118,57 @@ CACHED = ("elementwise residual add", "shared-cache read")  # the data fit in th
 def table(name):
     """All rows of a measured table: column -> array, in base SI, with the columns of `ADDED`."""
     one_of("table", name, TABLES)
-    rows = {}
-    for column, texts in data.columns(TABLES[name]).items():
-        about = _about(name)[column]
-        is_text = about["unit"] == "text"
-        rows[about["name"]] = np.array(texts) if is_text else _numbers(texts) * _scale(about)
-    if "unit" in rows:  # one a row
-        rows["value"] = rows["value"] * np.array([UNITS.get(u, (u, 1.0))[1] for u in rows["unit"]])
-        rows["unit"] = np.array([UNITS.get(u, (u, 1.0))[0] for u in rows["unit"]])
-    rows["chip_name"] = _chip_names(rows, SPELLED.get(name, "chip"))
+    rows = _in_si(name, data.columns(TABLES[name]))
     rows["role"] = _by_source(name, rows, "role")
     rows["suspect"] = _suspect(name, rows)
     rows["duplicate_of"] = _duplicate_of(name, rows)
     for values in rows.values():
         values.setflags(write=False)  # every caller gets the same arrays
+    return rows
+
+
+def read(path, name):
+    """A reader's own CSV file in the columns of a table: (its text by column, its columns as `table`).
+
+    Columns may be left out (blank) and others added (text only); there is no role and no mark.
+    """
+    one_of("table", name, TABLES)
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            lines = [line for line in csv.reader(file) if line]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{str(path)!r} can not be read as a CSV file: {error}") from None
+    if not lines:
+        raise ValueError(f"{str(path)!r} is empty; its first line must name columns")
+    header, *body = lines
+    for number, line in enumerate(body, 2):
+        if len(line) != len(header):
+            raise ValueError(
+                f"{path}, line {number}: must have {len(header)} cells, got {len(line)}"
+            )
+    given = {c: tuple(line[i].strip() for line in body) for i, c in enumerate(header)}
+    expected = data.columns(TABLES[name])
+    if not set(expected) & set(given):
+        raise ValueError(
+            f"{path}: no column is one of {', '.join(expected)}; got {', '.join(given)}"
+        )
+    every = {c: given.get(c, ("",) * len(body)) for c in expected}
+    return given, _in_si(name, every, str(path))
+
+
+def _in_si(name, texts, path=""):
+    """Columns of text as arrays in base SI, and the catalog's names of the chips."""
+    rows = {}
+    for column, cells in texts.items():
+        about = _about(name)[column]
+        if about["unit"] == "text":
+            rows[about["name"]] = np.array(cells, dtype=str)
+        else:
+            rows[about["name"]] = _numbers(cells, f"{path}: {column}") * _scale(about)
+    if "unit" in rows:  # one a row
+        rows["value"] = rows["value"] * np.array([UNITS.get(u, (u, 1.0))[1] for u in rows["unit"]])
+        rows["unit"] = np.array([UNITS.get(u, (u, 1.0))[0] for u in rows["unit"]])
+    rows["chip_name"] = _chip_names(rows, SPELLED.get(name, "chip"))
     return rows
 
 
@@ -168,8 +207,22 @@ def _about(name):
     return {column: own.get(column) or shared[column] for column in data.columns(TABLES[name])}
 
 
-def _numbers(texts):
-    return np.array([text or "nan" for text in texts], dtype=float)
+def _numbers(texts, what="a column"):
+    try:
+        return np.array([text or "nan" for text in texts], dtype=float)
+    except ValueError:
+        line = next(i for i, text in enumerate(texts) if not _is_number(text))
+        raise ValueError(
+            f"{what} must be a number, got {texts[line]!r} in row {line + 1}"
+        ) from None
+
+
+def _is_number(text):
+    try:
+        float(text or "nan")
+    except ValueError:
+        return False
+    return True
 
 
 def _scale(about):
@@ -230,6 +283,10 @@ def limits(name, rows):
         yield "dense peak", rows["flop_per_s"], _peaks(names, rows["dtype"])
         uncached = ~np.isin(rows["kernel"], CACHED)
         yield "memory bandwidth", np.where(uncached, rows["bytes_per_s"], np.nan), memory
+        across = np.char.startswith(rows["kernel"], "memcpy device to device")
+        across &= ~_has(rows["kernel"], "bidirectional")
+        link = _of_chip(names, lambda c: c.link_bytes_per_s)
+        yield "link in one direction", np.where(across, rows["bytes_per_s"], np.nan), link
     if name == "training":
         yield "dense peak", rows["flop_per_s_per_chip"], _peaks(names, rows["compute_dtype"])
     if name == "inference":

@@ -64,8 +64,11 @@ class Chip:
     tdp_watts: float | None = None
     price_usd: float | None = None  # list or street price at launch; see `facts["price_basis"]`
     link_bytes_per_s: float | None = None  # one direction, all links of the scale-up network
+    cores: float | None = None  # that a kernel's tiles are dealt to: SMs, CUs
+    clock_hz: float | None = None  # highest boost, as the peaks assume
     kind: str = ""
     vendor: str = ""
+    family: str = ""  # chips whose cores are alike: what is measured on one holds for the others
     launch: str = ""
     memory_kind: str = ""
     levels: tuple = ()  # Level, innermost first
@@ -82,7 +85,7 @@ class Chip:
             )
         positive(f"{self.name}: memory_bytes", self.memory_bytes)
         positive(f"{self.name}: memory_bytes_per_s", self.memory_bytes_per_s)
-        for name in ("tdp_watts", "price_usd", "link_bytes_per_s"):
+        for name in ("tdp_watts", "price_usd", "link_bytes_per_s", "cores", "clock_hz"):
             if getattr(self, name) is not None:
                 positive(f"{self.name}: {name}", getattr(self, name))
         for format, peak in self.peaks.items():
@@ -201,7 +204,9 @@ def _number(row, column, scale):
 def _chip_from_row(row):
     columns = {f: f"{f}_tops" if f == "int8" else f"{f}_tflops" for f in FORMATS}
     return Chip(
-        name=row["name"], vendor=row["vendor"], kind=row["kind"], launch=row["launch"],
+        name=row["name"], vendor=row["vendor"], kind=row["kind"], family=row["family"],
+        launch=row["launch"],
+        cores=_number(row, "core_count", 1.0), clock_hz=_number(row, "clock_ghz", 1e9),
         peaks={f: dense(_number(row, c, 1e12)) for f, c in columns.items() if row.get(c)},
         memory_kind=row["memory_kind"],
         memory_bytes=_number(row, "memory_gbytes", 1e9),

@@ -1,0 +1,300 @@
+"""Rows of the kernel corpus, and of a reader's own file, as calls of `kernel_time`."""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from bottlenecks import kernel_time, shares
+from bottlenecks.hardware import BYTES_PER_VALUE, chip
+
+KINDS = {  # start of the kernel's name -> what its spread is called
+    "matmul": "matmul", "grouped matmul": "matmul", "attention": "attention",
+    "elementwise": "elementwise", "stream": "elementwise", "memcpy": "elementwise",
+    "p2p": "elementwise",
+}  # fmt: skip
+ELEMENTWISE = {  # word in the kernel's name -> kind of elementwise kernel, values read and written
+    "silu": ("activation", 1.5), "gelu": ("activation", 2), "swiglu": ("activation", 1.5),
+    "norm": ("norm", 2), "rotary": ("rotary", 2), "rope": ("rotary", 2), "softmax": ("norm", 2),
+    "add": ("add", 3), "copy": ("add", 2),
+}  # fmt: skip
+IMPLEMENTATIONS = {  # word in the implementation's name -> how the kernel works
+    "flashattention-3": "fused, overlapped", "flash attention 3": "fused, overlapped",
+    "fa3": "fused, overlapped", "flashattention-4": "fused, overlapped", "fa4": "fused, overlapped",
+    "cudnn": "fused, overlapped", "flashmla": "fused, overlapped", "flashinfer": "fused",
+    "flashattention-2": "fused", "flash attention 2": "fused", "fa2": "fused", "aiter": "fused",
+    "flashattention triton": "fused, first", "triton": "fused, first", "xformers": "fused, first",
+    "flashattention-1": "fused, first", "flash attention 1": "fused, first",
+    "standard": "unfused", "pytorch": "unfused", "eager": "unfused", "naive": "unfused",
+}  # fmt: skip
+HIDDEN = (
+    2048  # width of attention where a source leaves out the heads, as in FlashAttention's papers
+)
+
+
+class Case(NamedTuple):
+    """Rows that one call predicts: which, on what, in what format; time(device) -> seconds."""
+
+    rows: np.ndarray
+    chip: object
+    format: str
+    kind: str
+    time: Callable
+    assumed: str
+
+
+def cases(columns):
+    """(cases, reasons): every row is in one case, or has a reason why it is in none."""
+    reasons = np.full(columns["kernel"].size, "", dtype="U120")
+    names = ("chip_name", "kernel", "dtype", "implementation", "chip")
+    groups = {}
+    for i, key in enumerate(zip(*(columns[n].tolist() for n in names), strict=True)):
+        groups.setdefault(key, []).append(i)
+    found = []
+    for (name, kernel, dtype, implementation, printed), rows in groups.items():
+        rows = np.array(rows)
+        try:
+            found += _cases(columns, rows, name, kernel.casefold(), dtype, implementation, printed)
+        except ValueError as problem:
+            reasons[rows] = str(problem)
+    taken = np.zeros(reasons.size, dtype=bool)
+    for case in found:
+        taken[case.rows] = True
+    reasons[~taken & (reasons == "")] = "the row leaves a size of the kernel open"
+    return found, reasons
+
+
+def _cases(columns, rows, name, kernel, dtype, implementation, printed):
+    """The cases of rows that share chip, kernel and format; ValueError: why there are none."""
+    if not name:
+        raise ValueError(
+            f"chip {printed!r} is not in the catalog" if printed else "no chip is named"
+        )
+    device = chip(name)
+    kind = next((k for start, k in KINDS.items() if kernel.startswith(start)), None)
+    if kind is None:
+        raise ValueError(f"no model of the kernel {kernel!r}")
+    mine = {c: columns[c][rows] for c in columns}
+    if kind == "matmul":
+        return _matmul(mine, rows, device, kernel, dtype)
+    if kind == "attention":
+        return _attention(mine, rows, device, kernel, dtype, implementation)
+    return _traffic(mine, rows, device, kernel, dtype)
+
+
+def _matmul(mine, rows, device, kernel, dtype):
+    format, assumed = _format(dtype, device)
+    known = np.isfinite(mine["m"] + mine["n"] + mine["k"])
+    grouped = kernel.startswith("grouped")
+    groups = np.where(np.isfinite(mine["batch"]), mine["batch"], 1)
+    m, k, n, groups = (v[known] for v in (mine["m"], mine["k"], mine["n"], groups))
+    best = "best shape" in kernel
+    note = assumed + ["the fastest of many calls"] * best + ["groups of equal size"] * grouped
+
+    def time(on):
+        seconds = kernel_time.matmul_s(m, k, n, device=on, groups=groups if grouped else 1)
+        return seconds * (on.constants["best_of_sweep"] if best else 1.0)
+
+    return [Case(rows[known], device, format, "matmul", time, "; ".join(note))]
+
+
+def _attention(mine, rows, device, kernel, dtype, implementation):
+    format, assumed = _format(dtype, device)
+    lowered = implementation.casefold()
+    how = next((how for word, how in IMPLEMENTATIONS.items() if word in lowered), None)
+    if how is None:
+        default = kernel_time.device(device, format)
+        how = kernel_time.default_implementation(default)
+        assumed = [*assumed, f"{how} attention"]
+    backward = "bwd" in kernel or "backward" in kernel or "pass not stated" in kernel
+    if "pass not stated" in kernel:
+        assumed = [*assumed, "forward and backward pass"]
+    only = backward and "fwd" not in kernel and "forward" not in kernel and "pass not" not in kernel
+    cases = []
+    for causal in np.unique(np.nan_to_num(mine["causal"], nan=-1)):
+        some = np.nan_to_num(mine["causal"], nan=-1) == causal
+        q = {c: v[some] for c, v in mine.items()}
+        values = np.where(np.isfinite(q["head_dim"]), q["head_dim"], 128)
+        heads = np.where(np.isfinite(q["heads"]), q["heads"], HIDDEN / values)
+        kv_heads = np.where(np.isfinite(q["kv_heads"]), q["kv_heads"], heads)
+        queries = q["seq_len"]
+        keys = np.where(np.isfinite(q["kv_len"]), q["kv_len"], queries)
+        batch = np.where(np.isfinite(q["batch"]), q["batch"], 1)
+        known = np.isfinite(queries)
+        note = list(assumed)
+        note += ["no mask"] * bool(causal < 0) + ["one sequence"] * bool(np.isnan(q["batch"]).any())
+        note += [f"heads of a width of {HIDDEN}"] * bool(np.isnan(q["heads"]).any())
+
+        def time(on, q=queries[known], k=keys[known], causal=causal > 0, b=batch[known],
+                 h=heads[known], g=kv_heads[known], d=values[known]):  # fmt: skip
+            shape = {"batch": b, "heads": h, "kv_heads": g, "head_values": d, "causal": causal}
+            both = kernel_time.attention_s(
+                q, k, **shape, device=on, backward=backward, implementation=how
+            )
+            forward = kernel_time.attention_s(q, k, **shape, device=on, implementation=how)
+            return both - forward if only else both
+
+        cases.append(Case(rows[some][known], device, format, "attention", time, "; ".join(note)))
+    return cases
+
+
+def _traffic(mine, rows, device, kernel, dtype):
+    """Streams, copies and elementwise kernels."""
+    if kernel.startswith(("memcpy", "p2p")):
+        return _copies(mine, rows, device, kernel)
+    if "pointer" in kernel or "shared-cache" in kernel:
+        raise ValueError("a property of a cache, not a kernel")
+    word, (kind, touched) = next(
+        ((w, found) for w, found in ELEMENTWISE.items() if w in kernel and "stream" not in kernel),
+        ("", ("add", np.nan)),
+    )
+    if kernel.startswith("elementwise") and not word:
+        raise ValueError(f"no model of the kernel {kernel!r}")
+    value_bytes = next((b for f, b in BYTES_PER_VALUE.items() if f in dtype.casefold()), 2)
+    others = np.where(np.isfinite(mine["heads"]), 1 + mine["kv_heads"] / mine["heads"], 2)
+    touched = touched * (others if kind == "rotary" else 1.0)
+    moved = np.where(
+        np.isfinite(mine["bytes"]), mine["bytes"], touched * value_bytes * mine["m"] * mine["n"]
+    )
+    note = "the cache holds what was just written" if kernel.startswith("elementwise") else ""
+    if kernel.startswith("stream"):  # long ones, unless a size is given
+        moved = np.where(np.isfinite(moved), moved, 2.0**34)
+        starved = np.array(["threads" in n for n in mine["notes"].tolist()])
+        moved = np.where(starved & ~_most_threads(mine), np.nan, moved)
+    known = np.isfinite(moved)
+    format = next(iter(device.peaks), None)
+    if format is None:
+        raise ValueError(f"{device.name} has no published peak")
+
+    def time(on):
+        return kernel_time.elementwise_s(moved[known], device=on, kind=kind)
+
+    return [Case(rows[known], device, format, "elementwise", time, note)]
+
+
+def _most_threads(mine):
+    """Which rows of an occupancy sweep are its last: the memory is full, latency hidden."""
+    threads = np.array([float((re.findall(r"(\d+) threads", n) or ["nan"])[0]) for n in mine["notes"].tolist()])  # fmt: skip
+    return ~(threads < np.nanmax(threads)) if np.isfinite(threads).any() else np.isnan(threads)
+
+
+def _copies(mine, rows, device, kernel):
+    moved = np.where(np.isfinite(mine["bytes"]), mine["bytes"], 2.0**30)
+    both = 2 if "bidirectional" in kernel else 1
+    format = next(iter(device.peaks))
+    if "host" in kernel or "offload" in kernel:
+        rate = next((v.bytes_per_s for v in device.levels if v.name == "host link"), None)
+        if rate is None:
+            raise ValueError(f"no host link of {device.name} in the catalog")
+    elif "local" in kernel:  # within one memory; the tool counts what is read and what is written
+
+        def inside(on):
+            return kernel_time.elementwise_s(moved, device=on)
+
+        return [Case(rows, device, format, "elementwise", inside, "")]
+    else:
+        rate = device.link_bytes_per_s
+        if rate is None:
+            raise ValueError(f"{device.name} has no link to another chip in the catalog")
+
+    def time(on):
+        return on.light_s + moved / (both * rate * on.constants["link"])
+
+    return [Case(rows, device, format, "elementwise", time, "")]
+
+
+def _format(dtype, device):
+    """(format, what was assumed) from the spelling of a row; of several the first that the chip has."""
+    text = dtype.casefold().replace("float8", "fp8").replace("e4m3", "fp8").replace("float", "fp")
+    named = sorted((text.index(f), -len(f), f) for f in BYTES_PER_VALUE if f in text)
+    for _, _, format in named:
+        if format in device.peaks:
+            return format, []
+        twin = {"fp16": "bf16", "bf16": "fp16", "int8": "fp8"}.get(format)
+        if twin in device.peaks:
+            return twin, [f"{format} as fast as {twin}"]
+    if named:
+        raise ValueError(f"{device.name} has no {named[0][2]} peak")
+    format = "bf16" if "bf16" in device.peaks else "fp16"
+    if format not in device.peaks:
+        raise ValueError(f"{device.name} has no 16-bit peak")
+    return format, [f"{format} operands"]
+
+
+# ---- predictions
+
+
+def predict(columns):
+    """Seconds of every row, with the interval, the owner and what was assumed: name -> array.
+
+    `seconds`, `low_s`, `high_s` are NaN where `reason` says why.
+    """
+    size = columns["kernel"].size
+    seconds, low, high = (np.full(size, np.nan) for _ in range(3))
+    bound, assumed = np.full(size, "", dtype="U12"), np.full(size, "", dtype="U200")
+    found, reasons = cases(columns)
+    for case in found:
+        if not case.rows.size:
+            continue
+        on = kernel_time.device(case.chip, case.format)
+        seconds[case.rows] = case.time(on)
+        spread = kernel_time.spread(case.kind, case.chip.family)
+        low[case.rows], high[case.rows] = (seconds[case.rows] * factor for factor in spread)
+        bound[case.rows] = shares.largest(shares.shares(case.time, on, kernel_time.RESOURCES))
+        assumed[case.rows] = "; ".join(filter(None, (case.assumed, *on.assumed)))
+    return {
+        "seconds": seconds, "low_s": low, "high_s": high,
+        "bound": bound, "assumed": assumed, "reason": reasons,
+    }  # fmt: skip
+
+
+def headline(columns, seconds):
+    """(measured, predicted, unit) in the row's own unit: its time, else its rate."""
+    per_time, flop_rate, byte_rate = (columns[c] for c in ("time_s", "flop_per_s", "bytes_per_s"))
+    work_flop, work_bytes = _flop(columns), _moved(columns)
+    choices = (np.isfinite(per_time), np.isfinite(flop_rate), np.isfinite(byte_rate))
+    measured = np.select(choices, (per_time * 1e6, flop_rate / 1e12, byte_rate / 1e9), np.nan)
+    predicted = np.select(
+        choices,
+        (seconds * 1e6, work_flop / seconds / 1e12, work_bytes / seconds / 1e9),
+        seconds * 1e6,
+    )
+    return measured, predicted, np.select(choices, ("us", "TFLOP/s", "GB/s"), "us")
+
+
+def _flop(columns):
+    """FLOP by the convention of the sources: 2 m n k; 4 a pair and head value, causal half, 3.5 with backward."""
+    c = columns
+    groups = np.where(
+        np.char.startswith(c["kernel"], "grouped") & np.isfinite(c["batch"]), c["batch"], 1
+    )
+    products = 2 * c["m"] * c["n"] * c["k"] * groups
+    values = np.where(np.isfinite(c["head_dim"]), c["head_dim"], 128)
+    heads = np.where(np.isfinite(c["heads"]), c["heads"], HIDDEN / values)
+    keys = np.where(np.isfinite(c["kv_len"]), c["kv_len"], c["seq_len"])
+    batch = np.where(np.isfinite(c["batch"]), c["batch"], 1)
+    pairs = c["seq_len"] * keys * np.where((c["causal"] == 1) & (c["seq_len"] == keys), 0.5, 1.0)
+    names = np.char.lower(c["kernel"])
+    both = _any(names, ("fwd+bwd", "pass not stated", "forward and backward"))
+    alone = _any(names, ("bwd", "backward")) & ~both
+    passes = np.where(both, 3.5, np.where(alone, 2.5, 1.0))
+    attention = 4 * pairs * values * heads * batch * passes
+    return np.where(np.char.startswith(names, "attention"), attention, products)
+
+
+def _moved(columns):
+    names, size = columns["kernel"], columns["bytes"]
+    copies = _any(np.char.lower(names), ("memcpy", "p2p"))
+    return np.where(np.isfinite(size), size, np.where(copies, 2.0**30, 2.0**34))
+
+
+def _any(texts, words):
+    return np.any([np.char.find(texts, word) >= 0 for word in words], axis=0)
+
+
+def groups(columns):
+    """What a row is scored under: matmul, attention, elementwise and copies; other."""
+    names = columns["kernel"].tolist()
+    found = [next((k for s, k in KINDS.items() if n.startswith(s)), "other") for n in names]
+    return np.array(found)

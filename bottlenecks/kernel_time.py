@@ -1,0 +1,325 @@
+r"""Kernel time: from a shape and a chip to the seconds that a real kernel takes.
+
+The datasheet's roofline is met by no kernel. Between the two stand a clock that sags, tiles that do
+not divide the matrix, cores without a tile, a memory that reaches part of its rate, and the time to
+get started. Each has a law in `tiling` or here; what is not in a datasheet is in
+`data/kernel_constants.csv`: three or four numbers a family of chips, fitted by `kernel_fit` on the
+measured sources whose role is `fit`.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+
+from bottlenecks import data, tiling
+from bottlenecks.doors import one_of
+from bottlenecks.hardware import bytes_per_value, chips
+
+# Sides of a tile of the result (nvidia-matmul-guide lists them); then: into how many parts the
+# depth is cut when there are too few tiles for the cores.
+TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64))
+SPLITS = (1, 4)
+ARRAY = 128  # side of the multiplier array of a chip without cores to deal tiles to
+QUERY_BLOCK = 128  # queries of a tile of attention
+DECODING = 16  # at most so many queries leave the cores to the keys
+EXP_PER_CLOCK = 16  # exponentials of a GPU core (cuda-guide)
+VECTOR_PER_SCORE = 3  # a pass over the scores: scale and subtract, compare, add
+PASSES = ("activation", "norm", "rotary")  # kinds of elementwise kernels beside "add"
+FUSED = ("fused", "fused, overlapped", "fused, first")
+IMPLEMENTATIONS = (*FUSED, "unfused")
+FIRST_FUSED = 2.0  # FlashAttention-1 over -2 in time: dao2023flashattention2, abstract
+UNFUSED_PASSES = {False: 6, True: 15}  # over the scores, by backward: see `attention_s`
+UNFUSED_MASK_PASSES = {False: 2, True: 4}  # more of them under a causal mask
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Device:
+    """A chip as kernels find it, in one format. Base SI; any number may be an array, to sweep it."""
+
+    name: str
+    format: str
+    matmul_flop_per_s: float  # all cores, in the main loop of a large tile
+    memory_bytes_per_s: float
+    cache_bytes_per_s: float  # from the last shared cache to all cores
+    cache_bytes: float  # size of that cache
+    vector_per_s: float  # instructions on single values, all cores
+    exp_per_s: float
+    cores: float  # that tiles are dealt to; 1: one large array, which takes what comes
+    fixed_s: float  # of a product or attention: launch, first loads, last stores
+    light_s: float  # the same of an elementwise kernel, which has less to set up
+    tile_s: float  # a core's time between two tiles
+    older_fraction: float = 1.0  # of the products' rate, for kernels of the family before
+    constants: dict
+    assumed: tuple = ()  # what is not known of this very chip
+
+    @property
+    def bytes_per_value(self):
+        """Bytes of one value of `format`."""
+        return bytes_per_value(self.format)
+
+
+def device(chip, format="bf16", *, constants=None):
+    """`chip` with its family's constants: what its kernels reach, not what its datasheet says."""
+    known = family_constants(chip.family) if constants is None else constants
+    narrow = bytes_per_value(format) < 2
+    clock_hz, assumed = _clock_hz(chip)
+    gpu = chip.kind.startswith(("GPU", "APU")) and chip.cores is not None
+    core_clocks = (chip.cores or 1) * clock_hz
+    single = chip.peaks["fp32"].flop_per_s / 2 if "fp32" in chip.peaks else 128 * core_clocks
+    l2 = next((v for v in chip.levels if v.name in ("L2", "LLC")), None)
+    return Device(
+        name=chip.name, format=format, constants=known,
+        matmul_flop_per_s=chip.peak_flop_per_s(format) * known["matmul_8" if narrow else "matmul_16"],
+        memory_bytes_per_s=chip.memory_bytes_per_s * known["stream"],
+        cache_bytes_per_s=core_clocks * known["cache_bytes_per_clock"] * _sharing(chip.family)
+        if gpu else np.inf,
+        cache_bytes=(l2.bytes or 0.0) if l2 else 0.0,
+        vector_per_s=single, exp_per_s=core_clocks * EXP_PER_CLOCK if gpu else single / 4,
+        cores=chip.cores if gpu else 1.0,
+        fixed_s=known["fixed_s"], light_s=known["light_s"], tile_s=known["tile_s"] if gpu else 0.0,
+        older_fraction=known["older"],
+        assumed=(*assumed, *inherited(chip.family)) if constants is None else assumed,
+    )  # fmt: skip
+
+
+def ideal(chip, format="bf16"):
+    """`chip` by its datasheet: full rates, no time to start, no cache in the way."""
+    perfect = {name: 1.0 for name in family_constants(chip.family)}
+    return replace(
+        device(chip, format, constants=perfect),
+        cache_bytes_per_s=np.inf, cache_bytes=0.0, cores=1.0, fixed_s=0.0, light_s=0.0, tile_s=0.0,
+    )  # fmt: skip
+
+
+def _sharing(family):
+    """Cores that read the operands of a product together, against one that reads them alone."""
+    row = next((r for r in data.rows("families") if r["family"] == family), {})
+    return float(row.get("sharing") or 1)
+
+
+def _clock_hz(chip):
+    """The clock of a chip; where its maker prints none, that of its family."""
+    if chip.clock_hz is not None:
+        return chip.clock_hz, ()
+    kin = [c.clock_hz for c in chips().values() if c.family == chip.family and c.clock_hz]
+    if kin:
+        return float(np.median(kin)), (f"clock of the family {chip.family}",)
+    return 1.5e9, ("a clock of 1.5 GHz",)
+
+
+RESOURCES = {  # who owns a kernel's second, for `shares`
+    "compute": "matmul_flop_per_s vector_per_s exp_per_s", "memory": "memory_bytes_per_s",
+    "cache": "cache_bytes_per_s", "latency": "/fixed_s light_s tile_s",
+}  # fmt: skip
+
+
+MAIN = {"matmul": "matmul_16", "elementwise": "stream", "attention": "matmul_16"}  # of a spread
+
+
+# ---- constants
+
+
+@cache
+def constants_table():
+    """The fitted constants: (family, constant) -> row of the file; family 'any' holds for all."""
+    return {(row["family"], row["constant"]): row for row in data.rows("kernel_constants")}
+
+
+@cache
+def family_constants(family):
+    """Constant -> value for a family of chips, from it or from the family it is like."""
+    names = dict.fromkeys(name for _, name in constants_table())
+    return {name: float(constants_table()[_home(family, name), name]["value"]) for name in names}
+
+
+def inherited(family):
+    """What a family of chips takes from others, as words: ('stream of Ampere', ...)."""
+    own = ("matmul_16", "stream", "fixed_s")
+    homes = {name: _home(family, name) for name in own}
+    return tuple(
+        f"{name} of {'all families' if home == 'any' else home}"
+        for name, home in homes.items()
+        if home != family
+    )
+
+
+def spread(kind, family):
+    """(low, high): factors on a prediction between which 80 % of measured times lie.
+
+    Wider for a family without measurements of its own.
+    """
+    measured = (family, MAIN[kind]) in constants_table()
+    row = constants_table()["any", f"spread_{kind}" if measured else f"spread_{kind}_inherited"]
+    return float(row["low"]), float(row["high"])
+
+
+def _home(family, name):
+    """The family in whose row a constant stands: the family itself, or what it is like, or 'any'."""
+    while family and (family, name) not in constants_table():
+        family = like().get(family, "")
+    return family or "any"
+
+
+@cache
+def like():
+    """Family -> the family whose constants it takes where it has none."""
+    return {row["family"]: row["like"] for row in data.rows("families")}
+
+
+# ---- kernels
+
+
+def matmul_s(m, k, n, *, device, groups=1, weight_bytes=None):
+    r"""Seconds of a matrix product (m, k) @ (k, n), or of `groups` of them in one kernel.
+
+    $$T = T_0 + \min_{t_m, t_n, s} \left[\left(N_w\,(T_t + \tau)\right)^4 + \left(\frac{Q}{W}\right)^4\right]^{1/4}$$  (eq:matmul-time)
+
+    T_0  device.fixed_s             time to start and to end                [s]
+    N_w  (eq:waves)                 waves of eq:tiles tiles over the cores  [-]
+    T_t  (eq:tile-time)             one tile, its depth k / s               [s]
+    τ    device.tile_s              between two tiles of a core             [s]
+    Q    (eq:matmul-bytes)          least traffic, and the parts' sums      [B]
+    W    device.memory_bytes_per_s  bandwidth that is reached               [B/s]
+
+    Cutting the depth in s parts makes s times the tiles, each writing sums of 32 bits that are read
+    again. The library's choice of tile is taken to be the best one.
+
+    Holds for: dense products on GPUs by a tuned library; on a chip of one large array (cores = 1)
+    the shape is rounded up to the array instead. `weight_bytes`: of a stored weight, where weights
+    are kept narrower than they are multiplied.
+    Source: the tiles of nvidia-matmul-guide; the rest is built from the laws that it names.
+    """
+    m, k, n, groups = (np.asarray(v, dtype=float) for v in (m, k, n, groups))
+    b, w = device.bytes_per_value, weight_bytes or device.bytes_per_value
+    out = max(b, 2)  # narrow products are written in 16 bits
+    memory_s = groups * (b * m * k + w * k * n + out * m * n) / device.memory_bytes_per_s
+    if np.all(device.cores == 1):
+        m, k, n = (np.ceil(v / ARRAY) * ARRAY for v in (m, k, n)) if device.fixed_s else (m, k, n)
+        busy_s = 2 * groups * m * k * n / device.matmul_flop_per_s
+        return device.fixed_s + tiling.overlapped_s(busy_s, memory_s)
+    part_s = 8 * groups * m * n / device.memory_bytes_per_s  # a sum of 32 bits, written and read
+    best = np.inf
+    for rows, columns in TILES:
+        tiles = groups * tiling.tiles(m, n, tile_rows=rows, tile_columns=columns)
+        whole_s = tiling.tile_s(
+            k, tile_rows=rows, tile_columns=columns, value_bytes=b,
+            core_flop_per_s=device.matmul_flop_per_s / device.cores,
+            core_bytes_per_s=device.cache_bytes_per_s / device.cores,
+        )  # fmt: skip
+        for split in SPLITS:
+            waves = tiling.waves(tiles * split, cores=device.cores)
+            busy_s = waves * (whole_s / split + device.tile_s) + (split > 1) * device.tile_s
+            traffic_s = memory_s + part_s * split if split > 1 else memory_s
+            best = np.minimum(best, np.hypot(np.square(busy_s), np.square(traffic_s)))
+    return device.fixed_s + np.sqrt(best)
+
+
+def elementwise_s(moved_bytes, *, device, kind="add"):
+    r"""Seconds of a kernel that does a little to each value: norm, activation, addition, copy.
+
+    $$T = T_0 + Q\left(\frac{h}{W_L} + \frac{1 - h}{W}\right), \quad h = \min\left(1, \eta\,\frac{C}{Q}\right); \qquad T = T_0 + \frac{p\,Q}{W}$$  (eq:elementwise-time)
+
+    T_0  device.light_s             time to start and to end                   [s]
+    Q    moved_bytes                least traffic                              [B]
+    h    -                          share found in the last cache              [-]
+    η    (constants)                share of the cache that still holds it     [-]
+    C    device.cache_bytes         size of the last cache                     [B]
+    W_L  device.cache_bytes_per_s   bandwidth of the last cache                [B/s]
+    W    device.memory_bytes_per_s  bandwidth of the memory that is reached    [B/s]
+    p    (constants)                passes that the kernel's time is worth     [-]
+
+    The first form is of plain additions and copies, which the memory limits and the cache helps;
+    the second of kernels that their own steps limit, a norm that reads its row, waits for the sum,
+    and reads it again.
+
+    Holds for: kernels that follow the one which wrote their input; passes as in the first serving
+    kernels, of 2023.
+    Source: eq:hierarchical-time with two levels, in turn.
+    """
+    known = device.constants
+    if kind != "add":
+        return device.light_s + known[f"passes_{kind}"] * moved_bytes / device.memory_bytes_per_s
+    found = np.minimum(1, known["resident"] * device.cache_bytes / np.maximum(moved_bytes, 1.0))
+    per_byte_s = found / device.cache_bytes_per_s + (1 - found) / device.memory_bytes_per_s
+    return device.light_s + moved_bytes * per_byte_s
+
+
+def attention_s(
+    queries, keys, *, batch, heads, kv_heads, head_values, device,
+    v_head_values=None, causal=True, window=np.inf, backward=False, implementation=None,
+):  # fmt: skip
+    r"""Seconds of attention over `keys` by `queries` of each of `batch` sequences.
+
+    $$T = T_0 + \left[\left(\frac{N_p\,h\,(2d + 2d_v)}{P} + \frac{N_p h}{E} + \frac{v\,N_p h}{V} + \tau_w\right)^4 + \left(\frac{Q}{W}\right)^4\right]^{1/4}$$  (eq:attention-time)
+
+    N_p  (eq:attention-pairs)       pairs, whole blocks of queries and keys       [-]
+    h    batch x heads              heads of all sequences                        [-]
+    d    head_values                values of a query and of a key                [-]
+    d_v  v_head_values              values of a value                             [-]
+    P    device.matmul_flop_per_s   rate of the products                          [FLOP/s]
+    E    device.exp_per_s           exponentials a second                         [1/s]
+    V    device.vector_per_s        instructions on single values a second        [1/s]
+    v    3                          of these for a score: scale, compare, add     [-]
+    τ_w  device.tile_s              starts of the tiles, half of the longest tile [s]
+    Q    -                          queries, keys, values and results, once       [B]
+    W    device.memory_bytes_per_s  bandwidth that is reached                     [B/s]
+
+    "fused" (FlashAttention-2) keeps the scores on the chip; products and softmax take turns.
+    "fused, overlapped" (FlashAttention-3, cuDNN 9) hides the forward softmax beside the products.
+    "fused, first" (FlashAttention-1, xformers, Triton) takes twice the time of "fused".
+    "unfused" writes the scores out. Passes over them, forward: written; softmax and dropout, read
+    and written each; read. Backward: read for the values' gradient; written; dropout, 2; softmax, 3;
+    read for the queries' and for the keys' gradient. A mask is 2 more either way.
+    With `backward` the time is that of the forward and the backward pass together: five products
+    in place of two, the scores made again, and kernels before and after it that stream.
+
+    Holds for: 16-bit formats, GPUs; one query (decoding) splits its keys over all cores.
+    Source: counting; dao2023flashattention2, shah2024flashattention3 for what overlaps.
+    """
+    b, d = device.bytes_per_value, head_values
+    dv = d if v_head_values is None else v_head_values
+    kind = one_of(
+        "implementation", implementation or default_implementation(device), IMPLEMENTATIONS
+    )
+    sequences = batch * heads
+    whole = np.minimum(QUERY_BLOCK, queries)
+    pairs = tiling.attention_pairs(queries, keys, causal=causal, window=window)
+    edge = np.where(causal, (whole - 1) / 2, 0) + np.where(np.isfinite(window), whole / 2, 0)
+    computed = np.minimum(pairs + queries * edge, np.asarray(queries, dtype=float) * keys)
+    read = b * batch * (heads * queries * (d + dv) + kv_heads * keys * (d + dv))
+    rate = device.matmul_flop_per_s * (1 if kind == "fused, overlapped" else device.older_fraction)
+    forward = {"products": 2 * d + 2 * dv, "overlapped": kind == "fused, overlapped"}
+    gradient = {"products": 6 * d + 4 * dv, "overlapped": False}
+    if kind == "unfused":
+        passes = UNFUSED_PASSES[backward] + np.where(causal, UNFUSED_MASK_PASSES[backward], 0)
+        scores = sequences * np.asarray(queries, dtype=float) * keys
+        products = forward["products"] + (gradient["products"] if backward else 0)
+        starts = (8 if backward else 3) * device.fixed_s
+        return starts + scores * (products / rate + passes * b / device.memory_bytes_per_s)
+    total = 0.0
+    for part in (forward, gradient) if backward else (forward,):
+        arithmetic_s = computed * sequences * part["products"] / rate
+        softmax_s = (computed * sequences) * (
+            1 / device.exp_per_s + VECTOR_PER_SCORE / device.vector_per_s
+        )
+        together = tiling.overlapped_s(arithmetic_s, softmax_s)
+        busy_s = together if part["overlapped"] else arithmetic_s + softmax_s
+        tiles = sequences * np.ceil(queries / whole)
+        longest_s = busy_s * device.cores / tiles * np.where(causal, 2, 1)
+        alone = queries <= DECODING  # decoding: keys are cut until every core has some
+        dealt_s = np.where(alone, busy_s, np.maximum(longest_s, busy_s + longest_s / 2))
+        starts_s = np.where(alone, 1, tiling.waves(tiles, cores=device.cores)) * device.tile_s
+        traffic_s = read * (2 if part is gradient else 1) / device.memory_bytes_per_s
+        total = total + device.fixed_s + tiling.overlapped_s(
+            dealt_s + starts_s, traffic_s
+        )  # fmt: skip
+    if backward:  # before: rows of output times gradient; after: query gradients to 16 bits
+        streamed = batch * heads * queries * d * (2 * b + 4 + 4 + b)
+        total = total + 2 * device.fixed_s + streamed / device.memory_bytes_per_s
+    return total * np.where(kind == "fused, first", FIRST_FUSED, 1.0)
+
+
+def default_implementation(device):
+    """What a practitioner gets: overlapped on families whose products are asynchronous."""
+    return "fused, overlapped" if device.older_fraction < 1 else "fused"

@@ -1,0 +1,131 @@
+"""Predict, then score: every kind of model through one frame, on the corpus or on a reader's file.
+
+A kind of model is a module with `predict(columns)`, which returns for every row what it predicts
+with its interval, the owner of its time, what was assumed and, where nothing is predicted, why;
+`headline(columns, prediction)` puts these and the measurement in the row's own unit.
+"""
+
+import csv
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from bottlenecks import corpus, kernel_rows
+from bottlenecks.doors import one_of
+
+KINDS = MappingProxyType({"kernels": kernel_rows})
+ADDED = (
+    "predicted", "low", "high", "measured", "unit", "ratio", "bound", "assumed", "reason",
+)  # fmt: skip
+
+
+def predict(kind, columns):
+    """Predictions for the rows of a table, in their own units: the columns of `ADDED`.
+
+    `ratio` is predicted over measured; `low` and `high` bound 80 % of measurements; `bound` is the
+    resource with the largest share; `reason` says why a row has no prediction.
+    """
+    model = KINDS[one_of("kind", kind, KINDS)]
+    found = model.predict(columns)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        measured, predicted, unit = model.headline(columns, found["seconds"])
+        ends = [model.headline(columns, found[end])[1] for end in ("low_s", "high_s")]
+        ratio = predicted / measured
+    return {
+        "predicted": predicted, "low": np.minimum(*ends), "high": np.maximum(*ends),
+        "measured": measured, "unit": unit, "ratio": ratio,
+        "bound": found["bound"], "assumed": found["assumed"], "reason": found["reason"],
+    }  # fmt: skip
+
+
+def predict_file(kind, path, out):
+    """Write the rows of a CSV file with their predictions into another; returns the predictions."""
+    one_of("kind", kind, KINDS)
+    given, columns = corpus.read(path, kind)
+    found = predict(kind, columns)
+    texts = {c: v for c, v in given.items() if c not in ADDED}
+    texts |= {name: [_text(v) for v in found[name].tolist()] for name in ADDED}
+    rows = zip(*texts.values(), strict=True)
+    if hasattr(out, "write"):
+        _write(out, texts, rows)
+    else:
+        with Path(out).open("w", encoding="utf-8", newline="") as file:
+            _write(file, texts, rows)
+    return found
+
+
+def _write(file, header, rows):
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+
+
+def _text(value):
+    if isinstance(value, str):
+        return value
+    return "" if np.isnan(value) else f"{value:.5g}"
+
+
+def score(kind):
+    """Errors on the corpus: one dictionary for each (role, source, group of rows), held-out last.
+
+    `error` is the mean of |predicted / measured - 1|; suspect and repeated rows are not scored.
+    """
+    model = KINDS[one_of("kind", kind, KINDS)]
+    rows = corpus.table(kind)
+    found = predict(kind, rows)
+    groups = model.groups(rows)
+    fair = (rows["suspect"] == "") & (rows["duplicate_of"] < 0)
+    scored = fair & np.isfinite(found["ratio"])
+    table = []
+    keys = zip(rows["role"].tolist(), rows["source_id"].tolist(), groups.tolist(), strict=True)
+    for role, source, group in sorted(set(keys)):
+        mine = (rows["role"] == role) & (rows["source_id"] == source) & (groups == group)
+        used = mine & scored
+        table.append(
+            {"role": role, "source": source, "group": group, "rows": int(mine.sum())}
+            | _errors(found, used)
+        )
+    return table
+
+
+def _errors(found, used):
+    """Error, bias, worst ratio and share of measurements inside the interval, over some rows."""
+    ratio = found["ratio"][used]
+    if not ratio.size:
+        return {"scored": 0, "error": np.nan, "bias": np.nan, "worst": np.nan, "inside": np.nan}
+    inside = (found["low"] <= found["measured"]) & (found["measured"] <= found["high"])
+    return {
+        "scored": int(ratio.size),
+        "error": float(np.abs(ratio - 1).mean()),
+        "bias": float((ratio - 1).mean()),
+        "worst": float(ratio[np.abs(np.log(ratio)).argmax()]),
+        "inside": float(inside[used].mean()),
+    }
+
+
+def summary(table):
+    """For each role and group: sources, rows, the mean over sources, the worst source."""
+    lines = []
+    for role in ("fit", "held-out"):
+        for group in sorted({line["group"] for line in table}):
+            mine = [r for r in table if r["role"] == role and r["group"] == group and r["scored"]]
+            if mine:
+                worst = max(mine, key=lambda line: line["error"])
+                lines.append({
+                    "role": role, "group": group, "sources": len(mine),
+                    "rows": sum(line["scored"] for line in mine),
+                    "error": float(np.mean([line["error"] for line in mine])),
+                    "worst source": worst["source"], "its error": worst["error"],
+                })  # fmt: skip
+    return lines
+
+
+def unscored(kind):
+    """Reason -> rows of the corpus that have no prediction, most frequent first."""
+    rows = corpus.table(kind)
+    reasons = predict(kind, rows)["reason"]
+    found, counts = np.unique(reasons[reasons != ""], return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return {str(found[i]): int(counts[i]) for i in order}
