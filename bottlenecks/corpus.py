@@ -58,6 +58,8 @@ LABELS = {
     ("vllm_fp8kv", "H100-80GB"): "H100 SXM5",
     # A program runs on one of the card's two GPUs.
     ("babelstream", "Tesla K80"): "K80 (one GPU)",
+    # Reads of 2.8 TB/s: more than the PCIe board's memory sends.
+    ("flashmla_h100", "H100"): "H100 SXM5",
     # The other rows of this source say SXM.
     ("gptfast", "A100-80GB (330W cap)"): "A100 SXM 80GB",
 }
@@ -66,6 +68,8 @@ UNRESOLVED = {  # spellings that are left without a chip
     "V100": "which of four boards is not said",
     "A100": "memory size and board are not said",
     "H200": "the measured bandwidth fits another board better (LABELS)",
+    "H20": "two boards share the name: 96 GB at 4.0 TB/s, 141 GB at 4.8 TB/s",
+    "NVIDIA H20": "two boards share the name: 96 GB at 4.0 TB/s, 141 GB at 4.8 TB/s",
     "NVIDIA H100-SXM5-96GB": "which memory the board has is not said",
     "NVIDIA H200-NVL-141GB": "a PCIe card at lower clocks, not in the catalog",
     "N/A": "a submission on processors alone",
@@ -85,6 +89,9 @@ MARKS = {  # in a row's notes -> why it is suspect
     "trust the iteration time": "the printed rate contradicts the step time",
     "disagreement, rate left blank": "two versions of the source disagree",
     "prints 1.34%": "two versions of the source disagree",
+    "bounded by its launch": "host-bound: kernels take the same time over a 16-fold range of work",
+    "stay in the second-level cache": "cached: faster than the memory could send the operands",
+    "clocks past its boost": "above the datasheet's rate: the card clocks past its boost",
 }
 RECALLED = "recalled, not read: confirm before use"
 SLOW_NETWORK = "a slow network between two nodes, not stated which"
