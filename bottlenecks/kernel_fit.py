@@ -10,15 +10,21 @@ import numpy as np
 from bottlenecks import corpus, kernel_rows, kernel_time
 
 START = {
-    "matmul_16": 0.8, "matmul_8": 0.7, "stream": 0.85, "fixed_s": 4e-6, "light_s": 2e-6,
-    "older": 1.0, "cache_bytes_per_clock": 50.0, "tile_s": 1e-6, "resident": 0.4,
-    "best_of_sweep": 1.0, "link": 0.8, **{f"passes_{k}": 1.5 for k in kernel_time.PASSES},
+    "matmul_32": 0.8, "matmul_16": 0.8, "matmul_8": 0.7, "stream": 0.85, "fixed_s": 4e-6, "light_s": 2e-6,
+    "cache_bytes_per_clock": 50.0, "tile_s": 1e-6, "resident": 0.4,
+    "best_of_sweep": 1.0, "link": 0.8, **{f"worked_{k}": 12.0 for k in kernel_time.WORKED},
 }  # fmt: skip
-FRACTIONS = ("matmul_16", "matmul_8", "stream", "older", "resident", "best_of_sweep", "link")
-UNITS = {"fixed_s": "s", "light_s": "s", "tile_s": "s", "cache_bytes_per_clock": "B"}
-GRIDS = ("Ampere", "Hopper")  # families with measurements over whole grids of shapes
+FRACTIONS = (
+    "matmul_32", "matmul_16", "matmul_8", "stream", "resident", "best_of_sweep", "link",
+)  # fmt: skip
+UNITS = {
+    "fixed_s": "s", "light_s": "s", "tile_s": "s", "cache_bytes_per_clock": "B",
+    **{f"worked_{kind}": "B" for kind in kernel_time.WORKED},
+}  # fmt: skip
+GRIDS = {"Ampere": "vidur_a100", "Hopper": "vidur_h100"}  # whole grids of a layer's shapes
+SINGLES = ("azure_guide", "torch_cubes", "mamf")  # products timed alone; the first to know, fits
 STREAMS = ("stream scale", "stream triad", "stream copy", "stream mul", "stream add")
-WIDE = {"16": ("fp16", "bf16"), "8": ("fp8",)}
+WIDE = {"32": ("fp32",), "16": ("fp16", "bf16", "tf32"), "8": ("fp8", "int8")}
 LAYERS = {"activation": "SiLU", "norm": "norm", "rotary": "rotary"}
 POINTS, ROUNDS = 11, 6  # values tried around each constant; times that all are tried
 
@@ -111,37 +117,36 @@ def fit(*, without=(), strangers=()):
     families = sorted({case.chip.family for case in f.cases})
     own = ("matmul_16", "stream", "fixed_s")
     grids = {g: f.select(family=g, kind="matmul", source=s, formats=WIDE["16"])
-             for g, s in zip(GRIDS, ("vidur_a100", "vidur_h100"), strict=True)}  # fmt: skip
+             for g, s in GRIDS.items()}  # fmt: skip
     keys = [(g, name) for g in GRIDS if grids[g] for name in own]
     shared = [("any", "cache_bytes_per_clock"), ("any", "tile_s")]
     f.step(keys + shared, [pair for pairs in grids.values() for pair in pairs])
-    for family in families:  # memory from streams, products from sustained cubes
+    for family in families:  # memory, from streams
         if (family, "stream") not in f.values:
             f.step([(family, "stream")], f.select(family=family, kernels=STREAMS))
-        for width, formats in WIDE.items():
-            key = (family, f"matmul_{width}")
-            cubes = f.select(family=family, kind="matmul", source="azure_guide", formats=formats)
-            f.step([key] if key not in f.values else [], cubes)
-    f.step([("any", "best_of_sweep")],
-           [p for g in GRIDS for p in f.select(family=g, source="mamf")])  # fmt: skip
-    for family in families:  # where nothing else is measured: the best product of a sweep
-        for width, formats in WIDE.items():
-            key = (family, f"matmul_{width}")
-            sweeps = f.select(family=family, source="mamf", formats=formats)
-            f.step([key] if key not in f.values else [], sweeps)
-    for name in (*own, "matmul_8"):
+    streams = {key: value for key, value in f.values.items() if key[1] == "stream"}
+    middle = np.median(list(streams.values()))
+    for key in streams:  # one program is one witness: halfway to the median of all families
+        if key[0] not in GRIDS:
+            f.values[key] = float(np.sqrt(streams[key] * middle))
+    for source in SINGLES:  # products timed alone, each format of each family
+        for family in families:
+            for width, formats in WIDE.items():
+                key = (family, f"matmul_{width}")
+                pairs = f.select(family=family, kind="matmul", source=source, formats=formats)
+                f.step([key] if key not in f.values else [], pairs)
+        if source == "azure_guide":
+            sweeps = [p for g in GRIDS for p in f.select(family=g, source="mamf")]
+            f.step([("any", "best_of_sweep")], sweeps)
+    for name in ("matmul_32", "matmul_8", *own):
         known = [value for (_, n), value in f.values.items() if n == name]
         f.values["any", name] = float(np.median(known)) if known else START[name]
-    f.step(
-        [("any", "passes_norm"), ("any", "light_s")], f.select(kernels=("elementwise layer norm",))
-    )
+    norms = f.select(kernels=("elementwise layer norm",))
+    f.step([("any", "worked_norm"), ("any", "light_s")], norms)
     for kind in ("activation", "rotary"):
-        f.step([("any", f"passes_{kind}")], f.select(kernels=(f"elementwise {LAYERS[kind]}",)))
+        f.step([("any", f"worked_{kind}")], f.select(kernels=(f"elementwise {LAYERS[kind]}",)))
     f.step([("any", "resident")], f.select(kernels=("elementwise residual",)))
     f.step([("any", "link")], f.select(kernels=("memcpy host", "memcpy device to", "p2p")))
-    for family in families:
-        if family != "Ampere":  # whose instructions FlashAttention-2 was written in
-            f.step([(family, "older")], f.select(family=family, kind="attention"))
     return f
 
 
@@ -196,8 +201,6 @@ def rows():
         table.append(
             _row(family, name, value, low, high, sum(int(m.sum()) for _, m in pairs), sources)
         )
-    for family in ("any",):
-        table.append(_row(family, "older", 1.0, np.nan, np.nan, 0, []))
     for kind, pair in spreads().items():
         for suffix, (low, high) in zip(("", "_inherited"), pair, strict=True):
             table.append(_row("any", f"spread_{kind}{suffix}", 1.0, low, high, 0, []))

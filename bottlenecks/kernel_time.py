@@ -23,9 +23,12 @@ SPLITS = (1, 4)
 ARRAY = 128  # side of the multiplier array of a chip without cores to deal tiles to
 QUERY_BLOCK = 128  # queries of a tile of attention
 DECODING = 16  # at most so many queries leave the cores to the keys
+OLDER_PER_CLOCK = (
+    2048  # 16-bit FLOP of a core that runs instructions of Ampere (its chips' own rate)
+)
 EXP_PER_CLOCK = 16  # exponentials of a GPU core (cuda-guide)
 VECTOR_PER_SCORE = 3  # a pass over the scores: scale and subtract, compare, add
-PASSES = ("activation", "norm", "rotary")  # kinds of elementwise kernels beside "add"
+WORKED = ("activation", "norm", "rotary")  # kinds of elementwise kernels beside "add"
 FUSED = ("fused", "fused, overlapped", "fused, first")
 IMPLEMENTATIONS = (*FUSED, "unfused")
 FIRST_FUSED = 2.0  # FlashAttention-1 over -2 in time: dao2023flashattention2, abstract
@@ -49,7 +52,8 @@ class Device:
     fixed_s: float  # of a product or attention: launch, first loads, last stores
     light_s: float  # the same of an elementwise kernel, which has less to set up
     tile_s: float  # a core's time between two tiles
-    older_fraction: float = 1.0  # of the products' rate, for kernels of the family before
+    older_flop_per_s: float  # of products, for kernels written in Ampere's instructions
+    core_clocks_per_s: float  # cores times clock: what elementwise arithmetic goes with
     constants: dict
     assumed: tuple = ()  # what is not known of this very chip
 
@@ -62,25 +66,34 @@ class Device:
 def device(chip, format="bf16", *, constants=None):
     """`chip` with its family's constants: what its kernels reach, not what its datasheet says."""
     known = family_constants(chip.family) if constants is None else constants
-    narrow = bytes_per_value(format) < 2
     clock_hz, assumed = _clock_hz(chip)
     gpu = chip.kind.startswith(("GPU", "APU")) and chip.cores is not None
     core_clocks = (chip.cores or 1) * clock_hz
     single = chip.peaks["fp32"].flop_per_s / 2 if "fp32" in chip.peaks else 128 * core_clocks
     l2 = next((v for v in chip.levels if v.name in ("L2", "LLC")), None)
+    size = bytes_per_value(format)
+    reached = chip.peak_flop_per_s(format) * known[f"matmul_{width(format)}"]
+    older = core_clocks * OLDER_PER_CLOCK * 2 / size * known["matmul_16"]
     return Device(
         name=chip.name, format=format, constants=known,
-        matmul_flop_per_s=chip.peak_flop_per_s(format) * known["matmul_8" if narrow else "matmul_16"],
+        matmul_flop_per_s=reached, older_flop_per_s=np.minimum(reached, older) if gpu else reached,
         memory_bytes_per_s=chip.memory_bytes_per_s * known["stream"],
         cache_bytes_per_s=core_clocks * known["cache_bytes_per_clock"] * _sharing(chip.family)
         if gpu else np.inf,
-        cache_bytes=(l2.bytes or 0.0) if l2 else 0.0,
+        cache_bytes=(l2.bytes or 0.0) if l2 else 0.0, core_clocks_per_s=core_clocks,
         vector_per_s=single, exp_per_s=core_clocks * EXP_PER_CLOCK if gpu else single / 4,
         cores=chip.cores if gpu else 1.0,
-        fixed_s=known["fixed_s"], light_s=known["light_s"], tile_s=known["tile_s"] if gpu else 0.0,
-        older_fraction=known["older"],
-        assumed=(*assumed, *inherited(chip.family)) if constants is None else assumed,
+        fixed_s=known["fixed_s"], light_s=known["light_s"],
+        tile_s=known["tile_s"] if gpu else 0.0,
+        assumed=(*assumed, *inherited(chip.family, format)) if constants is None else assumed,
     )  # fmt: skip
+
+
+def width(format):
+    """Which constant holds a format's fraction of the peak: "32", "16" or "8"."""
+    if format in ("fp32", "fp64"):
+        return "32"
+    return "16" if bytes_per_value(format) >= 2 else "8"
 
 
 def ideal(chip, format="bf16"):
@@ -88,7 +101,8 @@ def ideal(chip, format="bf16"):
     perfect = {name: 1.0 for name in family_constants(chip.family)}
     return replace(
         device(chip, format, constants=perfect),
-        cache_bytes_per_s=np.inf, cache_bytes=0.0, cores=1.0, fixed_s=0.0, light_s=0.0, tile_s=0.0,
+        cache_bytes_per_s=np.inf, cache_bytes=0.0, core_clocks_per_s=np.inf,
+        cores=1.0, fixed_s=0.0, light_s=0.0, tile_s=0.0,
     )  # fmt: skip
 
 
@@ -109,7 +123,7 @@ def _clock_hz(chip):
 
 
 RESOURCES = {  # who owns a kernel's second, for `shares`
-    "compute": "matmul_flop_per_s vector_per_s exp_per_s", "memory": "memory_bytes_per_s",
+    "compute": "matmul_flop_per_s older_flop_per_s vector_per_s exp_per_s core_clocks_per_s", "memory": "memory_bytes_per_s",
     "cache": "cache_bytes_per_s", "latency": "/fixed_s light_s tile_s",
 }  # fmt: skip
 
@@ -130,13 +144,15 @@ def constants_table():
 def family_constants(family):
     """Constant -> value for a family of chips, from it or from the family it is like."""
     names = dict.fromkeys(name for _, name in constants_table())
-    return {name: float(constants_table()[_home(family, name), name]["value"]) for name in names}
+    known = {n: float(constants_table()[_home(family, n), n]["value"]) for n in names}
+    if _home(family, "matmul_8") == "any" != _home(family, "matmul_16"):
+        known["matmul_8"] = known["matmul_16"]  # nearer than other makers' chips
+    return known
 
 
-def inherited(family):
+def inherited(family, format):
     """What a family of chips takes from others, as words: ('stream of Ampere', ...)."""
-    own = ("matmul_16", "stream", "fixed_s")
-    homes = {name: _home(family, name) for name in own}
+    homes = {n: _home(family, n) for n in (f"matmul_{width(format)}", "stream", "fixed_s")}
     return tuple(
         f"{name} of {'all families' if home == 'any' else home}"
         for name, home in homes.items()
@@ -170,7 +186,7 @@ def like():
 # ---- kernels
 
 
-def matmul_s(m, k, n, *, device, groups=1, weight_bytes=None):
+def matmul_s(m, k, n, *, device, groups=1, weight_bytes=None, warm=False):
     r"""Seconds of a matrix product (m, k) @ (k, n), or of `groups` of them in one kernel.
 
     $$T = T_0 + \min_{t_m, t_n, s} \left[\left(N_w\,(T_t + \tau)\right)^4 + \left(\frac{Q}{W}\right)^4\right]^{1/4}$$  (eq:matmul-time)
@@ -187,13 +203,16 @@ def matmul_s(m, k, n, *, device, groups=1, weight_bytes=None):
 
     Holds for: dense products on GPUs by a tuned library; on a chip of one large array (cores = 1)
     the shape is rounded up to the array instead. `weight_bytes`: of a stored weight, where weights
-    are kept narrower than they are multiplied.
+    are kept narrower than they are multiplied. `warm`: timed alone, over and over, so that operands
+    which fit the last cache are found there (eq:warm); in a layer, others have pushed them out.
     Source: the tiles of nvidia-matmul-guide; the rest is built from the laws that it names.
     """
     m, k, n, groups = (np.asarray(v, dtype=float) for v in (m, k, n, groups))
     b, w = device.bytes_per_value, weight_bytes or device.bytes_per_value
     out = max(b, 2)  # narrow products are written in 16 bits
-    memory_s = groups * (b * m * k + w * k * n + out * m * n) / device.memory_bytes_per_s
+    moved = groups * (b * m * k + w * k * n + out * m * n)
+    found = still_cached(moved, cache_bytes=device.cache_bytes) if warm else 0.0
+    memory_s = moved * ((1 - found) / device.memory_bytes_per_s + found / device.cache_bytes_per_s)
     if np.all(device.cores == 1):
         m, k, n = (np.ceil(v / ARRAY) * ARRAY for v in (m, k, n)) if device.fixed_s else (m, k, n)
         busy_s = 2 * groups * m * k * n / device.matmul_flop_per_s
@@ -215,39 +234,57 @@ def matmul_s(m, k, n, *, device, groups=1, weight_bytes=None):
     return device.fixed_s + np.sqrt(best)
 
 
+def still_cached(moved_bytes, *, cache_bytes):
+    r"""Share of a kernel's operands that a cache still holds when the kernel is run again.
+
+    $$h = \min\left(1,\ \max\left(0,\ 2 - \frac{2Q}{C}\right)\right)$$  (eq:warm)
+
+    Q  moved_bytes  operands and result   [B]
+    C  cache_bytes  size of the cache     [B]
+
+    Holds for: one kernel in a loop. All of it up to half of the cache, nothing above its size: what
+    comes last pushes out what is needed first.
+    Source: the ends are those of least-recently-used replacement; the slope between is a choice.
+
+    >>> float(still_cached(3.0, cache_bytes=4.0))
+    0.5
+    """
+    return np.clip(2 - 2 * moved_bytes / np.maximum(cache_bytes, 1e-9), 0, 1)
+
+
 def elementwise_s(moved_bytes, *, device, kind="add"):
     r"""Seconds of a kernel that does a little to each value: norm, activation, addition, copy.
 
-    $$T = T_0 + Q\left(\frac{h}{W_L} + \frac{1 - h}{W}\right), \quad h = \min\left(1, \eta\,\frac{C}{Q}\right); \qquad T = T_0 + \frac{p\,Q}{W}$$  (eq:elementwise-time)
+    $$T = T_0 + Q\left(\frac{h}{W_L} + \frac{1 - h}{W} + \frac{1}{\beta\,c f}\right), \qquad h = \min\left(1, \eta\,\frac{C}{Q}\right)$$  (eq:elementwise-time)
 
-    T_0  device.light_s             time to start and to end                   [s]
-    Q    moved_bytes                least traffic                              [B]
-    h    -                          share found in the last cache              [-]
-    η    (constants)                share of the cache that still holds it     [-]
-    C    device.cache_bytes         size of the last cache                     [B]
-    W_L  device.cache_bytes_per_s   bandwidth of the last cache                [B/s]
-    W    device.memory_bytes_per_s  bandwidth of the memory that is reached    [B/s]
-    p    (constants)                passes that the kernel's time is worth     [-]
+    T_0  device.light_s             time to start and to end                        [s]
+    Q    moved_bytes                least traffic                                   [B]
+    h    -                          share found in the last cache                   [-]
+    η    (constants)                share of the cache that still holds it          [-]
+    C    device.cache_bytes         size of the last cache                          [B]
+    W_L  device.cache_bytes_per_s   bandwidth of the last cache                     [B/s]
+    W    device.memory_bytes_per_s  bandwidth of the memory that is reached         [B/s]
+    β    (constants)                bytes that a core works off a clock, by kind    [B]
+    c f  device.core_clocks_per_s   cores times clock                               [1/s]
 
-    The first form is of plain additions and copies, which the memory limits and the cache helps;
-    the second of kernels that their own steps limit, a norm that reads its row, waits for the sum,
-    and reads it again.
+    An addition or a copy has no third term: its arithmetic hides. A norm reads its row, waits for
+    the sum, and reads on: reading and working take turns, so their times add.
 
-    Holds for: kernels that follow the one which wrote their input; passes as in the first serving
-    kernels, of 2023.
-    Source: eq:hierarchical-time with two levels, in turn.
+    Holds for: kernels that follow the one which wrote their input; β as in the first serving
+    kernels, of 2023. Source: eq:no-overlap, with two levels of memory.
     """
     known = device.constants
-    if kind != "add":
-        return device.light_s + known[f"passes_{kind}"] * moved_bytes / device.memory_bytes_per_s
     found = np.minimum(1, known["resident"] * device.cache_bytes / np.maximum(moved_bytes, 1.0))
     per_byte_s = found / device.cache_bytes_per_s + (1 - found) / device.memory_bytes_per_s
+    if kind != "add":
+        per_byte_s = per_byte_s + 1 / (known[f"worked_{kind}"] * device.core_clocks_per_s)
     return device.light_s + moved_bytes * per_byte_s
 
 
 def attention_s(
     queries, keys, *, batch, heads, kv_heads, head_values, device,
-    v_head_values=None, causal=True, window=np.inf, backward=False, implementation=None,
+    v_head_values=None, shared_values=False, causal=True, window=np.inf, backward=False,
+    implementation=None,
 ):  # fmt: skip
     r"""Seconds of attention over `keys` by `queries` of each of `batch` sequences.
 
@@ -274,6 +311,8 @@ def attention_s(
     With `backward` the time is that of the forward and the backward pass together: five products
     in place of two, the scores made again, and kernels before and after it that stream.
 
+    `shared_values`: the values are columns of the keys (latent attention, absorbed).
+
     Holds for: 16-bit formats, GPUs; one query (decoding) splits its keys over all cores.
     Source: counting; dao2023flashattention2, shah2024flashattention3 for what overlaps.
     """
@@ -287,8 +326,10 @@ def attention_s(
     pairs = tiling.attention_pairs(queries, keys, causal=causal, window=window)
     edge = np.where(causal, (whole - 1) / 2, 0) + np.where(np.isfinite(window), whole / 2, 0)
     computed = np.minimum(pairs + queries * edge, np.asarray(queries, dtype=float) * keys)
-    read = b * batch * (heads * queries * (d + dv) + kv_heads * keys * (d + dv))
-    rate = device.matmul_flop_per_s * (1 if kind == "fused, overlapped" else device.older_fraction)
+    kept = d if shared_values else d + dv  # of a key and its value
+    read = b * batch * (heads * queries * (d + dv) + kv_heads * keys * kept)
+    newest = kind in ("fused, overlapped", "unfused")
+    rate = device.matmul_flop_per_s if newest else device.older_flop_per_s
     forward = {"products": 2 * d + 2 * dv, "overlapped": kind == "fused, overlapped"}
     gradient = {"products": 6 * d + 4 * dv, "overlapped": False}
     if kind == "unfused":
@@ -322,4 +363,4 @@ def attention_s(
 
 def default_implementation(device):
     """What a practitioner gets: overlapped on families whose products are asynchronous."""
-    return "fused, overlapped" if device.older_fraction < 1 else "fused"
+    return "fused, overlapped" if device.older_flop_per_s < device.matmul_flop_per_s else "fused"
