@@ -364,3 +364,23 @@ def attention_s(
 def default_implementation(device):
     """What a practitioner gets: overlapped on families whose products are asynchronous."""
     return "fused, overlapped" if device.older_flop_per_s < device.matmul_flop_per_s else "fused"
+
+
+# ---- ledgers
+
+
+def op_s(op, device):
+    """Seconds of a row of a ledger (`ops.Op`), all its calls, on a device."""
+    if op.kind == "matmul":
+        return op.calls * matmul_s(**op.shape, device=device)
+    if op.kind == "elementwise":
+        return op.calls * elementwise_s(**op.shape, device=device)
+    forward_s = attention_s(**op.shape | {"backward": False}, device=device)
+    if not op.shape["backward"]:
+        return op.calls * forward_s
+    return op.calls * (attention_s(**op.shape, device=device) - forward_s)
+
+
+def ledger_s(rows, device):
+    """Seconds of all rows, one kernel after the other."""
+    return sum(op_s(op, device) for op in rows)

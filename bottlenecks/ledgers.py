@@ -1,0 +1,124 @@
+"""Questions asked of a ledger: as a table, against a chip's ridge, against the rules of thumb."""
+
+import numpy as np
+
+from bottlenecks import counting, kernel_time, ops, shares
+from bottlenecks.architecture import model as find
+from bottlenecks.units import plain, si
+
+PHASES = ("forward", "backward", "prefill", "decode")
+
+
+def phase(model, name, *, batch, tokens, format="bf16"):
+    """Rows of one phase: forward and backward of training, a prefill, or one decode step."""
+    if name == "decode":
+        return ops.decode(model, batch=batch, context_tokens=tokens, format=format)
+    if name == "prefill":
+        return ops.prefill(model, batch=batch, prompt_tokens=tokens, format=format)
+    rows = ops.forward(model, batch=batch, queries=tokens, format=format)
+    return rows if name == "forward" else ops.backward(rows)
+
+
+def table(rows, chip, *, format="bf16"):
+    """Rows of a table: each operation's work, its intensity, and which side of the ridge it is on."""
+    ridge = ops.ridge_flop_per_byte(chip, format=format)
+    whole = ops.total(rows)
+    return [
+        {
+            "operation": row.name,
+            "calls": int(row.calls),
+            "FLOP": si(row.flop, "FLOP") if row.flop else "0",
+            "of all": f"{row.flop / whole:.1%}",
+            "weights": si(row.weight_bytes, "B") if row.weight_bytes else "",
+            "activations": si(row.activation_bytes, "B") if row.activation_bytes else "",
+            "cache": si(row.cache_bytes, "B") if row.cache_bytes else "",
+            "FLOP/B": plain(ops.intensity_flop_per_byte(row), 3),
+            "bound by": "arithmetic" if ops.intensity_flop_per_byte(row) > ridge else "memory",
+        }
+        for row in rows
+    ]
+
+
+def phases_table(model, *, batch, tokens, chip, format="bf16"):
+    """Rows of a table: the phases of one model side by side."""
+    ridge = ops.ridge_flop_per_byte(chip, format=format)
+    lines = []
+    for name in PHASES:
+        rows = phase(model, name, batch=batch, tokens=tokens, format=format)
+        flop, moved = ops.total(rows), ops.total(rows, "bytes")
+        above = sum(r.flop for r in rows if ops.intensity_flop_per_byte(r) > ridge) / flop
+        lines.append({
+            "phase": name,
+            "tokens": plain(batch * (1 if name == "decode" else tokens), 5),
+            "FLOP": si(flop, "FLOP"),
+            "bytes": si(moved, "B"),
+            "FLOP/B": plain(flop / moved, 3),
+            "FLOP in rows above the ridge": f"{above:.0%}",
+        })  # fmt: skip
+    return lines
+
+
+def training_flop_per_token(model, *, tokens, causal="half"):
+    """Operations of training on one token of sequences of `tokens`: products of matrices alone."""
+    rows = ops.training_step(model, batch=1, tokens=tokens, causal=causal, update=False)
+    return ops.total(ops.products(rows)) / tokens
+
+
+def over_six_n_d(model, *, tokens, causal="half", params=None):
+    """Counted training operations over 6 N D, with N all active parameters unless another is given."""
+    params = model.active_params if params is None else params
+    return training_flop_per_token(model, tokens=tokens, causal=causal) / counting.six_n_d_flop(
+        params, 1
+    )
+
+
+def rules_table(names, *, tokens):
+    """Rows of a table: the ledger's training operations a token over each rule of thumb."""
+    lines = []
+    for name in names:
+        m = find(name)
+        counted = training_flop_per_token(m, tokens=tokens)
+        multiply = m.active_block_params + m.head_params
+        palm = counting.palm_flop(multiply, 1, layers=m.layers, heads=m.heads,
+                                  head_values=m.head_values, context_tokens=tokens)  # fmt: skip
+        lines.append({
+            "model": m.name,
+            "counted, a token": si(counted, "FLOP"),
+            "over 6N, all": f"{counted / counting.six_n_d_flop(m.params, 1):.2f}",
+            "over 6N, active": f"{counted / counting.six_n_d_flop(m.active_params, 1):.2f}",
+            "over 6N, that multiply": f"{counted / counting.six_n_d_flop(multiply, 1):.2f}",
+            "over PaLM's": f"{counted / palm:.2f}",
+        })  # fmt: skip
+    return lines
+
+
+def resource_shares(rows, chip, *, format="bf16"):
+    """Shares of the time that `rows` take on a chip (eq:shares), by resource."""
+    device = kernel_time.device(chip, format)
+    return shares.shares(lambda d: kernel_time.ledger_s(rows, d), device, kernel_time.RESOURCES)
+
+
+def parameters_by_part(model):
+    """Part -> parameters: attention, feed-forward met and not met by a token, embedding, head."""
+    met = model.active_block_params
+    attention = (
+        model.attention_params
+        * (model.layers - model.ssm_layers)
+        * (1 + (model.encoder_layers > 0))
+    )
+    attention = attention + model.ssm_layers * (model.ssm_layer_params or 0)
+    return {
+        "attention": attention, "feed-forward": met - attention,
+        "experts not met": model.block_params - met,
+        "output head": model.head_params, "embedding": model.embedding_params,
+    }  # fmt: skip
+
+
+def touched_share(model, tokens):
+    """Share of a mixture's experts that a pass of `tokens` tokens fetches from memory."""
+    return (
+        counting.experts_touched(
+            model.experts, model.experts_per_token, np.asarray(tokens, dtype=float)
+        )
+        / model.experts
+    )
