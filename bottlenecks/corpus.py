@@ -90,7 +90,6 @@ MARKS = {  # in a row's notes -> why it is suspect
     "disagreement, rate left blank": "two versions of the source disagree",
     "prints 1.34%": "two versions of the source disagree",
     "bounded by its launch": "host-bound: kernels take the same time over a 16-fold range of work",
-    "stay in the second-level cache": "cached: faster than the memory could send the operands",
     "clocks past its boost": "above the datasheet's rate: the card clocks past its boost",
 }
 RECALLED = "recalled, not read: confirm before use"

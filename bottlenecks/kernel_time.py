@@ -237,19 +237,20 @@ def matmul_s(m, k, n, *, device, groups=1, weight_bytes=None, warm=False):
 def still_cached(moved_bytes, *, cache_bytes):
     r"""Share of a kernel's operands that a cache still holds when the kernel is run again.
 
-    $$h = \min\left(1,\ \max\left(0,\ 2 - \frac{2Q}{C}\right)\right)$$  (eq:warm)
+    $$h = \min\left(1,\ \max\left(0,\ \frac{3}{2} - \frac{Q}{C}\right)\right)$$  (eq:warm)
 
     Q  moved_bytes  operands and result   [B]
     C  cache_bytes  size of the cache     [B]
 
-    Holds for: one kernel in a loop. All of it up to half of the cache, nothing above its size: what
-    comes last pushes out what is needed first.
-    Source: the ends are those of least-recently-used replacement; the slope between is a choice.
+    Holds for: one kernel in a loop. All of it up to half of the cache, nothing from one and a half:
+    what comes last pushes out what is needed first.
+    Source: a cache that replaces the least recently used would drop from 1 to 0 at Q = C; real ones
+    hash their addresses and lose some before and keep some after. The slope is a choice.
 
-    >>> float(still_cached(3.0, cache_bytes=4.0))
+    >>> float(still_cached(4.0, cache_bytes=4.0))
     0.5
     """
-    return np.clip(2 - 2 * moved_bytes / np.maximum(cache_bytes, 1e-9), 0, 1)
+    return np.clip(1.5 - moved_bytes / np.maximum(cache_bytes, 1e-9), 0, 1)
 
 
 def elementwise_s(moved_bytes, *, device, kind="add"):

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from bottlenecks import counting, kernel_time, ops, shares
+from bottlenecks import counting, facts, kernel_time, ops, shares
+from bottlenecks.architecture import find_model
 from bottlenecks.architecture import model as find
 from bottlenecks.units import plain, si
 
@@ -122,3 +123,40 @@ def touched_share(model, tokens):
         )
         / model.experts
     )
+
+
+def reported_table():
+    """Rows of a table: operations that published runs report, against 6ND, 8ND and the ledger.
+
+    The ledger is of sequences of at most 8,192 tokens: longer contexts come in a last, short phase.
+    """
+    runs, lines = facts.table("training_runs"), []
+    for i in np.flatnonzero(np.isfinite(runs["reported_flop"] + runs["tokens"])):
+        name = find_model(str(runs["model"][i]))
+        active = runs["active_params"][i]
+        params = active if np.isfinite(active) else runs["params"][i]
+        six = counting.six_n_d_flop(params, runs["tokens"][i]) / runs["reported_flop"][i]
+        counted = np.nan
+        if name:
+            m = find(name)
+            per_token = training_flop_per_token(m, tokens=min(m.context_tokens or 2048, 8192))
+            counted = per_token * runs["tokens"][i] / runs["reported_flop"][i]
+        lines.append({
+            "run": str(runs["model"][i]),
+            "tokens": f"{plain(runs['tokens'][i] / 1e9)} billion",
+            "reported": f"{runs['reported_flop'][i]:.3g} FLOP",
+            "6ND / reported": f"{six:.2f}",
+            "8ND / reported": f"{six * 8 / 6:.2f}",
+            "ledger / reported": f"{counted:.2f}" if np.isfinite(counted) else "no shape",
+        })  # fmt: skip
+    return lines
+
+
+def one_layer(rows):
+    """Rows of one layer: the ledger's rows that are repeated in every layer, counted once."""
+    return [
+        row._replace(flop=row.flop / row.calls, weight_bytes=row.weight_bytes / row.calls,
+                     activation_bytes=row.activation_bytes / row.calls,
+                     cache_bytes=row.cache_bytes / row.calls, calls=1)
+        for row in rows if row.part in ("attention", "feed-forward")
+    ]  # fmt: skip
