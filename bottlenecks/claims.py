@@ -9,9 +9,9 @@ from functools import cache
 
 import numpy as np
 
-from bottlenecks import data, validation
+from bottlenecks import data, eras, growth, ops, validation
 from bottlenecks.doors import one_of
-from bottlenecks.hardware import chip
+from bottlenecks.hardware import bytes_per_value, chip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,4 +71,75 @@ def _roofline_of_llm():
     )  # fmt: skip
 
 
-VERDICTS = {"W2-roofline-of-llm": _roofline_of_llm}
+def _compute_bound():
+    owners = eras.era_shares()
+    share = np.array([row["compute"] for row in owners])
+    slopes = eras.throughput_slopes()
+    runs = eras.one_device_runs()
+    error = np.abs(runs["predicted"] / runs["measured"] - 1)
+    numbers = {
+        "runs": share.size, "smallest_share": float(share.min()), "median_share": float(np.median(share)),
+        "least": owners[int(share.argmin())]["model"], "slopes": slopes,
+        "ledger_error": float(error.mean()),
+    }  # fmt: skip
+    proportional = min(slopes.values()) > 0.75 and max(slopes.values()) < 1.25
+    word = "holds-when" if share.min() > 0.5 and proportional else "fails"
+    return Verdict(
+        claim="W1-compute-bound", verdict=word, numbers=numbers,
+        because=f"On one device, compute owns more than half of the step in all {share.size} runs looked at, from "
+        f"{share.min():.0%} ({numbers['least']}) to {share.max():.0%}. Throughput followed the peak with exponents "
+        f"{slopes['peak, GPT of 1.2 billion']:.2f} and {slopes['peak, BERT-large']:.2f} from V100 to A100, and the number of "
+        f"chips with {slopes['chips, BERT-large']:.2f} and {slopes['chips, growing GPTs']:.2f}.",
+        range="One chip's forward and backward pass at its batch, communication left out (chapter 12); the ledger's time is off "
+        f"by {error.mean():.0%} on the {error.size} single-chip runs that are measured.",
+    )  # fmt: skip
+
+
+def _flops_per_clock():
+    steps = growth.line(("V100 SXM2 16GB", "A100 SXM 80GB", "H100 SXM5"), "narrowest")
+    before, after, whole = steps[-1]
+    gain = growth.doublings(whole)
+    total = sum(gain.values())
+    part = {name: value / total for name, value in gain.items()}
+    numbers = {"factors": whole, "parts": part, "growth": 2**total}
+    per_clock = part[growth.PER_CLOCK]
+    return Verdict(
+        claim="W1-flops-per-clock", verdict="holds" if per_clock > 0.5 else "holds-when", numbers=numbers,
+        because=f"From {before.name} to {after.name} the fastest format's peak grew {2**total:.1f} times. Counted in doublings, "
+        f"{per_clock:.0%} of that is FLOP per clock and core, {part[growth.NARROWER]:.0%} narrower numbers, "
+        f"{part[growth.CORES]:.0%} more cores and {part[growth.CLOCK]:.0%} the clock.",
+        range="Two generations of NVIDIA's data-centre GPUs, dense peaks at the printed boost clock.",
+    )  # fmt: skip
+
+
+def _low_precision():
+    best = validation.achieved()
+    swept = best["what"] == "matmul, best shape"
+    found = {
+        (str(n), str(f)): v
+        for n, f, v in zip(best["chip_name"][swept], best["format"][swept], best["fraction"][swept], strict=True)
+    }
+    both = [name for name, format in found if format == "fp8" and (name, "bf16") in found]
+    ratio = np.array([found[name, "fp8"] / found[name, "bf16"] for name in both])
+    rows = {n: [ops.ridge_flop_per_byte(chip(n), format=f) * bytes_per_value(f) / 2 for f in ("bf16", "fp8")] for n in both}
+    moved = [n for n, (wide, narrow) in rows.items() if abs(narrow / wide - 1) > 0.02]
+    numbers = {
+        "chips": len(both), "median_ratio": float(np.median(ratio)), "busier": int((ratio > 1).sum()),
+        "ridge_rows": rows, "moved": moved,
+    }  # fmt: skip
+    return Verdict(
+        claim="W1-low-precision", verdict="fails" if np.median(ratio) < 1 else "holds", numbers=numbers,
+        because=f"On {len(both)} chips measured in both formats, the best product in 8 bits reaches {np.median(ratio):.2f} times the "
+        f"fraction of its peak that 16 bits reach (median; more on {numbers['busier']} chips). The ridge, counted in uses of a "
+        f"weight, stays where it was where the peak doubles as the bytes halve, and moves on {len(moved)} of them"
+        + (f" ({', '.join(moved)})" if moved else "") + ". Bytes alone are halved where weights are kept narrow and multiplied wide.",
+        range="Best of a sweep of shapes, bf16 against fp8; what a narrower format does to a model's quality is another question.",
+    )  # fmt: skip
+
+
+VERDICTS = {
+    "W2-roofline-of-llm": _roofline_of_llm,
+    "W1-compute-bound": _compute_bound,
+    "W1-flops-per-clock": _flops_per_clock,
+    "W1-low-precision": _low_precision,
+}
