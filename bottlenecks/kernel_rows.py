@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bottlenecks import kernel_time, shares
+from bottlenecks import corpus, kernel_time, roofline, shares
 from bottlenecks.hardware import BYTES_PER_VALUE, chip
 
 KINDS = {  # start of the kernel's name -> what its spread is called
@@ -314,3 +314,21 @@ def groups(columns):
     found = [next((k for s, k in KINDS.items() if n.startswith(s)), "other") for n in names]
     tuned = _any(np.char.lower(columns["implementation"]), LIBRARIES)
     return np.where((np.array(found) == "matmul") & ~tuned, "matmul, other kernels", found)
+
+
+def roofline_error(sources):
+    """Mean absolute error of the datasheet's roofline on the products of some sources."""
+    rows = corpus.table("kernels")
+    rows = corpus.where(rows, np.isin(rows["source_id"], sources))
+    errors = [np.array([])]
+    for case in cases(rows)[0]:
+        if case.kind == "matmul":
+            m, k, n = (rows[c][case.rows] for c in "mkn")
+            bound_s = roofline.time_s(
+                roofline.matmul_flop(m, k, n),
+                roofline.matmul_bytes(m, k, n, value_bytes=bytes_per_value(case.format)),
+                peak_flop_per_s=case.chip.peak_flop_per_s(case.format),
+                bytes_per_s=case.chip.memory_bytes_per_s,
+            )
+            errors.append(np.abs(bound_s / rows["time_s"][case.rows] - 1))
+    return float(np.nanmean(np.concatenate(errors)))

@@ -129,3 +129,43 @@ def unscored(kind):
     found, counts = np.unique(reasons[reasons != ""], return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return {str(found[i]): int(counts[i]) for i in order}
+
+
+# ---- as tables
+
+
+def score_table(scores, role):
+    """Rows of a table: `score` for one role, sources with predictions only, worst first."""
+    mine = [r for r in scores if r["role"] == role and r["scored"]]
+    return [
+        {
+            "source": r["source"], "kernels": r["group"], "rows": r["scored"], "error": f"{r['error']:.0%}",
+            "bias": f"{r['bias']:+.0%}", "worst, predicted / measured": f"{r['worst']:.2f}",
+            "inside the 80 % interval": f"{r['inside']:.0%}",
+        }
+        for r in sorted(mine, key=lambda r: -r["error"])
+    ]  # fmt: skip
+
+
+def summary_table(scores):
+    """Rows of a table: `summary` in words."""
+    return [
+        {
+            "sources": r["role"], "kernels": r["group"], "how many": r["sources"], "rows": r["rows"],
+            "mean error": f"{r['error']:.0%}", "worst": f"{r['worst source']}, {r['its error']:.0%}",
+        }
+        for r in summary(scores)
+    ]  # fmt: skip
+
+
+def source_error(scores, source, group):
+    """Mean absolute error of one source's rows of one group."""
+    return next(r["error"] for r in scores if (r["source"], r["group"]) == (source, group))
+
+
+def implementation_error(kind, source, implementation):
+    """Mean absolute error of a source's rows that one program made."""
+    rows = corpus.table(kind)
+    ratio = predict(kind, rows)["ratio"]
+    mine = (rows["source_id"] == source) & (rows["implementation"] == implementation)
+    return float(np.nanmean(np.abs(ratio[mine] - 1)))
