@@ -32,6 +32,7 @@ Modules, lowest floor first; each imports only from floors below it.
     kernel_rows.py  kernel_fit.py   studies: measured kernels as calls; the constants they ask for
     predictions.py                  studies: every row predicted, then scored
     exhibits/                       figures: one table and one drawing each
+    reports.py                      predictions and scores as lines of text
     show.py  widgets.py             equation cards and tables; sliders and guesses
     checks.py  exercises/           exercise checks, and the numbers that they expect
     __main__.py                     the command line
