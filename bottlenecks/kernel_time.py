@@ -337,11 +337,14 @@ def attention_s(
     )
     sequences = batch * heads
     whole = np.minimum(QUERY_BLOCK, queries)
-    pairs = tiling.attention_pairs(queries, keys, causal=causal, window=window)
-    edge = np.where(causal, (whole - 1) / 2, 0) + np.where(np.isfinite(window), whole / 2, 0)
-    computed = np.minimum(pairs + queries * edge, np.asarray(queries, dtype=float) * keys)
+    edge = np.where(causal, (whole - 1) / 2, 0)  # of a block, computed for nothing
+    every = tiling.attention_pairs(queries, keys, causal=causal) + queries * edge
+    near = tiling.attention_pairs(queries, keys, causal=causal, window=window)
+    near = near + queries * (edge + whole / 2)
+    computed = np.minimum(np.minimum(near, every), np.asarray(queries, dtype=float) * keys)
+    seen = np.minimum(keys, window + queries - 1)  # keys that any query sees
     kept = d if shared_values else d + dv  # of a key and its value
-    read = b * batch * (heads * queries * (d + dv) + kv_heads * keys * kept)
+    read = b * batch * (heads * queries * (d + dv) + kv_heads * seen * kept)
     newest = kind in ("fused, overlapped", "unfused")
     rate = device.matmul_flop_per_s if newest else device.older_flop_per_s
     forward = {"products": 2 * d + 2 * dv, "overlapped": kind == "fused, overlapped"}
