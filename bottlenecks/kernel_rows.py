@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bottlenecks import corpus, kernel_time, shares
-from bottlenecks.doors import nearest
+from bottlenecks.doors import nearest, one_of
 from bottlenecks.hardware import BYTES_PER_VALUE, chip, chips
 
 KINDS = {  # start of the kernel's name -> what its spread is called
@@ -234,10 +234,10 @@ def _copies(mine, rows, device, kernel, format):
 
 
 def _formats(dtype):
-    """The formats that a text names, in its order; of several that start alike the longest first."""
-    text = dtype.casefold().replace("float", "fp").replace("e4m3", "fp8")
-    named = sorted((text.index(f), -len(f), f) for f in BYTES_PER_VALUE if f in text)
-    return [format for _, _, format in named]
+    """The formats that a text names, in its order."""
+    text = dtype.casefold().replace("bfloat", "bf").replace("float", "fp").replace("e4m3", "fp8")
+    longest_first = sorted(BYTES_PER_VALUE, key=len, reverse=True)
+    return list(dict.fromkeys(re.findall("|".join(longest_first), text)))
 
 
 def _format(dtype, device):
@@ -250,7 +250,9 @@ def _format(dtype, device):
         if twin in device.peaks:
             return twin, [f"{format} as fast as {twin}"]
     if named:
-        raise ValueError(f"{device.name} has no {named[0]} peak")
+        raise ValueError(f"{device.name} has no {named[0]} peak; it has {', '.join(device.peaks)}")
+    if dtype:
+        one_of("dtype", dtype, BYTES_PER_VALUE)
     format = "bf16" if "bf16" in device.peaks else "fp16"
     if format not in device.peaks:
         raise ValueError(f"{device.name} has no 16-bit peak")
