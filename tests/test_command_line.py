@@ -280,5 +280,5 @@ def test_score_says_what_has_no_prediction(capsys):
     assert counts == sorted(counts, reverse=True) and "shared-cache read" in out
     reasons = json.loads(run(capsys, "score", "kernels", "--unscored", "--json")[1])
     assert list(reasons.values()) == counts
-    status, _, err = run(capsys, "score", "kernal")
+    status, _, err = run(capsys, "score", "kernel")
     assert status == 2 and "did you mean 'kernels'" in err and err.count("\n") == 1
