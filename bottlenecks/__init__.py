@@ -20,13 +20,19 @@ Modules, lowest floor first; each imports only from floors below it.
     networks.py                     records: links and tiers of systems
     corpus.py                       records: measured tables as columns
     roofline.py                     laws: one device, from time to energy
+    tiling.py                       laws: tiles and waves of a kernel over the cores of a chip
     ops.py                          models: operations as rows, and the seconds they take
+    kernel_time.py                  models: the seconds of a real kernel, by family of chips
     machine.py  probes.py           studies: what your own machine is; what a probe times on it
     measure.py                      studies: your own machine's roofline
     kernels.py  sweeps.py           studies: kernels by shape and format, as rows of the corpus
     validation.py  claims.py        studies: predictions against measurements; verdicts on claims
     trends.py                       studies: growth and its uncertainty
+    shares.py                       studies: which resource owns the second
+    kernel_rows.py  kernel_fit.py   studies: measured kernels as calls; the constants they ask for
+    predictions.py                  studies: every row predicted, then scored
     exhibits/                       figures: one table and one drawing each
+    reports.py                      predictions and scores as lines of text
     show.py  widgets.py             equation cards and tables; sliders and guesses
     checks.py  exercises/           exercise checks, and the numbers that they expect
     __main__.py                     the command line

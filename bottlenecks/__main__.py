@@ -1,7 +1,8 @@
-"""The command line: figures, measure, chips, models, systems, sources; each has --help."""
+"""The command line: figures, measure, predict, score, chips, models, systems, sources."""
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -14,12 +15,15 @@ def main(argv=None):
     """Run one command; a mistake in the input is one line on stderr and exit status 2."""
     args = _parser().parse_args(argv)
     try:
-        return args.run(args) or 0
+        status = args.run(args) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to say
+        return 0
     except (ValueError, OSError) as problem:
         print(f"bottlenecks {args.command}: {problem}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        return 0
 
 
 def _parser():
@@ -72,6 +76,34 @@ def _parser():
     )
     measuring.add_argument("--json", action="store_true", help="print the result as JSON as well")
     measuring.set_defaults(run=_measure)
+
+    predicting = commands.add_parser("predict", help="predict the rows of a CSV file: your own runs",
+                                     description="Write the rows of IN.csv, in order and with all of their columns, and "
+                                     "beside them: predicted, low and high (80 % of measurements lie between), measured, "
+                                     "unit, ratio (predicted over measured), bound (the resource with the largest share), "
+                                     "assumed (what the row leaves open) and reason (why there is no prediction). Columns "
+                                     "are those of the package's kernels_measured.csv; for a matrix product chip, kernel, "
+                                     "dtype, m, n and k are enough. Others may stand beside them.",
+                                     epilog="Example: bottlenecks predict kernels mine.csv -o predicted.csv")  # fmt: skip
+    predicting.add_argument("kind", metavar="KIND", help="what the rows are: kernels")
+    predicting.add_argument("file", metavar="IN.csv", help="the rows")
+    predicting.add_argument(
+        "-o", "--out", metavar="OUT.csv", help="where to write (default: standard output)"
+    )
+    predicting.set_defaults(run=_predict)
+
+    scoring = commands.add_parser("score", help="the errors of the predictions on the measured corpus",
+                                  description="For each source of measurements and group of rows: rows, those scored, "
+                                  "error (mean of |predicted / measured - 1|), bias, worst predicted / measured, and the "
+                                  "share of measurements inside the 80 % interval. Constants are fitted on sources with "
+                                  "the role fit alone; held-out sources are never looked at.",
+                                  epilog="Example: bottlenecks score kernels --unscored")  # fmt: skip
+    scoring.add_argument("kind", metavar="KIND", help="what the rows are: kernels")
+    scoring.add_argument("--json", action="store_true", help="print JSON; errors as fractions")
+    scoring.add_argument(
+        "--unscored", action="store_true", help="why rows have no prediction, instead of the errors"
+    )
+    scoring.set_defaults(run=_score)
 
     listing = commands.add_parser("chips", help="list the catalog, or show one chip with its sources",
                                   description="Dense peaks, per package, with 32-bit accumulation; decimal bytes.")  # fmt: skip
@@ -280,6 +312,28 @@ def _measure_corpus(args):
         )
     print(f"{done['rows']} rows in {done['path']}" if done["rows"] else "nothing was measured")
     return 130 if done["stopped"] else 0 if done["rows"] else 1
+
+
+def _predict(args):
+    from bottlenecks import predictions, reports
+
+    found = predictions.predict_file(args.kind, args.file, args.out or sys.stdout)
+    if args.out:
+        print(f"{args.out}: {reports.summary_line(found)}")
+
+
+def _score(args):
+    from bottlenecks import predictions, reports
+
+    if args.unscored:
+        reasons = predictions.unscored(args.kind)
+        lines, content = reports.unscored_lines(reasons), reasons
+    else:
+        table = predictions.score(args.kind)
+        blank = [{k: None if v != v else v for k, v in row.items()} for row in table]
+        lines = reports.score_lines(table)
+        content = {"scores": blank, "summary": predictions.summary(table)}
+    print(json.dumps(content, indent=1) if args.json else "\n".join(lines))
 
 
 def _chips(args):

@@ -136,33 +136,43 @@ def table(name):
 def read(path, name):
     """A reader's own CSV file in the columns of a table: (its text by column, its columns as `table`).
 
-    Columns may be left out (blank) and others added (text only); there is no role and no mark.
+    Columns may be left out (blank) and others added (text only); blank lines are skipped. There is
+    no role and no mark.
     """
     one_of("table", name, TABLES)
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            lines = [line for line in csv.reader(file) if line]
+            reader = csv.reader(file)
+            found = [
+                (reader.line_num, line) for line in reader if len(line) > 1 or "".join(line).strip()
+            ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{str(path)!r} can not be read as a CSV file: {error}") from None
-    if not lines:
-        raise ValueError(f"{str(path)!r} is empty; its first line must name columns")
-    header, *body = lines
-    for number, line in enumerate(body, 2):
+        raise ValueError(f"{path} can not be read as a CSV file: {error}") from None
+    if not found:
+        raise ValueError(f"{path} is empty; its first line must name columns")
+    (_, header), *body = found
+    header = [column.strip() for column in header]
+    twice = [column for column in header if header.count(column) > 1]
+    if twice:
+        raise ValueError(f"{path}: two columns are called {twice[0]!r}")
+    for number, line in body:
         if len(line) != len(header):
             raise ValueError(
-                f"{path}, line {number}: must have {len(header)} cells, got {len(line)}"
+                f"{path}, line {number}: must have {len(header)} cells as the first line has, "
+                f"got {len(line)}"
             )
-    given = {c: tuple(line[i].strip() for line in body) for i, c in enumerate(header)}
+    given = {c: tuple(line[i] for _, line in body) for i, c in enumerate(header)}
     expected = data.columns(TABLES[name])
     if not set(expected) & set(given):
         raise ValueError(
             f"{path}: no column is one of {', '.join(expected)}; got {', '.join(given)}"
         )
-    every = {c: given.get(c, ("",) * len(body)) for c in expected}
-    return given, _in_si(name, every, str(path))
+    blank = ("",) * len(body)
+    every = {c: tuple(map(str.strip, given.get(c, blank))) for c in expected}
+    return given, _in_si(name, every, lambda i: f"{path}, line {body[i][0]}")
 
 
-def _in_si(name, texts, path=""):
+def _in_si(name, texts, place=lambda i: f"row {i + 1}"):
     """Columns of text as arrays in base SI, and the catalog's names of the chips."""
     rows = {}
     for column, cells in texts.items():
@@ -170,7 +180,7 @@ def _in_si(name, texts, path=""):
         if about["unit"] == "text":
             rows[about["name"]] = np.array(cells, dtype=str)
         else:
-            rows[about["name"]] = _numbers(cells, f"{path}: {column}") * _scale(about)
+            rows[about["name"]] = _numbers(column, cells, place) * _scale(about)
     if "unit" in rows:  # one a row
         rows["value"] = rows["value"] * np.array([UNITS.get(u, (u, 1.0))[1] for u in rows["unit"]])
         rows["unit"] = np.array([UNITS.get(u, (u, 1.0))[0] for u in rows["unit"]])
@@ -213,13 +223,13 @@ def _about(name):
     return {column: own.get(column) or shared[column] for column in data.columns(TABLES[name])}
 
 
-def _numbers(texts, what="a column"):
+def _numbers(column, cells, place):
     try:
-        return np.array([text or "nan" for text in texts], dtype=float)
+        return np.array([cell or "nan" for cell in cells], dtype=float)
     except ValueError:
-        line = next(i for i, text in enumerate(texts) if not _is_number(text))
+        wrong = next(i for i, cell in enumerate(cells) if not _is_number(cell))
         raise ValueError(
-            f"{what} must be a number, got {texts[line]!r} in row {line + 1}"
+            f"{place(wrong)}: {column} must be a number or blank, got {cells[wrong]!r}"
         ) from None
 
 

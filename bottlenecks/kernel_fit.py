@@ -14,9 +14,7 @@ START = {
     "cache_bytes_per_clock": 50.0, "tile_s": 1e-6, "resident": 0.4,
     "best_of_sweep": 1.0, "link": 0.8, **{f"worked_{k}": 12.0 for k in kernel_time.WORKED},
 }  # fmt: skip
-FRACTIONS = (
-    "matmul_32", "matmul_16", "matmul_8", "stream", "resident", "best_of_sweep", "link",
-)  # fmt: skip
+FRACTIONS = ("matmul_32", "matmul_16", "matmul_8", "stream", "resident", "best_of_sweep", "link")
 UNITS = {
     "fixed_s": "s", "light_s": "s", "tile_s": "s", "cache_bytes_per_clock": "B",
     **{f"worked_{kind}": "B" for kind in kernel_time.WORKED},
@@ -44,11 +42,8 @@ class Fit:
 
     def value(self, family, name):
         """A constant of a family: its own, that of the family it is like, of all, or the start."""
-        while family:
-            if (family, name) in self.values:
-                return self.values[family, name]
-            family = kernel_time.like().get(family, "")
-        return self.values.get(("any", name), START[name])
+        homes = (*kernel_time.lineage(family), "any")
+        return next((self.values[f, name] for f in homes if (f, name) in self.values), START[name])
 
     def select(self, *, family=None, kind=None, source=None, kernels=("",), formats=None):
         """Pairs (case, mask of its rows) that a step is fitted on."""

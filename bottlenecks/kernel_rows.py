@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from bottlenecks import corpus, kernel_time, roofline, shares
-from bottlenecks.hardware import BYTES_PER_VALUE, chip
+from bottlenecks.doors import nearest, one_of
+from bottlenecks.hardware import BYTES_PER_VALUE, bytes_per_value, chip, chips
 
 KINDS = {  # start of the kernel's name -> what its spread is called
     "matmul": "matmul", "grouped matmul": "matmul", "attention": "attention",
@@ -30,9 +31,9 @@ IMPLEMENTATIONS = {  # word in the implementation's name -> how the kernel works
 }  # fmt: skip
 LIBRARIES = ("cublas", "pytorch", "torch", "deepgemm", "trt-llm", "hipblas", "rocblas")
 LATENT_ROPE = 64  # values of a latent key that are its position (deepseek2024v3)
-HIDDEN = (
-    2048  # width of attention where a source leaves out the heads, as in FlashAttention's papers
-)
+HIDDEN = 2048  # width of attention where the heads are left out, as in FlashAttention's papers
+SIZES = ("m", "n", "k", "batch", "seq_len", "kv_len", "heads", "kv_heads", "head_dim", "bytes")
+MEASURED = ("time_s", "flop_per_s", "bytes_per_s")
 
 
 class Case(NamedTuple):
@@ -48,13 +49,19 @@ class Case(NamedTuple):
 
 def cases(columns):
     """(cases, reasons): every row is in one case, or has a reason why it is in none."""
-    reasons = np.full(columns["kernel"].size, "", dtype="U120")
-    names = ("chip_name", "kernel", "dtype", "implementation", "chip")
+    reasons = _impossible(columns)
+    possible = reasons == ""
+    texts = [
+        columns[n].tolist() for n in ("chip_name", "kernel", "dtype", "implementation", "chip")
+    ]
+    blanks = [np.isnan(columns[n]).tolist() for n in SIZES]
+    causal = np.nan_to_num(columns["causal"], nan=-1).tolist()
     groups = {}
-    for i, key in enumerate(zip(*(columns[n].tolist() for n in names), strict=True)):
-        groups.setdefault(key, []).append(i)
+    for i, key in enumerate(zip(*texts, causal, *blanks, strict=True)):
+        if possible[i]:
+            groups.setdefault(key, []).append(i)
     found = []
-    for (name, kernel, dtype, implementation, printed), rows in groups.items():
+    for (name, kernel, dtype, implementation, printed, *_), rows in groups.items():
         rows = np.array(rows)
         try:
             found += _cases(columns, rows, name, kernel.casefold(), dtype, implementation, printed)
@@ -64,19 +71,28 @@ def cases(columns):
     for case in found:
         taken[case.rows] = True
     reasons[~taken & (reasons == "")] = "the row leaves a size of the kernel open"
-    return found, reasons
+    return found, reasons.astype(str)
+
+
+def _impossible(columns):
+    """Why a row can be no kernel: '' or words. A blank (NaN) is none of it."""
+    reasons = np.full(columns["kernel"].size, "", dtype=object)
+    for name in (*SIZES, *MEASURED):
+        for i in np.flatnonzero((columns[name] <= 0) | np.isinf(columns[name])):
+            reasons[i] = f"{name} must be above zero and finite, got {columns[name][i]:g}"
+    for i in np.flatnonzero(~np.isin(columns["causal"], (0, 1)) & ~np.isnan(columns["causal"])):
+        reasons[i] = f"causal must be 1 or 0, got {columns['causal'][i]:g}"
+    return reasons
 
 
 def _cases(columns, rows, name, kernel, dtype, implementation, printed):
-    """The cases of rows that share chip, kernel and format; ValueError: why there are none."""
+    """The cases of rows alike in words, mask and blanks; ValueError: why there are none."""
     if not name:
-        raise ValueError(
-            f"chip {printed!r} is not in the catalog" if printed else "no chip is named"
-        )
+        raise ValueError(_no_chip(printed))
     device = chip(name)
     kind = next((k for start, k in KINDS.items() if kernel.startswith(start)), None)
     if kind is None:
-        raise ValueError(f"no model of the kernel {kernel!r}")
+        raise ValueError(f"no model of the kernel {kernel!r}" if kernel else "no kernel is named")
     mine = {c: columns[c][rows] for c in columns}
     if kind == "matmul":
         return _matmul(mine, rows, device, kernel, dtype)
@@ -85,24 +101,38 @@ def _cases(columns, rows, name, kernel, dtype, implementation, printed):
     return _traffic(mine, rows, device, kernel, dtype)
 
 
+def _no_chip(printed):
+    if not printed:
+        return "no chip is named"
+    if printed in corpus.UNRESOLVED:
+        return f"chip {printed!r}: {corpus.UNRESOLVED[printed]}"
+    near = nearest(printed, chips())
+    return f"chip {printed!r} is not in the catalog" + (f"; did you mean {near!r}?" if near else "")
+
+
 def _matmul(mine, rows, device, kernel, dtype):
     format, assumed = _format(dtype, device)
-    known = np.isfinite(mine["m"] + mine["n"] + mine["k"])
+    m, k, n, groups = (mine[c] for c in ("m", "k", "n", "batch"))
+    if np.isnan(m + k + n).any():  # then of all: blanks are alike
+        return []
     grouped = kernel.startswith("grouped")
-    groups = np.where(np.isfinite(mine["batch"]), mine["batch"], 1)
-    m, k, n, groups = (v[known] for v in (mine["m"], mine["k"], mine["n"], groups))
+    several = grouped and not np.isnan(groups).any()
     best = "best shape" in kernel
     alone = kernel.strip() == "matmul"  # and not named as a part of a layer
-    note = assumed + ["the fastest of many calls"] * best + ["groups of equal size"] * grouped
+    note = (
+        assumed
+        + ["the fastest of many calls"] * best
+        + ["groups of equal size" if several else "one group"] * grouped
+    )
     note += ["operands stay in the last cache where they fit"] * alone
 
     def time(on):
         seconds = kernel_time.matmul_s(
-            m, k, n, device=on, groups=groups if grouped else 1, warm=alone
+            m, k, n, device=on, groups=groups if several else 1, warm=alone
         )
         return seconds * (on.constants["best_of_sweep"] if best else 1.0)
 
-    return [Case(rows[known], device, format, "matmul", time, "; ".join(note))]
+    return [Case(rows, device, format, "matmul", time, "; ".join(note))]
 
 
 def _attention(mine, rows, device, kernel, dtype, implementation):
@@ -117,47 +147,39 @@ def _attention(mine, rows, device, kernel, dtype, implementation):
     if "pass not stated" in kernel:
         assumed = [*assumed, "forward and backward pass"]
     only = backward and "fwd" not in kernel and "forward" not in kernel and "pass not" not in kernel
-    cases = []
-    for causal in np.unique(np.nan_to_num(mine["causal"], nan=-1)):
-        some = np.nan_to_num(mine["causal"], nan=-1) == causal
-        q = {c: v[some] for c, v in mine.items()}
-        values = np.where(np.isfinite(q["head_dim"]), q["head_dim"], 128)
-        heads = np.where(np.isfinite(q["heads"]), q["heads"], HIDDEN / values)
-        kv_heads = np.where(np.isfinite(q["kv_heads"]), q["kv_heads"], heads)
-        queries = q["seq_len"]
-        keys = np.where(np.isfinite(q["kv_len"]), q["kv_len"], queries)
-        batch = np.where(np.isfinite(q["batch"]), q["batch"], 1)
-        known = np.isfinite(queries)
-        latent = "mla" in kernel
-        note = list(assumed)
-        note += ["no mask"] * bool(causal < 0) + ["one sequence"] * bool(np.isnan(q["batch"]).any())
-        note += [f"heads of a width of {HIDDEN}"] * bool(np.isnan(q["heads"]).any())
+    latent = "mla" in kernel
+    values = np.where(np.isfinite(mine["head_dim"]), mine["head_dim"], 128)
+    heads = np.where(np.isfinite(mine["heads"]), mine["heads"], HIDDEN / values)
+    queries = mine["seq_len"]
+    keys = np.where(np.isfinite(mine["kv_len"]), mine["kv_len"], queries)
+    shape = {
+        "batch": np.where(np.isfinite(mine["batch"]), mine["batch"], 1), "heads": heads,
+        "kv_heads": np.where(np.isfinite(mine["kv_heads"]), mine["kv_heads"], heads),
+        "head_values": values, "v_head_values": values - LATENT_ROPE * latent,
+        "shared_values": latent, "causal": mine["causal"] == 1, "implementation": how,
+    }  # fmt: skip
+    for column, choice in (
+        ("causal", "no mask"), ("batch", "one sequence"),
+        ("heads", f"heads of a width of {HIDDEN}"), ("head_dim", "heads of 128"),
+    ):  # fmt: skip
+        assumed = assumed + [choice] * bool(np.isnan(mine[column]).any())
 
-        def time(on, q=queries[known], k=keys[known], causal=causal > 0, b=batch[known],
-                 h=heads[known], g=kv_heads[known], d=values[known]):  # fmt: skip
-            shape = {
-                "batch": b,
-                "heads": h,
-                "kv_heads": g,
-                "head_values": d,
-                "causal": causal,
-                "v_head_values": d - LATENT_ROPE if latent else d,
-                "shared_values": latent,
-            }
-            both = kernel_time.attention_s(
-                q, k, **shape, device=on, backward=backward, implementation=how
-            )
-            forward = kernel_time.attention_s(q, k, **shape, device=on, implementation=how)
-            return both - forward if only else both
+    def time(on):
+        both = kernel_time.attention_s(queries, keys, **shape, device=on, backward=backward)
+        return both - kernel_time.attention_s(queries, keys, **shape, device=on) if only else both
 
-        cases.append(Case(rows[some][known], device, format, "attention", time, "; ".join(note)))
-    return cases
+    if np.isnan(queries).any():  # then of all: blanks are alike
+        return []
+    return [Case(rows, device, format, "attention", time, "; ".join(assumed))]
 
 
 def _traffic(mine, rows, device, kernel, dtype):
     """Streams, copies and elementwise kernels."""
+    format = next(iter(device.peaks), None)
+    if format is None:
+        raise ValueError(f"{device.name} has no published peak")
     if kernel.startswith(("memcpy", "p2p")):
-        return _copies(mine, rows, device, kernel)
+        return _copies(mine, rows, device, kernel, format)
     if "pointer" in kernel or "shared-cache" in kernel:
         raise ValueError("a property of a cache, not a kernel")
     word, (kind, touched) = next(
@@ -166,21 +188,19 @@ def _traffic(mine, rows, device, kernel, dtype):
     )
     if kernel.startswith("elementwise") and not word:
         raise ValueError(f"no model of the kernel {kernel!r}")
-    value_bytes = next((b for f, b in BYTES_PER_VALUE.items() if f in dtype.casefold()), 2)
-    others = np.where(np.isfinite(mine["heads"]), 1 + mine["kv_heads"] / mine["heads"], 2)
+    value_bytes = BYTES_PER_VALUE[next(iter(_formats(dtype)), "bf16")]
+    others = np.nan_to_num(1 + mine["kv_heads"] / mine["heads"], nan=2.0)
     touched = touched * (others if kind == "rotary" else 1.0)
     moved = np.where(
         np.isfinite(mine["bytes"]), mine["bytes"], touched * value_bytes * mine["m"] * mine["n"]
     )
     note = "the cache holds what was just written" if kernel.startswith("elementwise") else ""
     if kernel.startswith("stream"):  # long ones, unless a size is given
+        note = "16 GiB" * bool(np.isnan(moved).any())
         moved = np.where(np.isfinite(moved), moved, 2.0**34)
         starved = np.array(["threads" in n for n in mine["notes"].tolist()])
         moved = np.where(starved & ~_most_threads(mine), np.nan, moved)
     known = np.isfinite(moved)
-    format = next(iter(device.peaks), None)
-    if format is None:
-        raise ValueError(f"{device.name} has no published peak")
 
     def time(on):
         return kernel_time.elementwise_s(moved[known], device=on, kind=kind)
@@ -194,43 +214,45 @@ def _most_threads(mine):
     return ~(threads < np.nanmax(threads)) if np.isfinite(threads).any() else np.isnan(threads)
 
 
-def _copies(mine, rows, device, kernel):
+def _copies(mine, rows, device, kernel, format):
     moved = np.where(np.isfinite(mine["bytes"]), mine["bytes"], 2.0**30)
     both = 2 if "bidirectional" in kernel else 1
-    format = next(iter(device.peaks))
-    if "host" in kernel or "offload" in kernel:
-        rate = next((v.bytes_per_s for v in device.levels if v.name == "host link"), None)
-        if rate is None:
-            raise ValueError(f"no host link of {device.name} in the catalog")
-    elif "local" in kernel:  # within one memory; the tool counts what is read and what is written
-
-        def inside(on):
-            return kernel_time.elementwise_s(moved, device=on)
-
-        return [Case(rows, device, format, "elementwise", inside, "")]
-    else:
-        rate = device.link_bytes_per_s
-        if rate is None:
-            raise ValueError(f"{device.name} has no link to another chip in the catalog")
+    local = "local" in kernel  # within one memory; the tool counts what is read and what is written
+    to_host = "host" in kernel or "offload" in kernel
+    way = "host_bytes_per_s" if to_host else "link_bytes_per_s"
+    if not local and np.isnan(getattr(kernel_time.device(device, format), way)).any():
+        other = "no host link" if to_host else "no link to another chip"
+        raise ValueError(f"{device.name} has {other} in the catalog")
 
     def time(on):
-        return on.light_s + moved / (both * rate * on.constants["link"])
+        if local:
+            return kernel_time.elementwise_s(moved, device=on)
+        return on.light_s + moved / (both * getattr(on, way))
 
-    return [Case(rows, device, format, "elementwise", time, "")]
+    note = "1 GiB" * bool(np.isnan(mine["bytes"]).any())
+    return [Case(rows, device, format, "elementwise", time, note)]
+
+
+def _formats(dtype):
+    """The formats that a text names, in its order."""
+    text = dtype.casefold().replace("bfloat", "bf").replace("float", "fp").replace("e4m3", "fp8")
+    longest_first = sorted(BYTES_PER_VALUE, key=len, reverse=True)
+    return list(dict.fromkeys(re.findall("|".join(longest_first), text)))
 
 
 def _format(dtype, device):
     """(format, what was assumed) from the spelling of a row; of several the first that the chip has."""
-    text = dtype.casefold().replace("float8", "fp8").replace("e4m3", "fp8").replace("float", "fp")
-    named = sorted((text.index(f), -len(f), f) for f in BYTES_PER_VALUE if f in text)
-    for _, _, format in named:
+    named = _formats(dtype)
+    for format in named:
         if format in device.peaks:
             return format, []
         twin = {"fp16": "bf16", "bf16": "fp16", "int8": "fp8"}.get(format)
         if twin in device.peaks:
             return twin, [f"{format} as fast as {twin}"]
     if named:
-        raise ValueError(f"{device.name} has no {named[0][2]} peak")
+        raise ValueError(f"{device.name} has no {named[0]} peak; it has {', '.join(device.peaks)}")
+    if dtype:
+        one_of("dtype", dtype, BYTES_PER_VALUE)
     format = "bf16" if "bf16" in device.peaks else "fp16"
     if format not in device.peaks:
         raise ValueError(f"{device.name} has no 16-bit peak")
@@ -247,7 +269,7 @@ def predict(columns):
     """
     size = columns["kernel"].size
     seconds, low, high = (np.full(size, np.nan) for _ in range(3))
-    bound, assumed = np.full(size, "", dtype="U12"), np.full(size, "", dtype="U200")
+    bound, assumed = (np.full(size, "", dtype=object) for _ in range(2))
     found, reasons = cases(columns)
     for case in found:
         if not case.rows.size:
@@ -260,7 +282,7 @@ def predict(columns):
         assumed[case.rows] = "; ".join(filter(None, (case.assumed, *on.assumed)))
     return {
         "seconds": seconds, "low_s": low, "high_s": high,
-        "bound": bound, "assumed": assumed, "reason": reasons,
+        "bound": bound.astype(str), "assumed": assumed.astype(str), "reason": reasons,
     }  # fmt: skip
 
 
@@ -281,16 +303,15 @@ def headline(columns, seconds):
 def _flop(columns):
     """FLOP by the convention of the sources: 2 m n k; 4 a pair and head value, causal half, 3.5 with backward."""
     c = columns
-    groups = np.where(
-        np.char.startswith(c["kernel"], "grouped") & np.isfinite(c["batch"]), c["batch"], 1
-    )
+    names = np.char.lower(c["kernel"])
+    grouped = np.char.startswith(names, "grouped") & np.isfinite(c["batch"])
+    groups = np.where(grouped, c["batch"], 1)
     products = 2 * c["m"] * c["n"] * c["k"] * groups
     values = np.where(np.isfinite(c["head_dim"]), c["head_dim"], 128)
     heads = np.where(np.isfinite(c["heads"]), c["heads"], HIDDEN / values)
     keys = np.where(np.isfinite(c["kv_len"]), c["kv_len"], c["seq_len"])
     batch = np.where(np.isfinite(c["batch"]), c["batch"], 1)
     pairs = c["seq_len"] * keys * np.where((c["causal"] == 1) & (c["seq_len"] == keys), 0.5, 1.0)
-    names = np.char.lower(c["kernel"])
     both = _any(names, ("fwd+bwd", "pass not stated", "forward and backward"))
     alone = _any(names, ("bwd", "backward")) & ~both
     passes = np.where(both, 3.5, np.where(alone, 2.5, 1.0))
@@ -299,8 +320,8 @@ def _flop(columns):
 
 
 def _moved(columns):
-    names, size = columns["kernel"], columns["bytes"]
-    copies = _any(np.char.lower(names), ("memcpy", "p2p"))
+    size = columns["bytes"]
+    copies = _any(np.char.lower(columns["kernel"]), ("memcpy", "p2p"))
     return np.where(np.isfinite(size), size, np.where(copies, 2.0**30, 2.0**34))
 
 
@@ -310,7 +331,7 @@ def _any(texts, words):
 
 def groups(columns):
     """What a row is scored under; products apart by whether a tuned library did them."""
-    names = columns["kernel"].tolist()
+    names = np.char.lower(columns["kernel"]).tolist()
     found = [next((k for s, k in KINDS.items() if n.startswith(s)), "other") for n in names]
     tuned = _any(np.char.lower(columns["implementation"]), LIBRARIES)
     return np.where((np.array(found) == "matmul") & ~tuned, "matmul, other kernels", found)

@@ -23,9 +23,7 @@ SPLITS = (1, 4)
 ARRAY = 128  # side of the multiplier array of a chip without cores to deal tiles to
 QUERY_BLOCK = 128  # queries of a tile of attention
 DECODING = 16  # at most so many queries leave the cores to the keys
-OLDER_PER_CLOCK = (
-    2048  # 16-bit FLOP of a core that runs instructions of Ampere (its chips' own rate)
-)
+OLDER_PER_CLOCK = 2048  # 16-bit FLOP of a core that runs instructions of Ampere, its chips' own
 EXP_PER_CLOCK = 16  # exponentials of a GPU core (cuda-guide)
 VECTOR_PER_SCORE = 3  # a pass over the scores: scale and subtract, compare, add
 WORKED = ("activation", "norm", "rotary")  # kinds of elementwise kernels beside "add"
@@ -42,6 +40,7 @@ class Device:
 
     name: str
     format: str
+    family: str
     matmul_flop_per_s: float  # all cores, in the main loop of a large tile
     memory_bytes_per_s: float
     cache_bytes_per_s: float  # from the last shared cache to all cores
@@ -54,6 +53,8 @@ class Device:
     tile_s: float  # a core's time between two tiles
     older_flop_per_s: float  # of products, for kernels written in Ampere's instructions
     core_clocks_per_s: float  # cores times clock: what elementwise arithmetic goes with
+    link_bytes_per_s: float  # to another chip, one direction; NaN where there is none
+    host_bytes_per_s: float  # to the host's memory; NaN where it is not known
     constants: dict
     assumed: tuple = ()  # what is not known of this very chip
 
@@ -71,16 +72,20 @@ def device(chip, format="bf16", *, constants=None):
     core_clocks = (chip.cores or 1) * clock_hz
     single = chip.peaks["fp32"].flop_per_s / 2 if "fp32" in chip.peaks else 128 * core_clocks
     l2 = next((v for v in chip.levels if v.name in ("L2", "LLC")), None)
+    host = next((v.bytes_per_s for v in chip.levels if v.name == "host link"), None)
+    link = chip.link_bytes_per_s
     size = bytes_per_value(format)
     reached = chip.peak_flop_per_s(format) * known[f"matmul_{width(format)}"]
     older = core_clocks * OLDER_PER_CLOCK * 2 / size * known["matmul_16"]
     return Device(
-        name=chip.name, format=format, constants=known,
+        name=chip.name, format=format, family=chip.family, constants=known,
         matmul_flop_per_s=reached, older_flop_per_s=np.minimum(reached, older) if gpu else reached,
         memory_bytes_per_s=chip.memory_bytes_per_s * known["stream"],
         cache_bytes_per_s=core_clocks * known["cache_bytes_per_clock"] * _sharing(chip.family)
         if gpu else np.inf,
         cache_bytes=(l2.bytes or 0.0) if l2 else 0.0, core_clocks_per_s=core_clocks,
+        link_bytes_per_s=(np.nan if link is None else link) * known["link"],
+        host_bytes_per_s=(np.nan if host is None else host) * known["link"],
         vector_per_s=single, exp_per_s=core_clocks * EXP_PER_CLOCK if gpu else single / 4,
         cores=chip.cores if gpu else 1.0,
         fixed_s=known["fixed_s"], light_s=known["light_s"],
@@ -123,8 +128,9 @@ def _clock_hz(chip):
 
 
 RESOURCES = {  # who owns a kernel's second, for `shares`
-    "compute": "matmul_flop_per_s older_flop_per_s vector_per_s exp_per_s core_clocks_per_s", "memory": "memory_bytes_per_s",
-    "cache": "cache_bytes_per_s", "latency": "/fixed_s light_s tile_s",
+    "compute": "matmul_flop_per_s older_flop_per_s vector_per_s exp_per_s core_clocks_per_s",
+    "memory": "memory_bytes_per_s", "cache": "cache_bytes_per_s",
+    "network": "link_bytes_per_s host_bytes_per_s", "latency": "/fixed_s light_s tile_s",
 }  # fmt: skip
 
 
@@ -172,9 +178,14 @@ def spread(kind, family):
 
 def _home(family, name):
     """The family in whose row a constant stands: the family itself, or what it is like, or 'any'."""
-    while family and (family, name) not in constants_table():
-        family = like().get(family, "")
-    return family or "any"
+    return next((f for f in lineage(family) if (f, name) in constants_table()), "any")
+
+
+def lineage(family):
+    """A family, the one that it is like, the one that this is like, ..."""
+    while family:
+        yield family
+        family = like().get(family)
 
 
 @cache
@@ -208,13 +219,15 @@ def matmul_s(m, k, n, *, device, groups=1, weight_bytes=None, warm=False):
     Source: the tiles of nvidia-matmul-guide; the rest is built from the laws that it names.
     """
     m, k, n, groups = (np.asarray(v, dtype=float) for v in (m, k, n, groups))
-    b, w = device.bytes_per_value, weight_bytes or device.bytes_per_value
+    b = device.bytes_per_value
+    w = b if weight_bytes is None else weight_bytes
     out = max(b, 2)  # narrow products are written in 16 bits
     moved = groups * (b * m * k + w * k * n + out * m * n)
     found = still_cached(moved, cache_bytes=device.cache_bytes) if warm else 0.0
     memory_s = moved * ((1 - found) / device.memory_bytes_per_s + found / device.cache_bytes_per_s)
     if np.all(device.cores == 1):
-        m, k, n = (np.ceil(v / ARRAY) * ARRAY for v in (m, k, n)) if device.fixed_s else (m, k, n)
+        if np.any(device.fixed_s):  # not the ideal one
+            m, k, n = (np.ceil(v / ARRAY) * ARRAY for v in (m, k, n))
         busy_s = 2 * groups * m * k * n / device.matmul_flop_per_s
         return device.fixed_s + tiling.overlapped_s(busy_s, memory_s)
     part_s = 8 * groups * m * n / device.memory_bytes_per_s  # a sum of 32 bits, written and read
@@ -275,6 +288,7 @@ def elementwise_s(moved_bytes, *, device, kind="add"):
     kernels, of 2023. Source: eq:no-overlap, with two levels of memory.
     """
     known = device.constants
+    one_of("kind", kind, ("add", *WORKED))
     found = np.minimum(1, known["resident"] * device.cache_bytes / np.maximum(moved_bytes, 1.0))
     per_byte_s = found / device.cache_bytes_per_s + (1 - found) / device.memory_bytes_per_s
     if kind != "add":
@@ -324,11 +338,14 @@ def attention_s(
     )
     sequences = batch * heads
     whole = np.minimum(QUERY_BLOCK, queries)
-    pairs = tiling.attention_pairs(queries, keys, causal=causal, window=window)
-    edge = np.where(causal, (whole - 1) / 2, 0) + np.where(np.isfinite(window), whole / 2, 0)
-    computed = np.minimum(pairs + queries * edge, np.asarray(queries, dtype=float) * keys)
+    edge = np.where(causal, (whole - 1) / 2, 0)  # of a block, computed for nothing
+    every = tiling.attention_pairs(queries, keys, causal=causal) + queries * edge
+    near = tiling.attention_pairs(queries, keys, causal=causal, window=window)
+    near = near + queries * (edge + whole / 2)
+    computed = np.minimum(np.minimum(near, every), np.asarray(queries, dtype=float) * keys)
+    seen = np.minimum(keys, window + queries - 1)  # keys that any query sees
     kept = d if shared_values else d + dv  # of a key and its value
-    read = b * batch * (heads * queries * (d + dv) + kv_heads * keys * kept)
+    read = b * batch * (heads * queries * (d + dv) + kv_heads * seen * kept)
     newest = kind in ("fused, overlapped", "unfused")
     rate = device.matmul_flop_per_s if newest else device.older_flop_per_s
     forward = {"products": 2 * d + 2 * dv, "overlapped": kind == "fused, overlapped"}
@@ -353,9 +370,7 @@ def attention_s(
         dealt_s = np.where(alone, busy_s, np.maximum(longest_s, busy_s + longest_s / 2))
         starts_s = np.where(alone, 1, tiling.waves(tiles, cores=device.cores)) * device.tile_s
         traffic_s = read * (2 if part is gradient else 1) / device.memory_bytes_per_s
-        total = total + device.fixed_s + tiling.overlapped_s(
-            dealt_s + starts_s, traffic_s
-        )  # fmt: skip
+        total = total + device.fixed_s + tiling.overlapped_s(dealt_s + starts_s, traffic_s)
     if backward:  # before: rows of output times gradient; after: query gradients to 16 bits
         streamed = batch * heads * queries * d * (2 * b + 4 + 4 + b)
         total = total + 2 * device.fixed_s + streamed / device.memory_bytes_per_s
@@ -364,7 +379,7 @@ def attention_s(
 
 def default_implementation(device):
     """What a practitioner gets: overlapped on families whose products are asynchronous."""
-    return "fused, overlapped" if device.older_flop_per_s < device.matmul_flop_per_s else "fused"
+    return "fused, overlapped" if "Hopper" in lineage(device.family) else "fused"
 
 
 # ---- ledgers

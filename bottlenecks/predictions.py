@@ -6,6 +6,7 @@ with its interval, the owner of its time, what was assumed and, where nothing is
 """
 
 import csv
+from collections import Counter
 from pathlib import Path
 from types import MappingProxyType
 
@@ -40,25 +41,45 @@ def predict(kind, columns):
 
 
 def predict_file(kind, path, out):
-    """Write the rows of a CSV file with their predictions into another; returns the predictions."""
+    """Write the rows of a CSV file with their predictions into another, or into an open one.
+
+    Every row and column of the input comes out, in order; a file that this function wrote gets new
+    predictions in place of the old ones. Returns the predictions.
+    """
     one_of("kind", kind, KINDS)
     given, columns = corpus.read(path, kind)
+    clash = [name for name in ADDED if name in given]
+    if clash and len(clash) < len(ADDED):
+        raise ValueError(
+            f"{path}: the predictions have a column {clash[0]!r} as well: rename that of the file"
+        )
+    is_open = hasattr(out, "write")
+    if not is_open and Path(out).exists() and Path(out).samefile(path):
+        raise ValueError(f"{out} is the input itself: name another file")
     found = predict(kind, columns)
     texts = {c: v for c, v in given.items() if c not in ADDED}
     texts |= {name: [_text(v) for v in found[name].tolist()] for name in ADDED}
-    rows = zip(*texts.values(), strict=True)
-    if hasattr(out, "write"):
-        _write(out, texts, rows)
-    else:
-        with Path(out).open("w", encoding="utf-8", newline="") as file:
-            _write(file, texts, rows)
+    if is_open:
+        _write(out, texts)
+        return found
+    out = Path(out).resolve()
+    part = out.with_name(f"{out.name}.part") if out.is_file() or not out.exists() else out
+    try:  # in two steps, so that nothing half-written has the name
+        with part.open("w", encoding="utf-8", newline="") as file:
+            _write(file, texts)
+        part.replace(out)
+    except OSError as error:
+        raise OSError(f"can not write {out}: {error.strerror}") from error
+    finally:
+        if part != out and part.exists():
+            part.unlink()
     return found
 
 
-def _write(file, header, rows):
+def _write(file, texts):
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerow(texts)
+    writer.writerows(zip(*texts.values(), strict=True))
 
 
 def _text(value):
@@ -124,11 +145,13 @@ def summary(table):
 
 def unscored(kind):
     """Reason -> rows of the corpus that have no prediction, most frequent first."""
-    rows = corpus.table(kind)
-    reasons = predict(kind, rows)["reason"]
-    found, counts = np.unique(reasons[reasons != ""], return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    return {str(found[i]): int(counts[i]) for i in order}
+    rows = corpus.table(one_of("kind", kind, KINDS))
+    return reasons(predict(kind, rows))
+
+
+def reasons(found):
+    """Reason -> rows of `predict` that have it, most frequent first."""
+    return dict(Counter(filter(None, found["reason"].tolist())).most_common())
 
 
 # ---- as tables

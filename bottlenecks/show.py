@@ -87,7 +87,15 @@ def table(rows):
     return Table(rows)
 
 
-GREEK = {"ε": r"\epsilon", "α": r"\alpha", "β": r"\beta", "λ": r"\lambda", "ℓ": r"\ell"}
+GREEK = {
+    "ε": r"\epsilon",
+    "α": r"\alpha",
+    "β": r"\beta",
+    "λ": r"\lambda",
+    "ℓ": r"\ell",
+    "τ": r"\tau",
+    "η": r"\eta",
+}
 
 
 def _tex(symbol):

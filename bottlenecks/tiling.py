@@ -77,7 +77,8 @@ def tile_s(depth, *, tile_rows, tile_columns, value_bytes, core_flop_per_s, core
     W_c  core_bytes_per_s  bandwidth from the shared cache to a core        [B/s]
 
     Holds for: operands that come from the last cache shared by the cores; a roofline for one tile,
-    whose intensity grows with its side. Source: eq:roofline-time on the traffic of eq:tiled-bytes.
+    whose intensity grows with its side.
+    Source: eq:roofline-time on the traffic of eq:tiled-bytes.
 
     >>> float(tile_s(10, tile_rows=4, tile_columns=4, value_bytes=2, core_flop_per_s=32.0,
     ...              core_bytes_per_s=16.0))
@@ -109,23 +110,22 @@ def overlapped_s(first_s, second_s):
 def attention_pairs(queries, keys, *, causal, window=np.inf):
     r"""Pairs of a query and a key that attention really needs.
 
-    $$N_p = \begin{cases} q\,k & \text{full} \\ q\,k - q\,(q-1)/2 & \text{causal} \end{cases}$$  (eq:attention-pairs)
+    $$N_p = \begin{cases} q \min(k, w) & \text{full} \\ \sum_{i=1}^{q} \min(k - q + i, w) & \text{causal} \end{cases}$$  (eq:attention-pairs)
 
     q  queries  tokens that ask                                   [-]
     k  keys     tokens that are there, the queries' own the last  [-]
     -  causal   a token sees none that comes later                [-]
-    -  window   at most so many keys for a query                  [-]
+    w  window   at most so many keys for a query                  [-]
 
     Holds for: k >= q. A causal prompt, q = k, has half of the square and half of the diagonal.
-    With a window w, each query beyond the first w sees w keys.
+    A window without a mask is as wide at the ends of the sequence as in its middle.
     Source: counting.
 
     >>> float(attention_pairs(4, 4, causal=True)), float(attention_pairs(1, 4, causal=True))
     (10.0, 4.0)
     """
     before = keys - queries  # keys that every query sees
-    full = np.where(causal, queries * before + queries * (queries + 1) / 2, queries * keys)
-    starved = np.clip(np.minimum(window, keys) - before, 0, queries)  # queries with fewer keys
-    seen = starved * before + starved * (starved + 1) / 2
-    windowed = seen + (queries - starved) * np.where(np.isfinite(window), window, 0)
-    return np.where(np.isfinite(window) & (window < keys), np.minimum(windowed, full), full)
+    most = np.minimum(window, keys)  # that any query sees
+    starved = np.clip(most - before, 0, queries)  # queries that see fewer under the causal mask
+    masked = starved * before + starved * (starved + 1) / 2 + (queries - starved) * most
+    return np.where(causal, masked, queries * most)

@@ -1,6 +1,9 @@
 """The command line as a newcomer types it: good input, bad input, nothing lost."""
 
+import csv
+import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bottlenecks import __main__ as command
-from bottlenecks import measure
+from bottlenecks import data, measure
 
 
 def run(capsys, *argv):
@@ -27,7 +30,9 @@ def test_it_runs_as_a_module():
     assert all(word in out.stdout for word in ("figures", "measure", "chips"))
 
 
-@pytest.mark.parametrize("name", ["figures", "measure", "chips", "models", "systems", "sources"])
+@pytest.mark.parametrize(
+    "name", ["figures", "measure", "predict", "score", "chips", "models", "systems", "sources"]
+)
 def test_every_command_has_help(capsys, name):
     status, out, _ = run(capsys, name, "--help")
     assert status == 0 and len(out) > 200
@@ -169,3 +174,111 @@ def test_measure_loses_nothing_when_it_can_not_save(capsys, tmp_path, measured):
     status, out, err = run(capsys, "measure", "--folder", str(tmp_path / "file" / "below"))
     assert status == 2 and "can not write into" in err
     assert json.loads(out.splitlines()[-1]) == RESULT
+
+
+# ---- predict, score
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """Some rows of the corpus, from all over it, with a column of the reader's own."""
+    rows = [row | {"my note": f"no. {i}, \"quoted\""} for i, row in enumerate(data.rows("kernels_measured")[::40])]  # fmt: skip
+    with (tmp_path / "mine.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return tmp_path / "mine.csv", rows
+
+
+def test_predict_returns_every_row_and_column_in_order(capsys, tmp_path, mine):
+    path, rows = mine
+    before = path.read_bytes()
+    status, out, err = run(capsys, "predict", "kernels", str(path))
+    assert status == 0 and err == "" and path.read_bytes() == before
+    found = list(csv.DictReader(io.StringIO(out)))
+    assert [{c: row[c] for c in rows[0]} for row in found] == rows
+    added = [c for c in found[0] if c not in rows[0]]
+    assert added == ["predicted", "low", "high", "measured", "unit", "ratio", "bound", "assumed", "reason"]  # fmt: skip
+    assert all(bool(row["predicted"]) != bool(row["reason"]) for row in found)
+    status, said, _ = run(capsys, "predict", "kernels", str(path), "-o", str(tmp_path / "out.csv"))
+    assert status == 0 and (tmp_path / "out.csv").read_text(encoding="utf-8") == out
+    predicted = sum(bool(row["predicted"]) for row in found)
+    assert said.count("\n") == 1 and f"out.csv: {len(rows)} rows, {predicted} predicted, " in said
+    assert (
+        f"{len(rows) - predicted} not: " in said
+        and " x other reasons" in said
+        and "; error " in said
+    )
+
+
+def test_predict_needs_six_columns(capsys, tmp_path):
+    path = tmp_path / "few.csv"
+    text = "chip,kernel,dtype,m,n,k,mood\r\n\r\nh100 sxm,matmul,bf16,8192,8192,8192,good\r\n"
+    path.write_bytes(("\ufeff" + text).encode())
+    status, out, _ = run(capsys, "predict", "kernels", str(path))
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert status == 0 and row["chip"] == "h100 sxm" and row["mood"] == "good"
+    # 1.0995e12 FLOP in more than the 1,111 us of the datasheet's peak and less than twice that
+    assert 1111 < float(row["low"]) < float(row["predicted"]) < float(row["high"]) < 2222
+    assert (row["unit"], row["bound"], row["measured"], row["ratio"]) == ("us", "compute", "", "")
+    status, said, _ = run(capsys, "predict", "kernels", str(path), "-o", str(tmp_path / "out.csv"))
+    assert said == f"{tmp_path / 'out.csv'}: 1 row, 1 predicted\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "argv", "message"),
+    [
+        ("chip,m\nT4,8\n", ["kernel", "in.csv"], "kind 'kernel' is unknown; did you mean 'kernels'"),
+        ("chip,m\nT4,8\n", ["kernels", "none.csv"], "none.csv can not be read as a CSV file"),
+        ("chip,m\n\nT4,8\nT4,x8\n", ["kernels", "in.csv"], "in.csv, line 4: m must be a number or blank, got 'x8'"),
+        ("chips,rows\nT4,8\n", ["kernels", "in.csv"], "no column is one of"),
+        ("chip,m\nT4,8\n", ["kernels", "in.csv", "-o", "in.csv"], "in.csv is the input itself"),
+        ("chip,m\nT4,8\n", ["kernels", "in.csv", "-o", "link.csv"], "link.csv is the input itself"),
+        ("chip,m\nT4,8\n", ["kernels", "in.csv", "-o", "no/out.csv"], "can not write"),
+        ("chip,low\nT4,8\n", ["kernels", "in.csv", "-o", "out.csv"], "a column 'low' as well"),
+    ],
+)  # fmt: skip
+def test_predict_refuses_in_one_line(capsys, tmp_path, monkeypatch, text, argv, message):
+    monkeypatch.chdir(tmp_path)
+    Path("in.csv").write_text(text)
+    os.link("in.csv", "link.csv")
+    status, out, err = run(capsys, "predict", *argv)
+    assert status == 2 and out == "" and err.count("\n") == 1 and message in err, err
+    assert {p.name for p in tmp_path.iterdir()} == {"in.csv", "link.csv"}
+    assert Path("in.csv").read_text() == text
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    path = data.FOLDER / "kernels_measured.csv"
+    out = subprocess.run(
+        f"{sys.executable} -m bottlenecks predict kernels {path} | head -1; echo ${{PIPESTATUS[0]}}",
+        shell=True, executable="bash", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert out.stderr == "" and out.stdout.splitlines()[1] == "0"
+
+
+def test_score(capsys):
+    status, out, _ = run(capsys, "score", "kernels")
+    head, *lines = out.splitlines()
+    assert status == 0 and head.split() == ["role", "source", "group", "rows", "scored", "error", "bias", "worst", "inside"]  # fmt: skip
+    roles = [line.split()[0] for line in lines]
+    table = roles.index("fit", roles.index("held-out"))  # then the summary begins
+    assert any(line.split()[:3] == ["held-out", "fa2_a100", "attention"] for line in lines[:table])
+    summary = [line for line in lines[table:] if line.startswith("held-out")]
+    assert len(summary) == 4 and all(" %, the mean of " in s and "; worst " in s for s in summary)
+    status, out, _ = run(capsys, "score", "kernels", "--json")
+    content = json.loads(out)
+    assert status == 0 and len(content["scores"]) == table and len(content["summary"]) == 7
+    assert any(row["error"] is None and row["scored"] == 0 for row in content["scores"])
+
+
+def test_score_says_what_has_no_prediction(capsys):
+    status, out, _ = run(capsys, "score", "kernels", "--unscored")
+    head, *lines = out.splitlines()
+    counts = [int(line.split()[0]) for line in lines]
+    assert status == 0 and head == f"without a prediction: {sum(counts)} rows"
+    assert counts == sorted(counts, reverse=True) and "shared-cache read" in out
+    reasons = json.loads(run(capsys, "score", "kernels", "--unscored", "--json")[1])
+    assert list(reasons.values()) == counts
+    status, _, err = run(capsys, "score", "kernel")
+    assert status == 2 and "did you mean 'kernels'" in err and err.count("\n") == 1

@@ -10,15 +10,20 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "bottlenecks"
 FLOORS = (
     {"bottlenecks", "data"}, {"doors", "units", "facts"}, {"hardware", "networks", "architecture", "corpus"},
-    {"roofline"}, {"ops"}, {"machine", "probes", "measure", "kernels", "sweeps", "validation", "claims", "trends"},
+    {"roofline", "tiling"}, {"ops", "kernel_time"},
+    {"machine", "probes", "measure", "kernels", "sweeps", "validation", "claims", "trends",
+     "shares", "kernel_rows", "kernel_fit", "predictions"},
     {"exhibits.style", "exhibits.registry", "exhibits.ch", "exhibits.ap_catalog", "exhibits.ap_corpus", "exhibits"},
-    {"checks", "show", "widgets"}, {"exercises.ch", "exercises"}, {"__main__"},
+    {"checks", "show", "widgets", "reports"}, {"exercises.ch", "exercises"}, {"__main__"},
 )  # fmt: skip
 WITHIN_A_FLOOR = {
     ("corpus", "hardware"),
     ("networks", "hardware"),
     ("facts", "doors"),
     ("claims", "validation"),
+    ("kernel_rows", "shares"),
+    ("kernel_fit", "kernel_rows"),
+    ("predictions", "kernel_rows"),
     ("measure", "machine"),
     ("measure", "probes"),
     ("kernels", "machine"),

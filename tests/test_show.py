@@ -4,11 +4,11 @@ import inspect
 
 import pytest
 
-from bottlenecks import data, ops, roofline
+from bottlenecks import data, ops, roofline, tiling
 from bottlenecks.show import Card, Table, show, table
 
 LAWS = [
-    f for module in (roofline, ops) for _, f in inspect.getmembers(module, inspect.isfunction)
+    f for module in (roofline, tiling, ops) for _, f in inspect.getmembers(module, inspect.isfunction)
     if f.__module__ == module.__name__ and "$$" in (f.__doc__ or "")
 ]  # fmt: skip
 
