@@ -20,7 +20,7 @@ class Card:
         self.equation, self.label = re.search(
             r"\$\$(.*?)\$\$\s*\((eq:[\w-]+)\)", doc, re.S
         ).groups()
-        self.symbols = re.findall(r"^(\S+) {2,}(\w+) +(\S.*?) +\[(.+?)\]$", doc, re.M)
+        self.symbols = re.findall(r"^(\S+(?: \S+)?) {2,}(\S.*?) {2,}(\S.*?) +\[(.+?)\]$", doc, re.M)
         self.holds = self._after("Holds for:", doc)
         self.source = self._after("Source:", doc)
         self.code = _body(law)
@@ -42,7 +42,7 @@ class Card:
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         symbols = "\n".join(
-            f"| ${_tex(symbol)}$ | `{name}` | {meaning} | {unit} |"
+            f"| ${_tex(symbol)}$ | {_argument(name)} | {meaning} | {unit} |"
             for symbol, name, meaning, unit in self.symbols
         )
         return {
@@ -53,6 +53,11 @@ class Card:
             ),
             "text/plain": f"{self.title}  {self.name} ({self.label})\n{self.equation.strip()}",
         }
+
+
+def _argument(name):
+    """An argument as code; an equation's label or what is counted inside as plain words."""
+    return f"`{name}`" if re.fullmatch(r"[\w.]+", name) else name.strip("-")
 
 
 def show(law):
