@@ -25,7 +25,7 @@ Modules, lowest floor first; each imports only from floors below it.
     measure.py                      studies: your own machine's roofline
     kernels.py  sweeps.py           studies: kernels by shape and format, as rows of the corpus
     validation.py  claims.py        studies: predictions against measurements; verdicts on claims
-    trends.py                       studies: growth and its uncertainty
+    trends.py  growth.py            studies: growth and its uncertainty; what a peak grew from
     exhibits/                       figures: one table and one drawing each
     show.py  widgets.py             equation cards and tables; sliders and guesses
     checks.py  exercises/           exercise checks, and the numbers that they expect
