@@ -248,7 +248,7 @@ def _generations_draw(figure):
         if part in PART_COLOUR:
             ax.text(
                 x,
-                -1.07,
+                -1.13,
                 "■",
                 transform=across,
                 ha="right",
@@ -575,8 +575,10 @@ def _waterfall_table(chip_name, shape, order, rows):
 def _waterfall_draw(figure):
     ax = figure.add_axes([0.255, 0.125, 0.73, 0.85])
     lines = len(STAGES) + 2
-    ax.set(xlim=(0, 1.42), ylim=(lines - 0.45, -0.55), xlabel="time, modelled = 100 %")
-    ax.set_xticks([0, 0.25, 0.5, 0.75, 1, 1.25], ["0", "25 %", "50 %", "75 %", "100 %", "125 %"])
+    ax.set(xlim=(0, 1.7), ylim=(lines - 0.45, -0.55), xlabel="time, modelled = 100 %")
+    ax.set_xticks(
+        [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5], ["0", "25 %", "50 %", "75 %", "100 %", "125 %", "150 %"]
+    )
     ax.set_yticks([])
     first, *_, last = STAGES  # where they are whatever the order
     names = [first, *[""] * (len(STAGES) - 2), last, "modelled", "measured"]
@@ -609,9 +611,11 @@ def _waterfall_draw(figure):
         words[-2].set(text=si(whole, "s"), x=1.012)
         times = pick(table, "measured", "end_s")
         measured.set_data(times / whole, np.full(times.size, lines - 1))
+        late = max(times, default=0) > 1.2 * whole  # no room on the right
         words[-1].set(
             text=" and ".join(si(t, "s") for t in times) if times.size else "not in the corpus",
-            x=max(times, default=0) / whole + 0.03, color="black" if times.size else GREY,
+            x=min(times, default=0) / whole - 0.03 if late else max(times, default=0) / whole + 0.03,
+            ha="right" if late else "left", color="black" if times.size else GREY,
         )  # fmt: skip
         return [joints, *bars, measured, *moving, *words]
 
