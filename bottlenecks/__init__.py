@@ -27,10 +27,11 @@ Modules, lowest floor first; each imports only from floors below it.
     measure.py                      studies: your own machine's roofline
     kernels.py  sweeps.py           studies: kernels by shape and format, as rows of the corpus
     validation.py  claims.py        studies: predictions against measurements; verdicts on claims
-    trends.py                       studies: growth and its uncertainty
+    trends.py  growth.py            studies: growth and its uncertainty; what a peak grew from
     shares.py                       studies: which resource owns the second
     kernel_rows.py  kernel_fit.py   studies: measured kernels as calls; the constants they ask for
     predictions.py                  studies: every row predicted, then scored
+    ledgers.py  eras.py             studies: questions asked of ledgers; one device's training by year
     exhibits/                       figures: one table and one drawing each
     reports.py                      predictions and scores as lines of text
     show.py  widgets.py             equation cards and tables; sliders and guesses

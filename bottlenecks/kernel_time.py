@@ -111,6 +111,31 @@ def ideal(chip, format="bf16"):
     )  # fmt: skip
 
 
+def stages(chip, format="bf16", *, memory_first=False):
+    """From a perfect chip to the real one, one mechanism more at a time: {mechanism: Device}.
+
+    The first has arithmetic alone, so its time is FLOP over peak; the last is `device`. A time on
+    each is never less than on the one before. What a mechanism adds depends on those before it:
+    of two that overlap, the later seems cheap, and `memory_first` puts the memory second. Tiles
+    come with their starts: were these free, ever smaller tiles would fill every wave.
+    """
+    real = device(chip, format)
+    on = replace(ideal(chip, format), memory_bytes_per_s=np.inf, constants=real.constants)
+    rates = "matmul_flop_per_s older_flop_per_s vector_per_s exp_per_s core_clocks_per_s"
+    order = [
+        ("rate sustained", rates), ("tiles and waves", "cores tile_s"),
+        ("operands from the cache", "cache_bytes_per_s cache_bytes"),
+        ("memory not hidden", "memory_bytes_per_s"), ("launch and end", "fixed_s light_s assumed"),
+    ]  # fmt: skip
+    if memory_first:
+        order.insert(0, order.pop(3))
+    found = {"arithmetic at the peak": on}
+    for name, fields in order:
+        on = replace(on, **{field: getattr(real, field) for field in fields.split()})
+        found[name] = on
+    return found
+
+
 def _sharing(family):
     """Cores that read the operands of a product together, against one that reads them alone."""
     row = next((r for r in data.rows("families") if r["family"] == family), {})

@@ -7,13 +7,14 @@ from bottlenecks.units import plain, si
 # Okabe-Ito colours, told apart by colour-blind readers; each goes with a line style as well.
 COLOUR = {
     "compute": "#D55E00", "memory": "#0072B2", "network": "#009E73", "latency": "#CC79A7",
-    "idle": "#8C8C8C", "total": "#222222", "measured": "#222222", "highlight": "#E69F00",
+    "cache": "#56B4E9", "idle": "#8C8C8C", "total": "#222222", "measured": "#222222", "highlight": "#E69F00",
 }  # fmt: skip
 LINE = {
     "compute": "-",
     "memory": "--",
     "network": "-.",
     "latency": ":",
+    "cache": (0, (5, 1)),
     "idle": (0, (1, 1)),
     "total": "-",
 }
