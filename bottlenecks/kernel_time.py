@@ -176,14 +176,22 @@ def family_constants(family):
     """Constant -> value for a family of chips, from it or from the family it is like."""
     names = dict.fromkeys(name for _, name in constants_table())
     known = {n: float(constants_table()[_home(family, n), n]["value"]) for n in names}
-    if _home(family, "matmul_8") == "any" != _home(family, "matmul_16"):
-        known["matmul_8"] = known["matmul_16"]  # nearer than other makers' chips
+    if _narrow_from_wide(family):
+        known["matmul_8"] = known["matmul_16"]
     return known
+
+
+def _narrow_from_wide(family):
+    """Whether a family's own 16-bit fraction is nearer than other makers' 8-bit ones."""
+    return _home(family, "matmul_8") == "any" != _home(family, "matmul_16")
 
 
 def inherited(family, format):
     """What a family of chips takes from others, as words: ('stream of Ampere', ...)."""
-    homes = {n: _home(family, n) for n in (f"matmul_{width(format)}", "stream", "fixed_s")}
+    product = f"matmul_{width(format)}"
+    if product == "matmul_8" and _narrow_from_wide(family):
+        product = "matmul_16"
+    homes = {n: _home(family, n) for n in (product, "stream", "fixed_s")}
     return tuple(
         f"{name} of {'all families' if home == 'any' else home}"
         for name, home in homes.items()

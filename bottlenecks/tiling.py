@@ -64,31 +64,6 @@ def filled(rows, columns, *, tile_rows, tile_columns, cores):
     return rows * columns / (tile_rows * tile_columns * cores * waves(dealt, cores=cores))
 
 
-def tile_s(depth, *, tile_rows, tile_columns, value_bytes, core_flop_per_s, core_bytes_per_s):
-    r"""Seconds of one tile of a matrix product on one core: its arithmetic or its operands.
-
-    $$T_t = \max\left(\frac{2\,t_m t_n k}{P_c},\ \frac{b\,(t_m + t_n)\,k}{W_c}\right)$$  (eq:tile-time)
-
-    k    depth             columns of the left matrix, rows of the right    [-]
-    t_m  tile_rows         rows of the tile                                 [-]
-    t_n  tile_columns      columns of the tile                              [-]
-    b    value_bytes       size of one value                                [B]
-    P_c  core_flop_per_s   arithmetic rate of a core                        [FLOP/s]
-    W_c  core_bytes_per_s  bandwidth from the shared cache to a core        [B/s]
-
-    Holds for: operands that come from the last cache shared by the cores; a roofline for one tile,
-    whose intensity grows with its side.
-    Source: eq:roofline-time on the traffic of eq:tiled-bytes.
-
-    >>> float(tile_s(10, tile_rows=4, tile_columns=4, value_bytes=2, core_flop_per_s=32.0,
-    ...              core_bytes_per_s=16.0))
-    10.0
-    """
-    arithmetic_s = 2 * tile_rows * tile_columns * depth / core_flop_per_s
-    operands_s = value_bytes * (tile_rows + tile_columns) * depth / core_bytes_per_s
-    return np.maximum(arithmetic_s, operands_s)
-
-
 def overlapped_s(first_s, second_s):
     r"""Seconds of two streams of work that overlap well, but not perfectly near a tie.
 
@@ -105,6 +80,31 @@ def overlapped_s(first_s, second_s):
     True
     """
     return np.sqrt(np.hypot(np.square(first_s), np.square(second_s)))
+
+
+def tile_s(depth, *, tile_rows, tile_columns, value_bytes, core_flop_per_s, core_bytes_per_s):
+    r"""Seconds of one tile of a matrix product on one core: its arithmetic or its operands.
+
+    $$T_t = \left[\left(\frac{2\,t_m t_n k}{P_c}\right)^4 + \left(\frac{b\,(t_m + t_n)\,k}{W_c}\right)^4\right]^{1/4}$$  (eq:tile-time)
+
+    k    depth             columns of the left matrix, rows of the right    [-]
+    t_m  tile_rows         rows of the tile                                 [-]
+    t_n  tile_columns      columns of the tile                              [-]
+    b    value_bytes       size of one value                                [B]
+    P_c  core_flop_per_s   arithmetic rate of a core                        [FLOP/s]
+    W_c  core_bytes_per_s  bandwidth from the shared cache to a core        [B/s]
+
+    Holds for: operands that come from the last cache shared by the cores; a roofline for one tile,
+    whose intensity grows with its side.
+    Source: eq:overlap on the traffic of eq:tiled-bytes.
+
+    >>> float(tile_s(10, tile_rows=4, tile_columns=4, value_bytes=2, core_flop_per_s=32.0,
+    ...              core_bytes_per_s=np.inf))
+    10.0
+    """
+    arithmetic_s = 2 * tile_rows * tile_columns * depth / core_flop_per_s
+    operands_s = value_bytes * (tile_rows + tile_columns) * depth / core_bytes_per_s
+    return overlapped_s(arithmetic_s, operands_s)
 
 
 def attention_pairs(queries, keys, *, causal, window=np.inf):

@@ -10,9 +10,10 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "bottlenecks"
 FLOORS = (
     {"bottlenecks", "data"}, {"doors", "units", "facts"}, {"hardware", "networks", "architecture", "corpus"},
-    {"roofline", "tiling"}, {"ops", "kernel_time"},
+    {"roofline", "tiling", "counting"}, {"ops", "kernel_time"},
     {"machine", "probes", "measure", "kernels", "sweeps", "validation", "claims", "trends",
-     "shares", "kernel_rows", "kernel_fit", "predictions"},
+     "growth",
+     "shares", "kernel_rows", "kernel_fit", "predictions", "ledgers", "eras"},
     {"exhibits.style", "exhibits.registry", "exhibits.ch", "exhibits.ap_catalog", "exhibits.ap_corpus", "exhibits"},
     {"checks", "show", "widgets", "reports"}, {"exercises.ch", "exercises"}, {"__main__"},
 )  # fmt: skip
@@ -21,6 +22,10 @@ WITHIN_A_FLOOR = {
     ("networks", "hardware"),
     ("facts", "doors"),
     ("claims", "validation"),
+    ("claims", "eras"),
+    ("claims", "growth"),
+    ("eras", "shares"),
+    ("ledgers", "shares"),
     ("kernel_rows", "shares"),
     ("kernel_fit", "kernel_rows"),
     ("predictions", "kernel_rows"),
