@@ -20,12 +20,14 @@ Modules, lowest floor first; each imports only from floors below it.
     networks.py                     records: links and tiers of systems
     corpus.py                       records: measured tables as columns
     roofline.py                     laws: one device, from time to energy
+    counting.py                     laws: operations of a transformer, as the literature counts them
     ops.py                          models: operations as rows, and the seconds they take
     machine.py  probes.py           studies: what your own machine is; what a probe times on it
     measure.py                      studies: your own machine's roofline
     kernels.py  sweeps.py           studies: kernels by shape and format, as rows of the corpus
     validation.py  claims.py        studies: predictions against measurements; verdicts on claims
     trends.py                       studies: growth and its uncertainty
+    ledgers.py                      studies: questions asked of a model's operations
     exhibits/                       figures: one table and one drawing each
     show.py  widgets.py             equation cards and tables; sliders and guesses
     checks.py  exercises/           exercise checks, and the numbers that they expect
