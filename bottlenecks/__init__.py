@@ -21,6 +21,7 @@ Modules, lowest floor first; each imports only from floors below it.
     corpus.py                       records: measured tables as columns
     roofline.py                     laws: one device, from time to energy
     tiling.py                       laws: tiles and waves of a kernel over the cores of a chip
+    counting.py                     laws: operations of a transformer, as the literature counts them
     ops.py                          models: operations as rows, and the seconds they take
     kernel_time.py                  models: the seconds of a real kernel, by family of chips
     machine.py  probes.py           studies: what your own machine is; what a probe times on it

@@ -95,7 +95,7 @@ def _compute_bound():
     )  # fmt: skip
 
 
-def _flops_per_clock():
+def _growth_of_peaks():
     steps = growth.line(("V100 SXM2 16GB", "A100 SXM 80GB", "H100 SXM5"), "narrowest")
     before, after, whole = steps[-1]
     gain = growth.doublings(whole)
@@ -148,6 +148,6 @@ def _low_precision():
 VERDICTS = {
     "W2-roofline-of-llm": _roofline_of_llm,
     "W1-compute-bound": _compute_bound,
-    "W1-flops-per-clock": _flops_per_clock,
+    "W1-flops-per-clock": _growth_of_peaks,
     "W1-low-precision": _low_precision,
 }

@@ -27,15 +27,16 @@ def palm_flop(params, tokens, *, layers, heads, head_values, context_tokens):
 
     $$F = D\,(6N + 12\,\ell\,h\,d\,S)$$  (eq:palm-flop)
 
-    D  tokens          tokens trained on            [-]
     N  params          parameters                   [-]
+    D  tokens          tokens trained on            [-]
     ℓ  layers          layers                       [-]
     h  heads           heads of a layer             [-]
     d  head_values     values of a head             [-]
     S  context_tokens  tokens of a sequence         [-]
 
     Holds for: decoders; the causal half is counted in full, so half of the second term is work that
-    a kernel may skip. Source: chowdhery2022palm, appendix B.
+    a kernel may skip.
+    Source: palm_t3, appendix B.
 
     >>> palm_flop(10, 1, layers=1, heads=2, head_values=3, context_tokens=4)
     348
@@ -56,7 +57,8 @@ def megatron_flop(*, batch, context_tokens, layers, width, vocab, recomputed=Tru
     f  recomputed      passes over the layers: 4 if activations are made again  [-]
 
     Holds for: multi-head attention of width d, a feed-forward of 4 d without a gate, the full square
-    of attention. Source: narayanan2021megatron, equation 3, which has f = 4 and factors it out.
+    of attention.
+    Source: megatron2021_t1, equation 3, which has f = 4 and factors it out.
 
     >>> megatron_flop(batch=1, context_tokens=6, layers=1, width=1, vocab=16)
     1728.0

@@ -5,6 +5,7 @@ import numpy as np
 from bottlenecks import counting, facts, kernel_time, ops, shares
 from bottlenecks.architecture import find_model
 from bottlenecks.architecture import model as find
+from bottlenecks.hardware import bytes_per_value
 from bottlenecks.units import plain, si
 
 PHASES = ("forward", "backward", "prefill", "decode")
@@ -38,6 +39,42 @@ def table(rows, chip, *, format="bf16"):
         }
         for row in rows
     ]
+
+
+def merged(rows, device=None):
+    """Columns, one entry for each operation: rows of one name together, a gradient under its forward's.
+
+    The two gradients of a product have its operations and its bytes, so nothing is lost. With a
+    `kernel_time.Device` also the seconds that the operations take on it.
+    """
+    together = {}
+    for row in rows:
+        together.setdefault(_plain_name(row), []).append(row)
+    kinds = ("flop", "weight_bytes", "activation_bytes", "cache_bytes")
+    table = {"operation": np.array(list(together))} | {
+        kind: np.array([float(ops.total(found, kind)) for found in together.values()])
+        for kind in kinds
+    }
+    table["bytes"] = sum(table[kind] for kind in kinds[1:])
+    if device is not None:
+        table["time_s"] = np.array(
+            [float(kernel_time.ledger_s(found, device)) for found in together.values()]
+        )
+    return table
+
+
+def _plain_name(row):
+    name = row.name.partition(" (causal")[0]
+    for gradient in (", input gradient", ", weight gradient", ", gradient"):
+        name = name.removesuffix(gradient)
+    return name
+
+
+def per_token(model, name, *, batch, tokens, format="bf16"):
+    """Operations and bytes of one phase for each token that it takes in: (FLOP, bytes)."""
+    rows = phase(model, name, batch=batch, tokens=tokens, format=format)
+    done = batch * (1 if name == "decode" else tokens)
+    return ops.total(rows) / done, ops.total(rows, "bytes") / done
 
 
 def phases_table(model, *, batch, tokens, chip, format="bf16"):
@@ -79,7 +116,7 @@ def rules_table(names, *, tokens):
     for name in names:
         m = find(name)
         counted = training_flop_per_token(m, tokens=tokens)
-        multiply = m.active_block_params + m.head_params
+        multiply = multiplying_params(m)
         palm = counting.palm_flop(multiply, 1, layers=m.layers, heads=m.heads,
                                   head_values=m.head_values, context_tokens=tokens)  # fmt: skip
         lines.append({
@@ -113,6 +150,24 @@ def parameters_by_part(model):
         "experts not met": model.block_params - met,
         "output head": model.head_params, "embedding": model.embedding_params,
     }  # fmt: skip
+
+
+def multiplying_params(model):
+    """Parameters that multiply for a token: those of its layers and the output head."""
+    return model.active_block_params + model.head_params
+
+
+def fetched_bytes_per_token(model, tokens, *, format="bf16"):
+    """Weights that a pass of `tokens` tokens fetches, for each of them: (model's, a dense model's).
+
+    The dense model has as many parameters that multiply for a token.
+    """
+    tokens = np.asarray(tokens, dtype=float)
+    rows = ops.decode(model, batch=tokens, context_tokens=1, format=format)
+    dense = ops.weights_pass(
+        multiplying_params(model), tokens, weight_bytes=bytes_per_value(format)
+    )
+    return ops.total(rows, "weight_bytes") / tokens, dense.bytes / tokens
 
 
 def touched_share(model, tokens):

@@ -163,7 +163,11 @@ def prefill(model, *, batch, prompt_tokens, **options):
 def decode(model, *, batch, context_tokens, **options):
     """Rows of one token more for each sequence, the context with the new token in the cache."""
     return forward(
-        model, batch=batch, queries=1, keys=context_tokens, **{"absorbed": True} | options
+        model,
+        batch=batch,
+        queries=1,
+        keys=context_tokens,
+        **{"absorbed": True, "logits": "last"} | options,
     )
 
 
@@ -229,7 +233,8 @@ def _latent_rows(model, tokens, made, absorbed, common):
         )
     )
     if absorbed:
-        return rows + [
+        return [
+            *rows,
             matmul("queries into the latent", tokens, nope, rank, groups=heads, **common, **made),
             matmul("values out of the latent", tokens, rank, values, groups=heads, **common, **made),
         ]  # fmt: skip

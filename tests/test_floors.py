@@ -12,8 +12,7 @@ FLOORS = (
     {"bottlenecks", "data"}, {"doors", "units", "facts"}, {"hardware", "networks", "architecture", "corpus"},
     {"roofline", "tiling", "counting"}, {"ops", "kernel_time"},
     {"machine", "probes", "measure", "kernels", "sweeps", "validation", "claims", "trends",
-     "growth",
-     "shares", "kernel_rows", "kernel_fit", "predictions", "ledgers", "eras"},
+     "growth", "shares", "kernel_rows", "kernel_fit", "predictions", "ledgers", "eras"},
     {"exhibits.style", "exhibits.registry", "exhibits.ch", "exhibits.ap_catalog", "exhibits.ap_corpus", "exhibits"},
     {"checks", "show", "widgets", "reports"}, {"exercises.ch", "exercises"}, {"__main__"},
 )  # fmt: skip

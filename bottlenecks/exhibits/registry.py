@@ -52,7 +52,7 @@ class Control:
         """The read-out of a value."""
         if self.is_menu:
             return str(value)
-        text = si(value, self.unit, digits=5) if self.unit else plain(value, 5)
+        text = si(value, self.unit, digits=6) if self.unit else plain(value, 6)
         return text.removesuffix("s") if value == 1 and self.unit.endswith("s") else text
 
 
