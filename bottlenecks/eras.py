@@ -177,7 +177,7 @@ def era_table():
     """Rows of a table: who owned the second, for the runs of `ERA`."""
     return [
         {"run": row["model"], "chip": row["chip"], "begun": row["begun"]}
-        | {owner: f"{row[owner]:.0%}" for owner in kernel_time.RESOURCES}
+        | {owner: f"{row[owner]:.0%}" for owner in ("compute", "memory", "cache", "latency")}
         for row in era_shares()
     ]
 

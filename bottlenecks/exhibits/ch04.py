@@ -442,7 +442,7 @@ waves = Exhibit(
 
 # ---- 4: who owns the time of a product ------------------------------------------------------------
 
-OWNERS = tuple(kernel_time.RESOURCES)
+OWNERS = tuple(name for name in kernel_time.RESOURCES if name != "network")
 ROOM = 29  # points of the curve that a word covers
 OWNED = ("A100 SXM 80GB", "H100 SXM5", "B200 SXM (HGX)", "MI300X", "L40S")
 
