@@ -20,11 +20,14 @@ Modules, lowest floor first; each imports only from floors below it.
     networks.py                     records: links and tiers of systems
     corpus.py                       records: measured tables as columns
     roofline.py                     laws: one device, from time to energy
+    memory.py                       laws: what training and inference keep on a chip
     ops.py                          models: operations as rows, and the seconds they take
+    footprint.py                    models: a model in a layout, as rows of bytes on one chip
     machine.py  probes.py           studies: what your own machine is; what a probe times on it
     measure.py                      studies: your own machine's roofline
     kernels.py  sweeps.py           studies: kernels by shape and format, as rows of the corpus
     validation.py  claims.py        studies: predictions against measurements; verdicts on claims
+    memory_scores.py                studies: footprints against measured memory
     trends.py                       studies: growth and its uncertainty
     exhibits/                       figures: one table and one drawing each
     show.py  widgets.py             equation cards and tables; sliders and guesses

@@ -16,13 +16,15 @@ from bottlenecks.memory import RECIPES
 RECOMPUTE = ("none", "selective", "products", "full")  # `Layout.recompute` says what each keeps
 SCHEDULES = ("gpipe", "1f1b", "interleaved", "zb1p", "zb2p", "zbv", "dualpipe")
 CHOICES = {"recompute": RECOMPUTE, "schedule": SCHEDULES, "recipe": tuple(RECIPES)}
-SWITCHES = ("sp", "fused_attention", "dropout", "embedding_slots", "gathers_once")
+SWITCHES = ("sp", "fused_attention", "dropout", "embedding_slots", "gathers_once", "keeps_outputs")
 WHOLE = (
     "tp", "pp", "vpp", "dp", "cp", "ep", "zero", "zero_ranks", "micro_batch", "micro_batches", "seq_len",
     "lora_rank", "batch", "context", "block", "prefix", "chunk", "state_values",
 )  # fmt: skip
+SHARES = ("offloaded_states", "offloaded_activations")
 ZERO_ALLOWED = (
     "zero", "lora_rank", "bucket_bytes", "fragmentation", "overhead_bytes", "prefix", "state_values",
+    *SHARES,
 )  # fmt: skip
 
 
@@ -57,6 +59,9 @@ class Layout:
     imbalance: float = 1  # tokens of the busiest expert rank over the mean
     embedding_slots: bool = False  # embedding and head count as a layer each when stages are cut
     gathers_once: bool = False  # ZeRO 3 keeps weights and gradients whole from step to step
+    keeps_outputs: bool = False  # stages hold what they sent on, until its gradient comes back
+    offloaded_states: float = 0  # share of the optimiser's states that the host keeps, and updates
+    offloaded_activations: float = 0  # share of the activations that wait on the host
     lora_rank: int = 0  # of adapters on every matrix of the blocks; 0: all weights are trained
     frozen_bytes: float = 2  # of a frozen weight, with adapters
     bucket_bytes: float = 0  # buffers of collectives
@@ -73,8 +78,6 @@ class Layout:
                 _code(f"Layout.{name}", value, CHOICES[name])
             elif value is not None:
                 _number("Layout", name, value)
-        if np.any(np.greater(self.zero, 3)):
-            raise ValueError(f"Layout.zero must be 0, 1, 2 or 3, got {self.zero!r}; the nearest is 3")  # fmt: skip
 
     @property
     def chips(self):
@@ -93,6 +96,11 @@ def _number(record, name, value):
         raise ValueError(
             f"{record}.{name} must be whole, got {value!r}; the nearest is {np.round(value)!r}"
         )
+    most = {"zero": 3} | dict.fromkeys(SHARES, 1)
+    if name in most and np.any(np.greater(value, most[name])):
+        raise ValueError(
+            f"{record}.{name} must be from 0 to {most[name]}, got {value!r}; the nearest is {most[name]}"
+        )
 
 
 def _code(name, value, choices):
@@ -104,7 +112,7 @@ def _code(name, value, choices):
         known, inverse = np.unique(array, return_inverse=True)
         codes = np.array([choices.index(one_of(name, str(k), choices)) for k in known])
         return codes[inverse].reshape(array.shape)
-    if array.dtype.kind not in "iu" or array.size == 0 or array.min() < 0 or array.max() >= len(choices):  # fmt: skip
+    if array.dtype.kind not in "iu" or not 0 <= array.min() <= array.max() < len(choices):
         one_of(name, value, choices)
     return array
 
@@ -182,7 +190,7 @@ def stage_params(model, layout, stage):
 
 
 def _adapter_share(model, layout):
-    """Parameters of adapters over those of the matrices of the blocks that they adapt."""
+    """Parameters of adapters over those of the matrices that they adapt, as if all layers were alike."""
     shapes = [(model.width, model.heads * model.head_values)] * 2
     shapes += [(model.width, model.kv_width)] * 2
     inner = model.ffn_width if model.experts is None else model.expert_width
@@ -209,7 +217,7 @@ def _layer_bytes(model, layout, *, mixture):
     tp, c = layout.tp, layout.value_bytes
     sp = np.where(layout.sp, tp, 1)
     attention = _attention_values(model, tp)
-    if model.ssm_layers:  # a recurrence keeps the output of each of its matrices
+    if np.any(model.ssm_layers):  # a recurrence keeps the output of each of its matrices
         share = model.ssm_layers / model.layers
         attention = (1 - share) * attention + share * model.ssm_layer_params / model.width
     values = memory.layer_values(
@@ -224,20 +232,19 @@ def _layer_bytes(model, layout, *, mixture):
             model.width, experts=model.experts, copies=model.experts_per_token * layout.imbalance,
             hidden_values=model.ffn_matrices * model.expert_width, tp=tp, sp=sp,
         )  # fmt: skip
-    dropped = 2 * np.where(layout.dropout, model.width, 0) / sp
-    scores = np.where(
-        layout.fused_attention,
-        memory.fused_attention_bytes(heads=model.heads, tp=tp),
-        memory.score_bytes(
-            layout.seq_len, heads=model.heads, value_bytes=c, tp=tp, dropout=1 * np.asarray(layout.dropout),
-        ),
-    )  # fmt: skip
-    whole = values * c + dropped + scores
-    selective = whole - np.where(layout.fused_attention, 0, scores)
-    # torchtitan's policy: queries, values, the attention's result, one of two in the feed-forward, its output
-    query_and_result = (attention + 2 * model.heads * model.head_values) / 2 / tp
-    products = (2 * model.width / sp + query_and_result + inner / tp) * c + np.where(
-        layout.fused_attention, scores, 0
+    dropout = 1 * np.asarray(layout.dropout)
+    masks = 2 * model.width * dropout / sp  # a byte a value, on both residual branches
+    unfused = memory.score_bytes(
+        layout.seq_len, heads=model.heads, value_bytes=c, mask_bytes=1, tp=tp, dropout=dropout
+    )
+    fused = memory.fused_attention_bytes(heads=model.heads, tp=tp, sum_bytes=4)
+    linear = values * c + masks
+    whole = linear + np.where(layout.fused_attention, fused, unfused)
+    selective = linear + np.where(layout.fused_attention, fused, 0)
+    # torchtitan-recompute: queries, values, attention's result, half the feed-forward and its output
+    results = (attention + 2 * model.heads * model.head_values) / 2
+    products = (2 * model.width / sp + (results + inner) / tp) * c + np.where(
+        layout.fused_attention, fused, 0
     )
     full = model.width / sp * c
     code = _code("recompute", layout.recompute, RECOMPUTE)
@@ -254,7 +261,11 @@ def in_flight(layout, stage):
         [
             memory.in_flight_gpipe(m) + 0 * p,
             memory.in_flight_1f1b(m, stages=p, stage=stage),
-            memory.in_flight_interleaved(m, stages=p, stage=stage, chunks=layout.vpp),
+            np.where(  # one chunk is no interleaving
+                np.greater(layout.vpp, 1),
+                memory.in_flight_interleaved(m, stages=p, stage=stage, chunks=layout.vpp),
+                memory.in_flight_1f1b(m, stages=p, stage=stage),
+            ),
             memory.in_flight_zero_bubble(m, stages=p, bound=1),
             memory.in_flight_zero_bubble(m, stages=p, bound=2),
             memory.in_flight_zero_bubble(m, stages=p, bound=1),
@@ -277,7 +288,8 @@ def training_rows(model, layout, *, stage=None):
     logits                          eq:logits-bytes, on the last stage
     recomputation                   one layer whole, beyond what the logits have given back
     step                            the optimiser's own copies, beyond what activations have given back
-    buffers                         eq:gathered-bytes with ZeRO 3, and the collectives' buckets
+    buffers                         eq:gathered-bytes with ZeRO 3; the sequence that a product gathers,
+                                    and its gradient, with sequence parallelism; collectives' buckets
     reserve                         eq:reserved-bytes
     """
     _check(model, layout)
@@ -307,14 +319,18 @@ def _stage_rows(model, layout, stage):
     _, head = _ends(layout, stage)
     sp = np.where(layout.sp, layout.tp, 1)
     head_input = 2 * model.width / sp * layout.value_bytes  # the last norm's input and output
-    activations = layout.tokens * (held * in_flight(layout, stage) + head_input * head)
+    sent = np.where(layout.keeps_outputs & np.greater(layout.pp, 1), model.width / sp, 0)
+    held = (held + sent * layout.value_bytes) * in_flight(layout, stage)
+    on_chip = 1 - layout.offloaded_activations
+    activations = layout.tokens * (held * on_chip + head_input * head)
     logits = head * memory.logits_bytes(
         layout.tokens, model.vocab, bytes_per_logit=layout.bytes_per_logit, tp=layout.tp
     )
     again = np.maximum(recomputed * layout.tokens - logits, 0)
     step = np.maximum(rows.pop("step") - activations - logits - again, 0)
     rows |= {"activations": activations, "logits": logits, "recomputation": again, "step": step}
-    rows["buffers"] = layout.bucket_bytes + _gathered(model, layout, params, layers)
+    sequence = np.where(sp > 1, 2 * layout.tokens * model.width * layout.value_bytes, 0)
+    rows["buffers"] = layout.bucket_bytes + sequence + _gathered(model, layout, params, layers)
     used = total_bytes(rows)
     rows["reserve"] = memory.reserved_bytes(
         used, fragmentation=layout.fragmentation, overhead_bytes=layout.overhead_bytes
@@ -322,11 +338,15 @@ def _stage_rows(model, layout, stage):
     return rows
 
 
+def _ranks(layout):
+    """Ranks among which ZeRO cuts."""
+    return layout.dp * layout.cp if layout.zero_ranks is None else layout.zero_ranks
+
+
 def _states(model, layout, params):
     """Rows of eq:zero-states; experts are shared by fewer ranks, embeddings may have other states."""
     take = {what: _take(layout.recipe, what) for what in memory.Recipe._fields}
-    ranks = layout.dp * layout.cp if layout.zero_ranks is None else layout.zero_ranks
-    ranks = ranks * _copies(layout)  # two chips hold the same stage where the pipeline runs both ways
+    ranks = _ranks(layout) * _copies(layout)  # running both ways, two chips hold the same stage
     cut = {"blocks": ranks, "experts": np.maximum(ranks / layout.ep, 1), "embeddings": ranks}
     rows = dict.fromkeys(("weights", "gradients", "optimizer", "step"), 0.0)
     adapted = np.greater(layout.lora_rank, 0)
@@ -336,10 +356,13 @@ def _states(model, layout, params):
         trained = np.where(adapted, number * share * (kind != "embeddings"), number)
         frozen = np.where(adapted, number, 0)
         n1, n2, n3 = (memory.shards(layout.zero, cut[kind], from_stage=z) for z in (1, 2, 3))
-        rows["weights"] += (trained * take["weight_bytes"] + frozen * layout.frozen_bytes) / n3
-        rows["gradients"] += trained * take["gradient_bytes"] / n2
-        rows["optimizer"] += trained * state / n1
-        rows["step"] += trained * take["step_bytes"] / n1
+        held = {
+            "weights": (trained * take["weight_bytes"] + frozen * layout.frozen_bytes) / n3,
+            "gradients": trained * take["gradient_bytes"] / n2,
+            "optimizer": trained * state / n1 * (1 - layout.offloaded_states),
+            "step": trained * take["step_bytes"] / n1,
+        }
+        rows = {name: rows[name] + held[name] for name in rows}
     return rows
 
 
@@ -351,7 +374,7 @@ def _gathered(model, layout, params, layers):
     weights = np.where(layout.gathers_once, blocks, np.minimum(2 * one, blocks)) + ends
     gradients = np.where(layout.gathers_once, blocks, one) + ends
     trained = np.where(np.greater(layout.lora_rank, 0), 0, _take(layout.recipe, "gradient_bytes"))
-    sharing = np.greater_equal(layout.zero, 3) & np.greater(layout.dp * layout.cp, 1)
+    sharing = np.greater_equal(layout.zero, 3) & np.greater(_ranks(layout), 1)
     whole = memory.gathered_bytes(weights, weight_bytes=layout.value_bytes, gradient_bytes=0)
     whole = whole + memory.gathered_bytes(gradients, weight_bytes=0, gradient_bytes=trained)
     return np.where(sharing, whole, 0)
@@ -365,6 +388,24 @@ def total_bytes(rows):
 def shortfall_bytes(rows, memory_bytes):
     """Bytes by which rows exceed a chip's memory; zero or less says that they fit, and by how much."""
     return total_bytes(rows) - positive("memory_bytes", memory_bytes)
+
+
+def offload_bytes_per_s(model, layout, *, step_s, stage=0):
+    """Bandwidth to the host, each way, that hides a layout's offload within a step (eq:offload-bandwidth).
+
+    Of states, gradients go out and weights come back; activations go out and come back once for each
+    micro-batch.
+    """
+    _check(model, layout)
+    params = stage_params(model, layout, stage)
+    whole = replace(layout, offloaded_states=0.0, offloaded_activations=0.0, micro_batches=1)
+    rows = _stage_rows(model, whole, stage)
+    each = np.maximum(_take(layout.recipe, "gradient_bytes"), _take(layout.recipe, "weight_bytes"))
+    cut = memory.shards(layout.zero, _ranks(layout), from_stage=1)
+    states = total_bytes(params) / cut * each
+    moved = layout.offloaded_states * states
+    moved = moved + layout.offloaded_activations * rows["activations"] * layout.micro_batches
+    return memory.hiding_bytes_per_s(moved, duration_s=positive("step_s", step_s))
 
 
 def _check(model, layout):
@@ -475,7 +516,9 @@ def serving_rows(model, serving):
     work = serving.batch * serving.chunk
     inner = (model.ffn_width or 0) if model.experts is None else model.expert_width * (model.experts_per_token + model.shared_experts)  # fmt: skip
     widest = 2 * model.width + np.maximum(2 * inner, _attention_values(model, serving.tp)) / serving.tp  # fmt: skip
-    logits = serving.batch * model.vocab / serving.tp * 4  # fp32, of the last token of each sequence
+    logits = (
+        serving.batch * model.vocab / serving.tp * 4
+    )  # fp32, of the last token of each sequence
     rows = {
         "weights": params * serving.weight_bytes,
         "cache": cache / serving.pp,
@@ -491,10 +534,10 @@ def serving_rows(model, serving):
 
 def largest_batch(model, serving, *, memory_bytes):
     """Most sequences of `serving.context` tokens that fit, 0 where the weights alone do not."""
-    one, two = (
-        total_bytes(serving_rows(model, replace(serving, batch=batch))) for batch in (1, 2)
-    )
-    room = positive("memory_bytes", memory_bytes) - (2 * one - two)  # rows grow evenly with the batch
+    one, two = (total_bytes(serving_rows(model, replace(serving, batch=batch))) for batch in (1, 2))
+    room = positive("memory_bytes", memory_bytes) - (
+        2 * one - two
+    )  # rows grow evenly with the batch
     return np.maximum(np.floor(room / (two - one)), 0)
 
 

@@ -26,9 +26,11 @@ RECIPES = {
     "adam": Recipe(2, 2, 12, 0, 12),
     # megatron-distributed-optimizer: 16-bit gradients are widened before the step, 20 in all
     "adam, widened gradients": Recipe(2, 2, 12, 4, 12),
+    # pytorch-adam: and the step, not fused into one kernel, keeps one more fp32 copy
+    "adam, not fused": Recipe(2, 2, 12, 8, 12),
     # megatron-distributed-optimizer: gradients are summed in fp32, 18 in all
     "adam, fp32 gradients": Recipe(2, 4, 12, 0, 12),
-    # bloom_prequel: 16-bit gradients and their sum in fp32
+    # bloom_prequel, "Rebalancing layers": 16-bit gradients and their sum in fp32
     "adam, both gradients": Recipe(2, 6, 12, 0, 12),
     # megatron-distributed-optimizer: no 16-bit copy outside the products, 16 in all
     "adam, fp32": Recipe(4, 4, 8, 0, 8),
@@ -172,41 +174,43 @@ def layer_values(width, *, attention_values, ffn_values, tp, sp):
     return 4 * width / sp + (attention_values + ffn_values) / tp
 
 
-def score_bytes(seq_len, *, heads, value_bytes, tp, dropout):
+def score_bytes(seq_len, *, heads, value_bytes, mask_bytes, tp, dropout):
     r"""Bytes that an unfused attention keeps of a token: a row of scores for every head.
 
-    $$A = \frac{a s}{t}\,\bigl(c + \delta\,(1 + c)\bigr)$$  (eq:score-bytes)
+    $$A = \frac{a s}{t}\,\bigl(c + \delta\,(\mu + c)\bigr)$$  (eq:score-bytes)
 
     s  seq_len      tokens of a sequence                                    [-]
     a  heads        query heads                                             [-]
     c  value_bytes  of a score                                              [B]
+    μ  mask_bytes   of an entry of the mask                                 [B]
     t  tp           tensor-parallel size                                    [-]
     δ  dropout      1 where scores are dropped at random: mask and result   [-]
 
     Holds for: whole rows, as causal kernels of the time kept too.
     Source: korthikanti2022_t5, section 4.1: 5 s a at 2 bytes with dropout.
 
-    >>> score_bytes(10, heads=2, value_bytes=2, tp=1, dropout=1)
+    >>> score_bytes(10, heads=2, value_bytes=2, mask_bytes=1, tp=1, dropout=1)
     100.0
     """
-    return heads * seq_len / tp * (value_bytes + dropout * (1 + value_bytes))
+    return heads * seq_len / tp * (value_bytes + dropout * (mask_bytes + value_bytes))
 
 
-def fused_attention_bytes(*, heads, tp):
+def fused_attention_bytes(*, heads, tp, sum_bytes):
     r"""Bytes that a fused attention keeps of a token beside its inputs and output.
 
-    $$A = \frac{4\,a}{t}$$  (eq:fused-attention-bytes)
+    $$A = \frac{a\,\sigma}{t}$$  (eq:fused-attention-bytes)
 
-    a  heads  query heads           [-]
-    t  tp     tensor-parallel size  [-]
+    a  heads      query heads                        [-]
+    t  tp         tensor-parallel size               [-]
+    σ  sum_bytes  of a log-sum-exp, 4 as it is fp32  [B]
 
-    Holds for: one fp32 log-sum-exp for each head and token, from which scores are made again.
+    Holds for: one log-sum-exp for each head and token, from which scores are made again.
     Source: counting; an online softmax keeps its normaliser alone.
 
-    >>> fused_attention_bytes(heads=32, tp=8)
+    >>> fused_attention_bytes(heads=32, tp=8, sum_bytes=4)
     16.0
     """
-    return 4 * heads / tp
+    return heads * sum_bytes / tp
 
 
 def mixture_values(width, *, experts, copies, hidden_values, tp, sp):
@@ -411,7 +415,7 @@ def kv_cache_bytes(tokens, *, layers, kv_heads, head_values, value_bytes):
     c  value_bytes  of a value                     [B]
 
     Holds for: multi-head (k = h), grouped-query and multi-query (k = 1) attention.
-    Source: deepseekv2-kv-cache.
+    Source: deepseekv2-kv-cache; sizes as printed by a server in llamacpp-kv-sizes.
 
     >>> kv_cache_bytes(1, layers=32, kv_heads=8, head_values=128, value_bytes=2)
     131072

@@ -10,7 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "bottlenecks"
 FLOORS = (
     {"bottlenecks", "data"}, {"doors", "units", "facts"}, {"hardware", "networks", "architecture", "corpus"},
-    {"roofline"}, {"ops"}, {"machine", "probes", "measure", "kernels", "sweeps", "validation", "claims", "trends"},
+    {"roofline", "memory"}, {"ops", "footprint"},
+    {"machine", "probes", "measure", "kernels", "sweeps", "validation", "claims", "trends", "memory_scores"},
     {"exhibits.style", "exhibits.registry", "exhibits.ch", "exhibits.ap_catalog", "exhibits.ap_corpus", "exhibits"},
     {"checks", "show", "widgets"}, {"exercises.ch", "exercises"}, {"__main__"},
 )  # fmt: skip
