@@ -93,14 +93,20 @@ class Layout:
 def _number(record, name, value):
     positive(f"{record}.{name}", value, zero_allowed=name in ZERO_ALLOWED)
     if name in WHOLE and np.any(np.mod(value, 1)):
+        bad = _first(value, np.mod(value, 1) != 0)
+        raise ValueError(f"{record}.{name} must be whole, got {bad!r}; the nearest is {round(bad)}")
+    most = 3 if name == "zero" else 1 if name in SHARES else np.inf
+    if np.any(np.greater(value, most)):
+        bad = _first(value, np.greater(value, most))
         raise ValueError(
-            f"{record}.{name} must be whole, got {value!r}; the nearest is {np.round(value)!r}"
+            f"{record}.{name} must be from 0 to {most}, got {bad!r}; the nearest is {most}"
         )
-    most = {"zero": 3} | dict.fromkeys(SHARES, 1)
-    if name in most and np.any(np.greater(value, most[name])):
-        raise ValueError(
-            f"{record}.{name} must be from 0 to {most[name]}, got {value!r}; the nearest is {most[name]}"
-        )
+
+
+def _first(value, mask):
+    """The first number that a mask selects, as Python writes it."""
+    value, mask = np.broadcast_arrays(value, mask)
+    return value[mask].flat[0].item()
 
 
 def _code(name, value, choices):
@@ -418,20 +424,22 @@ def _check(model, layout):
         _divides("ep", layout.ep, "dp x cp", layout.dp * layout.cp)
     chunks = layout.pp * layout.vpp
     if np.any(np.greater(chunks, model.layers)):
+        bad = _first(chunks, np.greater(chunks, model.layers))
         raise ValueError(
-            f"pp x vpp must be at most {model.layers!r}, the layers of {model.name}, got {chunks!r};"
+            f"pp x vpp must be at most {model.layers!r}, the layers of {model.name}, got {bad!r};"
             f" the nearest is {model.layers!r}"
         )
 
 
 def _divides(name, part, what, whole):
-    if not np.any(np.mod(whole, part)):
-        return
-    hint = ""
-    if not (np.ndim(part) or np.ndim(whole)):
+    left_over = np.mod(whole, part) != 0
+    if np.any(left_over):
+        whole, part = _first(whole, left_over), _first(part, left_over)
         fits = [n for n in range(1, int(whole) + 1) if whole % n == 0]
-        hint = f"; the nearest is {min(fits, key=lambda n: abs(n - part))}"
-    raise ValueError(f"{name} must divide the {what} ({whole!r}), got {part!r}{hint}")
+        nearest = min(fits, key=lambda n: abs(n - part))
+        raise ValueError(
+            f"{name} must divide the {what} ({whole!r}), got {part!r}; the nearest is {nearest}"
+        )
 
 
 # ---- inference

@@ -162,7 +162,9 @@ def test_llama_layer_by_hand():
 
 def test_one_expert_is_a_feed_forward_and_its_copies():
     one = memory.mixture_values(8, experts=1, copies=1, hidden_values=24, tp=1, sp=1)
-    assert one == 24 + 2 * 8 + 2  # its input and output, a score and a probability in fp32 (two values each)
+    assert (
+        one == 24 + 2 * 8 + 2
+    )  # its input and output, a score and a probability in fp32 (two values each)
 
 
 # ---- pipelines
