@@ -16,6 +16,10 @@ from bottlenecks.memory import RECIPES
 RECOMPUTE = ("none", "selective", "products", "full")  # `Layout.recompute` says what each keeps
 SCHEDULES = ("gpipe", "1f1b", "interleaved", "zb1p", "zb2p", "zbv", "dualpipe")
 CHOICES = {"recompute": RECOMPUTE, "schedule": SCHEDULES, "recipe": tuple(RECIPES)}
+RECIPE_COLUMNS = {
+    what: np.array([getattr(recipe, what) for recipe in RECIPES.values()], dtype=float)
+    for what in memory.Recipe._fields
+}
 SWITCHES = ("sp", "fused_attention", "dropout", "embedding_slots", "gathers_once", "keeps_outputs")
 WHOLE = (
     "tp", "pp", "vpp", "dp", "cp", "ep", "zero", "zero_ranks", "micro_batch", "micro_batches", "seq_len",
@@ -125,9 +129,7 @@ def _code(name, value, choices):
 
 def _take(recipe, what):
     """A column of the recipes' table for each layout."""
-    return np.array([getattr(r, what) for r in RECIPES.values()])[
-        _code("recipe", recipe, tuple(RECIPES))
-    ]
+    return RECIPE_COLUMNS[what][_code("recipe", recipe, CHOICES["recipe"])]
 
 
 # ---- parameters of a stage

@@ -13,8 +13,6 @@ from bottlenecks import corpus
 from bottlenecks.architecture import Model, find_model, model
 from bottlenecks.footprint import Layout, total_bytes, training_rows
 
-GIB = 2.0**30
-
 
 def gpt(layers, width, heads, *, vocab, name="GPT"):
     """A GPT with multi-head attention and a plain feed-forward of four widths."""
@@ -196,24 +194,35 @@ def bounds():
 def constants(columns=None):
     """{"fragmentation", "overhead_bytes"} of eq:reserved-bytes: least squares of the relative error, on fit."""
     columns = bounds() if columns is None else columns
-    fit = (columns["role"] == "fit") & (columns["reason"] == "") & (columns["suspect"] == "")
-    fit &= ~np.isin(columns["source_id"], ALLOCATOR)
+    fit = _fit(columns)
     measured, bound = columns["measured_bytes"][fit], columns["bound_bytes"][fit]
     ratios = np.column_stack([bound / measured, 1 / measured])
     (fragmentation, overhead_bytes), *_ = np.linalg.lstsq(ratios, 1 - bound / measured, rcond=None)
     return {"fragmentation": float(fragmentation), "overhead_bytes": float(overhead_bytes)}
 
 
+def _fit(columns):
+    sound = (columns["role"] == "fit") & (columns["reason"] == "") & (columns["suspect"] == "")
+    return sound & ~np.isin(columns["source_id"], ALLOCATOR)
+
+
 def predictions():
-    """`bounds`, with `predicted_bytes` and `ratio` (predicted over measured)."""
+    """`bounds`, with `predicted_bytes`, its 80 % interval `low_bytes` to `high_bytes`, and `ratio`.
+
+    The interval is the spread of measured over predicted among the rows marked fit; `ratio` is predicted
+    over measured.
+    """
     columns = bounds()
     fitted = constants(columns)
     by_device = ~np.isin(columns["source_id"], ALLOCATOR)
     bound = columns["bound_bytes"]
     reserved = bound * (1 + fitted["fragmentation"]) + fitted["overhead_bytes"]
     predicted = np.where(by_device, reserved, bound)
+    ratio = predicted / columns["measured_bytes"]
+    low, high = np.quantile(1 / ratio[_fit(columns)], [0.1, 0.9])
     return columns | {
-        "predicted_bytes": predicted, "ratio": predicted / columns["measured_bytes"],
+        "predicted_bytes": predicted, "low_bytes": low * predicted, "high_bytes": high * predicted,
+        "ratio": ratio,
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bottlenecks import memory
+from bottlenecks.show import show
 
 unit = pint.UnitRegistry()
 B, S, NONE = unit.byte, unit.second, unit.dimensionless
@@ -57,6 +58,13 @@ def test_every_law_of_the_module_is_in_the_table():
 def test_dimension(law):
     args, kwargs, expected = LAWS[law]
     assert unit.Quantity(law(*args, **kwargs)).check(expected.dimensionality)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_every_argument_is_a_symbol_of_the_card(law):
+    card = show(law)
+    assert [name for _, name, *_ in card.symbols] == list(inspect.signature(law).parameters)
+    assert card.holds and card.source
 
 
 def test_seconds_in_place_of_bytes_are_refused():

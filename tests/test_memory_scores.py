@@ -46,6 +46,13 @@ def test_constants_are_fitted_on_fit_alone():
     assert 1.0e9 < fitted["overhead_bytes"] < 3e9
 
 
+def test_the_interval_covers_about_what_it_says():
+    measured, held_out = COLUMNS["measured_bytes"], COLUMNS["role"] == "held-out"
+    inside = (COLUMNS["low_bytes"] <= measured) & (measured <= COLUMNS["high_bytes"])
+    assert 0.75 < inside[held_out].mean() < 0.95
+    assert 0.7 < inside[~held_out].mean() < 0.9  # 12 of 16
+
+
 def test_an_allocators_count_gets_the_bound():
     mine = np.isin(COLUMNS["source_id"], memory_scores.ALLOCATOR)
     np.testing.assert_array_equal(COLUMNS["predicted_bytes"][mine], COLUMNS["bound_bytes"][mine])
