@@ -22,12 +22,15 @@ Modules, lowest floor first; each imports only from floors below it.
     roofline.py                     laws: one device, from time to energy
     tiling.py                       laws: tiles and waves of a kernel over the cores of a chip
     counting.py                     laws: operations of a transformer, as the literature counts them
+    memory.py                       laws: what training and inference keep on a chip
     ops.py                          models: operations as rows, and the seconds they take
     kernel_time.py                  models: the seconds of a real kernel, by family of chips
+    footprint.py                    models: a model in a layout, as rows of bytes on one chip
     machine.py  probes.py           studies: what your own machine is; what a probe times on it
     measure.py                      studies: your own machine's roofline
     kernels.py  sweeps.py           studies: kernels by shape and format, as rows of the corpus
     validation.py  claims.py        studies: predictions against measurements; verdicts on claims
+    memory_scores.py                studies: footprints against measured memory
     trends.py  growth.py            studies: growth and its uncertainty; what a peak grew from
     shares.py                       studies: which resource owns the second
     kernel_rows.py  kernel_fit.py   studies: measured kernels as calls; the constants they ask for

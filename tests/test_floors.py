@@ -10,9 +10,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "bottlenecks"
 FLOORS = (
     {"bottlenecks", "data"}, {"doors", "units", "facts"}, {"hardware", "networks", "architecture", "corpus"},
-    {"roofline", "tiling", "counting"}, {"ops", "kernel_time"},
+    {"roofline", "tiling", "counting", "memory"}, {"ops", "kernel_time", "footprint"},
     {"machine", "probes", "measure", "kernels", "sweeps", "validation", "claims", "trends",
-     "growth", "shares", "kernel_rows", "kernel_fit", "predictions", "ledgers", "eras"},
+     "growth", "shares", "kernel_rows", "kernel_fit", "predictions", "ledgers", "eras", "memory_scores"},
     {"exhibits.style", "exhibits.registry", "exhibits.ch", "exhibits.ap_catalog", "exhibits.ap_corpus", "exhibits"},
     {"checks", "show", "widgets", "reports"}, {"exercises.ch", "exercises"}, {"__main__"},
 )  # fmt: skip
