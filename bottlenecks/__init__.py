@@ -19,8 +19,10 @@ Modules, lowest floor first; each imports only from floors below it.
     hardware.py  architecture.py    records: chips and their memory levels; shapes of models
     networks.py                     records: links and tiers of systems
     corpus.py                       records: measured tables as columns
-    roofline.py                     laws: one device, from time to energy
+    roofline.py  collectives.py     laws: one device, from time to energy; a group of ranks
     ops.py                          models: operations as rows, and the seconds they take
+    communication.py                models: collectives on the tiers of a system
+    network_fit.py                  models: what measured collectives make of them, and the errors
     machine.py  probes.py           studies: what your own machine is; what a probe times on it
     measure.py                      studies: your own machine's roofline
     kernels.py  sweeps.py           studies: kernels by shape and format, as rows of the corpus

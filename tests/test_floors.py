@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "bottlenecks"
 FLOORS = (
     {"bottlenecks", "data"}, {"doors", "units", "facts"}, {"hardware", "networks", "architecture", "corpus"},
-    {"roofline"}, {"ops"}, {"machine", "probes", "measure", "kernels", "sweeps", "validation", "claims", "trends"},
+    {"roofline", "collectives"}, {"ops", "communication", "network_fit"}, {"machine", "probes", "measure", "kernels", "sweeps", "validation", "claims", "trends"},
     {"exhibits.style", "exhibits.registry", "exhibits.ch", "exhibits.ap_catalog", "exhibits.ap_corpus", "exhibits"},
     {"checks", "show", "widgets"}, {"exercises.ch", "exercises"}, {"__main__"},
 )  # fmt: skip
@@ -19,6 +19,7 @@ WITHIN_A_FLOOR = {
     ("networks", "hardware"),
     ("facts", "doors"),
     ("claims", "validation"),
+    ("network_fit", "communication"),
     ("measure", "machine"),
     ("measure", "probes"),
     ("kernels", "machine"),
