@@ -24,6 +24,7 @@ PROTOCOLS = ("LL", "LL128", "Simple")
 LL_SHARE = 1 / 4  # of the bandwidth that LL reaches in an all-reduce: nccl-tuning-2020
 KINDS = {"scale-up": "NVLINK", "scale-up + out": "NVLINK", "host": "PCI"}  # of links; others: NET
 SHARP = {"NVLink 4": "Hopper"}  # whose switch it is; later ones: Blackwell
+SWITCH_RANKS = 8  # for which segment_nvlink4_s stands when a switch sums
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,9 +33,7 @@ class Efficiency:
 
     link: float = 1.0  # share of a link inside a node or rack
     port: float = 1.0  # share of a network port
-    call_s: float = (
-        0.0  # least time of a collective, however short: launch, and waiting for the last
-    )
+    call_s: float = 0.0  # least time of a collective: launch, and waiting for the last rank
     segment_s: float = 0.0  # what cutting a message adds, as eq:pipeline's fill
     segment_nvlink4_s: float = 0.0  # the same on chips with NVLink 4 and later
     # (where, low, high): 80 % of measured / predicted lie between. Where: link, latency (what binds),
@@ -60,6 +59,7 @@ class Way(NamedTuple):
     protocol: str
     fixed_s: np.ndarray  # steps that nothing hides
     fill_s: np.ndarray  # steps of a pipeline (eq:pipeline)
+    cuts: np.ndarray  # how many times `segment_s` the pipeline takes to fill, besides
     link_s: np.ndarray  # bytes on the busiest tier inside
     port_s: np.ndarray  # bytes on the busiest tier of ports
 
@@ -129,8 +129,7 @@ def way_s(way, efficiency, segment_s):
     """Seconds of a way, how many of them scale with latencies, and whether ports hold it up."""
     link_s, port_s = way.link_s / efficiency.link, way.port_s / efficiency.port
     stream_s = np.maximum(link_s, port_s)
-    # Whoever forwards nothing waits for no segment.
-    fill_s = way.fill_s + (0.0 if way.algorithm == "Direct" else segment_s)
+    fill_s = way.fill_s + way.cuts * segment_s
     seconds = way.fixed_s + collectives.pipelined_s(stream_s, fill_s=fill_s)
     return seconds, way.fixed_s + fill_s + (fill_s * stream_s) ** 0.5, port_s > link_s
 
@@ -156,13 +155,14 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
         hops[0] = axes * side / 2 * (inside[0] > 1)  # both ways round each axis at once
     kinds = [_kind(tier, i) for i, tier in enumerate(tiers)]
 
-    def ring(sends, rounds):
+    def ring(sends, rounds, waits=1):
         streams = [sends * message / (inside_of * rate) * (hop > 0)
                    for inside_of, rate, hop in zip([1.0, *inside], rates, hops, strict=False)]  # fmt: skip
         for protocol in _protocols(kinds):
             wait = sum(rounds * hop * _step_s(tier, kind, "Ring", protocol)
                        for hop, tier, kind in zip(hops, tiers, kinds, strict=True))  # fmt: skip
-            yield _way("Ring", protocol, _base_s("Ring", protocol) + wait, 0.0, streams, kinds)
+            fixed, fill = _base_s("Ring", protocol) + waits * wait, (1 - waits) * wait
+            yield _way("Ring", protocol, fixed, fill, 1.0, streams, kinds)
 
     def tree(sends):
         streams = [_tree_sends(sends, part) * message / (inside_of * rate)
@@ -171,7 +171,7 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
         for protocol in _protocols(kinds):
             fill = sum(sends * deep * _step_s(tier, kind, "Tree", protocol)
                        for deep, tier, kind in zip(depth, tiers, kinds, strict=True))  # fmt: skip
-            yield _way("Tree", protocol, _base_s("Tree", protocol), fill, streams, kinds)
+            yield _way("Tree", protocol, _base_s("Tree", protocol), fill, 1.0, streams, kinds)
 
     def in_switch():
         first, beyond = inside[0], size > inside[0]
@@ -187,8 +187,10 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
         unasked = np.ceil(size / first) <= 2 if sums_in == 1 and not asked else True
         usable = tiers[0].in_network_reduction & (first > 2) & unasked
         fixed = np.where(usable, wait, np.inf)
-        yield _way("NVLS", "Simple", np.where(beyond, np.inf, fixed), 0.0, streams, kinds)
-        yield _way("NVLSTree", "Simple", np.where(beyond, fixed, np.inf), 0.0, streams, kinds)
+        # The switch sums a part of each rank at once, and every part is cut: nccl-enqueue.
+        cuts = first / SWITCH_RANKS
+        yield _way("NVLS", "Simple", np.where(beyond, np.inf, fixed), 0.0, cuts, streams, kinds)
+        yield _way("NVLSTree", "Simple", np.where(beyond, fixed, np.inf), 0.0, cuts, streams, kinds)
 
     def direct(share, detour):
         streams = [share(within) * message / rate
@@ -199,25 +201,24 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
                 (hop > 0) * _step_s(tier, kind, "Ring", protocol)
                 for hop, tier, kind in zip(hops, tiers, kinds, strict=True)
             )), axis=0)  # fmt: skip
-            yield _way("Direct", protocol, _base_s("Ring", protocol) + wait, 0.0, streams, kinds)
+            wait = wait + _base_s("Ring", protocol)
+            yield _way("Direct", protocol, wait, 0.0, 0.0, streams, kinds)  # nobody forwards
 
     fraction = (size - 1) / size
     if collective == "all_reduce":
         sums = in_switch() if np.any(tiers[0].in_network_reduction) else ()
         return [*ring(2 * fraction, 2), *tree(2), *sums]
     if collective == "broadcast":
-        return [*ring(1.0 * (size > 1), 1), *tree(1)]
+        return [*ring(1.0 * (size > 1), 1, waits=0), *tree(1)]  # a chain: eq:chain-broadcast
     if collective == "all_to_all":
-        far = np.maximum(
-            axes * side / 4, 1
-        )  # each byte takes a link at every hop: eq:torus-all-to-all
+        far = np.maximum(axes * side / 4, 1)  # a link at every hop: eq:torus-all-to-all
         return [*direct(lambda within: np.maximum(size - within, 0) / size, far)]
     if collective == "p2p":
         return [*direct(lambda within: 1.0 * (size > within), 2 * axes)]  # one link of them all
     return [*ring(fraction, 1)]
 
 
-def _way(algorithm, protocol, fixed, fill, streams, kinds):
+def _way(algorithm, protocol, fixed, fill, cuts, streams, kinds):
     share = {"LL": LL_SHARE, "LL128": _constant("ring LL128 efficiency", protocol="LL128")}
     share = share.get(protocol, 1.0)
     ports = [stream for stream, kind in zip(streams, kinds, strict=True) if kind == "NET"]
@@ -226,7 +227,7 @@ def _way(algorithm, protocol, fixed, fill, streams, kinds):
     def busiest(of):
         return np.max(np.broadcast_arrays(0.0, *of), axis=0) / share
 
-    return Way(algorithm, protocol, fixed, fill, busiest(inner), busiest(ports))
+    return Way(algorithm, protocol, fixed, fill, cuts, busiest(inner), busiest(ports))
 
 
 # ---- how a group lies in the tiers

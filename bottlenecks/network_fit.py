@@ -306,7 +306,7 @@ def _ways_of_rows(rows):
     return communication.Way("", "", **fields), asked
 
 
-_TIMES = ("fixed_s", "fill_s", "link_s", "port_s")
+_TIMES = ("fixed_s", "fill_s", "cuts", "link_s", "port_s")
 
 
 def _seconds(found, asked, efficiency):

@@ -110,6 +110,23 @@ def test_a_short_message_waits_for_steps_alone():
     assert tree == pytest.approx((6.8 + 2 * (4.2 + 20)) * 1e-6, rel=1e-2)
 
 
+def test_a_switch_that_sums_for_more_ranks_cuts_more():
+    # eq:pipeline with a fill of 9 times 1 ms for 72 ranks where 8 have 1 ms, and 16 s of bytes
+    rack = (
+        Tier(name="rack", ranks=72, bytes_per_s=1e9, link="NVLink 5", in_network_reduction=True),
+    )
+    message = 16e9 * 0.74 * 72 / 73  # nccl_tuning: 0.74 of the bandwidth
+    cut = Efficiency(segment_nvlink4_s=1e-3)
+    at = seconds("all_reduce", message, tiers=rack, ranks=72, efficiency=cut, algorithms=("NVLS",))
+    assert at == pytest.approx((16**0.5 + 0.009**0.5) ** 2, rel=1e-4)
+
+
+def test_a_broadcast_is_a_pipeline():
+    # a chain over 7 links of 3.4 us, base 8.4 us: nothing of a large message waits for all hops in turn
+    at = seconds("broadcast", 300e9, tiers=A100, ranks=8, algorithms=("Ring",), protocols=("Simple",))  # fmt: skip
+    assert at == pytest.approx(8.4e-6 + (1 + (7 * 3.4e-6) ** 0.5) ** 2)
+
+
 def test_a_call_takes_its_time_however_short():
     slow = Efficiency(call_s=1e-3)
     assert seconds("all_reduce", 1e3, tiers=H100, ranks=8, efficiency=slow) == 1e-3

@@ -115,15 +115,15 @@ def test_the_quick_form_of_the_fit_is_the_model():
 def test_all_reduce_inside_a_node():
     mine = HELD_OUT & INSIDE & ALL_REDUCE
     assert mine.sum() > 100
-    assert error(mine & LARGE) < 0.11
+    assert error(mine & LARGE) < 0.105
     # Half of the rows are short ones of a profile that jumps between 8 and 60 us.
     assert np.median(np.abs(AT["ratio"][mine] - 1)) < 0.20 and error(mine) < 0.32
-    assert coverage(mine) > 0.75
+    assert 0.75 < coverage(mine) < 0.9
 
 
 def test_across_nodes():
     mine = HELD_OUT & ~INSIDE
-    assert mine.sum() > 60 and error(mine) < 0.23
+    assert mine.sum() > 60 and error(mine) < 0.21 and coverage(mine) > 0.5
 
 
 def test_on_what_it_was_fitted_to():
