@@ -18,10 +18,8 @@ from bottlenecks.networks import Tier, link, links
 
 PEAK_BYTES = 8 * 2.0**30  # message of a row that prints a peak and no size
 NODES = 4  # of a row that names ports and no count
-CHIPS_PER_HOST = {
-    "GB200 (per GPU)": 4,
-    "GB300 (per GPU)": 4,
-}  # whose ports a text counts; others: 8
+# Whose ports a text counts; others: 8.
+CHIPS_PER_HOST = {"GB200 (per GPU)": 4, "GB300 (per GPU)": 4}
 GBITS = {"EDR": 100, "HDR": 200, "NDR": 400, "XDR": 800}
 START = Efficiency(link=0.8, port=1.0, call_s=30e-6, segment_s=10e-6, segment_nvlink4_s=10e-6)
 FITTED = ("link", "call_s", "segment_s", "segment_nvlink4_s")
@@ -91,16 +89,15 @@ def _tiers(row, assumed):
     if "pure RDMA" in network:
         return (_ports(port, network),), ""
     if not name:
-        pcie = re.search(r"PCIe Gen(\d)", network)
-        return (
-            ((_host(pcie[1], 8),), "")
-            if pcie
-            else (None, "the chip, and so its links, is not known")
-        )
+        if pcie := re.search(r"PCIe Gen(\d)", network):
+            return (_host(pcie[1], 8),), ""
+        return None, "the chip, and so its links, is not known"
     facts, inner = chip(name).facts, ()
     rate, domain = chip(name).link_bytes_per_s, facts["link_domain_chips"]
     if rate and domain:
         inner = (_inner(name, rate, int(domain)),)
+    elif not facts["link"].startswith("none (PCIe"):
+        return None, f"the rate of the links of {name}, or how many they join, is not known"
     if not rate or "bridge" in facts["link"]:
         generation = re.search(r"PCIe (\d)", facts["link"])
         generation = generation[1] if generation else "5" if "NVLink 4" in facts["link"] else "4"
@@ -165,6 +162,8 @@ def _ranks(row, tiers, assumed):
     if ranks != ranks:
         ranks = (domain or 8) * (NODES if len(tiers) > 1 and tiers[-1].ranks is None else 1)
         assumed.append(f"{ranks} ranks")
+    if ranks < 1:
+        return None, None, f"{ranks:g} ranks"
     most = tiers[-1].ranks
     if most is not None and ranks > most:
         return None, None, f"{ranks:.0f} ranks in one domain of {most}"
@@ -179,6 +178,8 @@ def _ranks(row, tiers, assumed):
 def _measured(row, ranks, assumed):
     """(message, seconds, unit of the headline, reason)."""
     message, seconds = row["message_bytes"], row["time_s"]
+    if message <= 0:
+        return None, None, None, f"a message of {message:g} bytes"
     if message == message and seconds == seconds:
         return message, seconds, "s", ""
     if message != message:
@@ -317,9 +318,10 @@ def _seconds(found, asked, efficiency):
 
 
 def _weights(seen, mask):
-    """The same weight for every source that the mask leaves."""
-    kept = set(seen[mask].tolist())
-    return sum((seen == source) / (seen == source).sum() for source in kept) / len(kept)
+    """The same weight for every source that the mask leaves; they sum to one."""
+    kept = dict.fromkeys(seen[mask].tolist())
+    of = [mask & (seen == source) for source in kept]
+    return sum(mine / mine.sum() for mine in of) / len(of)
 
 
 def _search(found, asked, weights):
@@ -350,13 +352,11 @@ def _interval(logs, seen, mask):
 
     Every source has the same weight; few sources tell less, by the factor of Student's t.
     """
-    weights = _weights(seen, mask) * mask
     order = np.argsort(logs)
-    share = np.cumsum(weights[order]) / np.sum(weights)
+    share = np.cumsum(_weights(seen, mask)[order])
     count, z = np.unique(seen[mask]).size, 1.2816  # the normal's 90 %
-    wider = (1 + (z**2 + 1) / (4 * (count - 1))) * (
-        1 + 1 / count
-    ) ** 0.5  # t over z, to first order
+    student = 1 + (z**2 + 1) / (4 * (count - 1))  # t over z, to first order
+    wider = student * (1 + 1 / count) ** 0.5
     middle = [logs[order][np.searchsorted(share, at)] for at in (0.1, 0.9)]
     return tuple(float(np.exp(wider * log)) for log in middle)
 

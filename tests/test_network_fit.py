@@ -70,6 +70,28 @@ def test_a_text_without_ports_leaves_them_open():
     assert network_fit._port_bytes_per_s("H100 SXM5", "NVLink4 NVSwitch") is None
 
 
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ({"message_bytes": 0.0}, "a message of 0 bytes"), ({"n_gpus": 0.0}, "0 ranks"),
+        ({"collective": "all_reduced"}, "nearest: all_reduce"), ({"n_gpus": 16.0}, "16 ranks in one"),
+        ({"chip_name": "MI300A"}, "links of MI300A"), ({"chip_name": ""}, "the chip, and so"),
+        ({"n_nodes": 2.0, "chip_name": "RTX 4090"}, "the ports are not known"),
+        ({"n_gpus": 64.0, "n_nodes": 2.0}, "32 ranks a node"),
+    ],
+)  # fmt: skip
+def test_a_row_that_can_not_be_expressed_says_why(cells, reason):
+    first = np.flatnonzero(ROWS["source_id"] == "azure_guide")[:2]
+    rows = {name: values.copy() for name, values in corpus.where(ROWS, first).items()}
+    for name, value in cells.items():
+        rows[name] = rows[name].astype(object)
+        rows[name][1] = value
+        rows[name] = rows[name].astype(str if isinstance(value, str) else float)
+    at = network_fit.predict(rows)
+    assert at["reason"][0] == "" and at["predicted_s"][0] > 0
+    assert reason in at["reason"][1] and np.isnan(at["predicted_s"][1])
+
+
 # ---- the fit
 
 
