@@ -23,9 +23,12 @@ Modules, lowest floor first; each imports only from floors below it.
     tiling.py                       laws: tiles and waves of a kernel over the cores of a chip
     counting.py                     laws: operations of a transformer, as the literature counts them
     memory.py                       laws: what training and inference keep on a chip
+    collectives.py                  laws: a group of ranks that must agree
     ops.py                          models: operations as rows, and the seconds they take
     kernel_time.py                  models: the seconds of a real kernel, by family of chips
     footprint.py                    models: a model in a layout, as rows of bytes on one chip
+    communication.py                models: collectives on the tiers of a system
+    network_fit.py                  models: what measured collectives make of them, and the errors
     machine.py  probes.py           studies: what your own machine is; what a probe times on it
     measure.py                      studies: your own machine's roofline
     kernels.py  sweeps.py           studies: kernels by shape and format, as rows of the corpus

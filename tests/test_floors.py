@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "bottlenecks"
 FLOORS = (
     {"bottlenecks", "data"}, {"doors", "units", "facts"}, {"hardware", "networks", "architecture", "corpus"},
-    {"roofline", "tiling", "counting", "memory"}, {"ops", "kernel_time", "footprint"},
+    {"roofline", "tiling", "counting", "memory", "collectives"}, {"ops", "kernel_time", "footprint", "communication", "network_fit"},
     {"machine", "probes", "measure", "kernels", "sweeps", "validation", "claims", "trends",
      "growth", "shares", "kernel_rows", "kernel_fit", "predictions", "ledgers", "eras", "memory_scores"},
     {"exhibits.style", "exhibits.registry", "exhibits.ch", "exhibits.ap_catalog", "exhibits.ap_corpus", "exhibits"},
@@ -28,6 +28,7 @@ WITHIN_A_FLOOR = {
     ("kernel_rows", "shares"),
     ("kernel_fit", "kernel_rows"),
     ("predictions", "kernel_rows"),
+    ("network_fit", "communication"),
     ("measure", "machine"),
     ("measure", "probes"),
     ("kernels", "machine"),
