@@ -353,3 +353,11 @@ def roofline_error(sources):
             )
             errors.append(np.abs(bound_s / rows["time_s"][case.rows] - 1))
     return float(np.nanmean(np.concatenate(errors)))
+
+
+def cubes(source, device):
+    """Side -> measured FLOP/s of the products of square matrices of a source on a chip."""
+    rows = corpus.table("kernels")
+    mine = (rows["source_id"] == source) & (rows["chip_name"] == device.name)
+    mine &= (rows["m"] == rows["n"]) & (rows["n"] == rows["k"])
+    return dict(zip(rows["m"][mine].tolist(), rows["flop_per_s"][mine].tolist(), strict=True))

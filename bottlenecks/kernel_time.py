@@ -120,7 +120,10 @@ def stages(chip, format="bf16", *, memory_first=False):
     come with their starts: were these free, ever smaller tiles would fill every wave.
     """
     real = device(chip, format)
-    on = replace(ideal(chip, format), memory_bytes_per_s=np.inf, constants=real.constants)
+    on = replace(
+        ideal(chip, format), memory_bytes_per_s=np.inf, constants=real.constants,
+        link_bytes_per_s=real.link_bytes_per_s, host_bytes_per_s=real.host_bytes_per_s,
+    )  # fmt: skip
     rates = "matmul_flop_per_s older_flop_per_s vector_per_s exp_per_s core_clocks_per_s"
     order = [
         ("rate sustained", rates), ("tiles and waves", "cores tile_s"),

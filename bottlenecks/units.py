@@ -10,7 +10,7 @@ PREFIXES = {"p": 1e-12,
     "n": 1e-9, "µ": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12,
             "P": 1e15, "E": 1e18}  # fmt: skip
 BINARY_PREFIXES = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
-UNITS = ("FLOP/s", "FLOP/B", "FLOP/J", "FLOP", "B/s", "J/B", "J/FLOP", "USD", "FLOP/s/USD", "B/J", "B", "s", "J", "W",
+UNITS = ("FLOP/s", "FLOP/B", "FLOP/J", "FLOP", "B/s", "J/B", "J/FLOP", "USD", "FLOP/s/USD", "B/J", "B", "s", "J", "W", "Hz", "tiles",
          "tokens/s", "tokens", "values", "users", "rows", "times", "%", "")  # fmt: skip
 
 

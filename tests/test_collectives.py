@@ -73,7 +73,7 @@ def test_dimension_and_card(law):
     wanted = {n: v for n, v in kwargs.items() if n in inspect.signature(law).parameters}
     assert unit.Quantity(law(*args, **wanted)).check(expected.dimensionality)
     card = Card(law)
-    shown = [name for _, name, _, _ in card.symbols]
+    shown = [name for _, name, _, _ in card.symbols if name.isidentifier()]
     assert shown == list(inspect.signature(law).parameters) and card.holds and card.source
 
 

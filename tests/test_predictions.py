@@ -55,14 +55,14 @@ def test_rows_do_not_lean_on_each_other(found):
 # ---- budgets: what the errors were when they were last looked at, and a tenth more
 
 
-HELD_OUT = {"attention": 0.139, "elementwise": 0.115, "matmul": 0.194, "matmul, other kernels": 0.346}  # fmt: skip
-FIT = {"attention": 0.076, "elementwise": 0.064, "matmul": 0.074}
+HELD_OUT = {"attention": 0.132, "elementwise": 0.124, "matmul": 0.192, "matmul, other kernels": 0.335}  # fmt: skip
+FIT = {"attention": 0.087, "elementwise": 0.068, "matmul": 0.074}
 SOURCES = {  # the largest, and those of one chip alone
-    ("fa2_a100", "attention"): 0.095, ("fa3_h20", "attention"): 0.135, ("fa2_a5000", "attention"): 0.087,
-    ("fa3_fp8_h100pcie", "attention"): 0.256, ("vidur_a40", "matmul"): 0.123, ("vidur_a40", "elementwise"): 0.085,
-    ("babelstream", "elementwise"): 0.144, ("deepgemm_readme", "matmul"): 0.113, ("vllm_b200", "matmul"): 0.239,
-    ("vllm_t4", "matmul"): 0.163, ("cutlass_b200", "matmul"): 0.109, ("aiter_mi355x_bf16", "matmul"): 0.079,
-    ("vidur_a100", "matmul"): 0.059, ("vidur_h100", "matmul"): 0.067, ("torch_cubes", "matmul"): 0.151,
+    ("fa2_a100", "attention"): 0.095, ("fa3_h20", "attention"): 0.083, ("fa2_a5000", "attention"): 0.086,
+    ("fa3_fp8_h100pcie", "attention"): 0.275, ("vidur_a40", "matmul"): 0.111, ("vidur_a40", "elementwise"): 0.090,
+    ("babelstream", "elementwise"): 0.159, ("deepgemm_readme", "matmul"): 0.123, ("vllm_b200", "matmul"): 0.232,
+    ("vllm_t4", "matmul"): 0.165, ("cutlass_b200", "matmul"): 0.113, ("aiter_mi355x_bf16", "matmul"): 0.075,
+    ("vidur_a100", "matmul"): 0.058, ("vidur_h100", "matmul"): 0.066, ("torch_cubes", "matmul"): 0.150,
 }  # fmt: skip
 MORE = 1.1
 

@@ -35,7 +35,7 @@ def kv_heads_for_half(name, batch, tokens):
 
 
 Exercise(
-    id="02.1", unit="", hint="Four matrices: queries, keys, values, output. Answer in parameters or write 41.9e6 so.",
+    id="02.1", unit="", hint="Four matrices: queries, keys, values, output.",
     expected=lambda: model("Llama-3-8B").attention_params,
 )  # fmt: skip
 Exercise(
