@@ -292,7 +292,7 @@ def _six_n_d_draw(figure):
     style = {"causal half": {"lw": 2.2, "color": COLOUR["compute"]},
              "full square": {"lw": 1.8, "color": COLOUR["compute"], "ls": "--"},
              "multiply": {"lw": 1.0, "color": COLOUR["total"]}}  # fmt: skip
-    words = {"causal half": "causal half", "full square": "full square", "multiply": "causal half, with N =\nthose that multiply"}  # fmt: skip
+    words = {"causal half": "causal half", "full square": "full square", "multiply": "causal half, N of\nwhat multiplies"}  # fmt: skip
     lines = {name: ax.plot([], [], **kept)[0] for name, kept in style.items()}
     labels = {
         name: ax.text(160000, 1, words[name], color=kept["color"], va="center", fontsize=9, linespacing=1.1)
@@ -368,7 +368,7 @@ def _parameters_table(counted):
         parts = [part | {"experts not met": 0} for part in parts]
     totals = np.array([sum(part.values()) for part in parts], dtype=float)
     return stack(**{
-        name: {"model": SHOWN, "released": [years[n] for n in SHOWN], "counted": counted, "params": params,
+        name: {"model": SHOWN, "released": [int(years[n]) for n in SHOWN], "counted": counted, "params": params,
                "share": params / totals, "total_params": totals}
         for name in PARTS
         for params in [np.array([part[name] for part in parts], dtype=float)]
@@ -408,7 +408,7 @@ def _parameters_draw(figure):
             start = start + share
         shown, released, total = pick(table, "attention", "model", "released", "total_params")
         drawn.append(
-            names.show([f"{n}, {r}" for n, r in zip(shown, released, strict=True)], -0.015, y)
+            names.show([f"{n}, {r:.0f}" for n, r in zip(shown, released, strict=True)], -0.015, y)
         )
         drawn.append(totals.show([f"{plain(t / 1e9)} billion" for t in total], 1.015, y))
         head.set_text(
