@@ -20,7 +20,8 @@ def shares(time, record, resources):
     twice as fast halve the time, so by Euler's theorem the shares sum to one: if they do not, a
     resource is missing. At a tie of a maximum the two sides' slopes are averaged.
 
-    Holds for: any time that is homogeneous of degree -1 in its rates. Source: definition.
+    Holds for: any time that is homogeneous of degree -1 in its rates.
+    Source: definition.
 
     Returns {owner: share}; arrays where the time is one.
     """

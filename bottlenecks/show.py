@@ -6,6 +6,9 @@ import re
 from bottlenecks import data
 
 
+LONG_CODE = 20  # lines
+
+
 class Card:
     """A law as a notebook shows it: equation, symbols, range, source and code."""
 
@@ -40,6 +43,13 @@ class Card:
                 )
         return cited
 
+    def _folded(self):
+        """The code; folded away where it would bury the equation."""
+        code = f"```python\n{self.code}\n```"
+        if self.code.count("\n") < LONG_CODE:
+            return code
+        return f"<details><summary>The code</summary>\n\n{code}\n\n</details>"
+
     def _repr_mimebundle_(self, include=None, exclude=None):
         symbols = "\n".join(
             f"| ${_tex(symbol)}$ | {_argument(name)} | {meaning} | {unit} |"
@@ -49,7 +59,7 @@ class Card:
             "text/markdown": (
                 f"**{self.title}** &nbsp; `{self.name}` &nbsp; ({self.label})\n\n$${self.equation}$$\n\n"
                 f"| | argument | | unit |\n|---|---|---|---|\n{symbols}\n\n"
-                f"*Holds for:* {self.holds} *Source:* {self._cited()}\n\n```python\n{self.code}\n```"
+                f"*Holds for:* {self.holds} *Source:* {self._cited()}\n\n{self._folded()}"
             ),
             "text/plain": f"{self.title}  {self.name} ({self.label})\n{self.equation.strip()}",
         }
