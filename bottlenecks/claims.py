@@ -73,24 +73,25 @@ def _roofline_of_llm():
 
 def _compute_bound():
     owners = eras.era_shares()
-    share = np.array([row["compute"] for row in owners])
     slopes = eras.throughput_slopes()
     runs = eras.one_device_runs()
+    names = [row["model"] for row in owners] + runs["model"].tolist()
+    share = np.concatenate([[row["products"] for row in owners], runs["compute"]])
     error = np.abs(runs["predicted"] / runs["measured"] - 1)
     numbers = {
         "runs": share.size, "smallest_share": float(share.min()), "median_share": float(np.median(share)),
-        "least": owners[int(share.argmin())]["model"], "slopes": slopes,
+        "least": names[int(share.argmin())], "slopes": slopes,
         "ledger_error": float(error.mean()),
     }  # fmt: skip
     proportional = min(slopes.values()) > 0.75 and max(slopes.values()) < 1.25
     word = "holds-when" if share.min() > 0.5 and proportional else "fails"
     return Verdict(
         claim="W1-compute-bound", verdict=word, numbers=numbers,
-        because=f"On one device, compute owns more than half of the step in all {share.size} runs looked at, from "
+        because=f"On one device, the multipliers' rate owns more than half of the step in all {share.size} cases looked at, from "
         f"{share.min():.0%} ({numbers['least']}) to {share.max():.0%}. Throughput followed the peak with exponents "
         f"{slopes['peak, GPT of 1.2 billion']:.2f} and {slopes['peak, BERT-large']:.2f} from V100 to A100, and the number of "
         f"chips with {slopes['chips, BERT-large']:.2f} and {slopes['chips, growing GPTs']:.2f}.",
-        range="One chip's forward and backward pass at its batch, communication left out (chapter 12); the ledger's time is off "
+        range="One chip's forward and backward pass, matrices of full width, communication left out (chapter 12); the ledger's time is off "
         f"by {error.mean():.0%} on the {error.size} single-chip runs that are measured.",
     )  # fmt: skip
 

@@ -8,6 +8,11 @@ from bottlenecks.hardware import chip
 from bottlenecks.units import plain
 
 FORMATS = {"fp32": "fp32", "tf32": "tf32", "mixed (fp16)": "fp16", "": "fp16"}
+OWNERS = {  # as kernel_time.RESOURCES, the multipliers apart from other arithmetic
+    "products": "matmul_flop_per_s older_flop_per_s",
+    "other arithmetic": "vector_per_s exp_per_s core_clocks_per_s",
+    **{k: v for k, v in kernel_time.RESOURCES.items() if k in ("memory", "cache", "latency")},
+}
 FUSED_FROM = "2022-06"  # before FlashAttention, attention wrote its scores to memory
 ERA = (  # model, chip, sequences at once on a chip, tokens of a sequence, begun
     ("GPT-1", "P100 SXM2", 8, 512, "2018-06"),
@@ -83,9 +88,7 @@ def one_device_runs():
                 / tokens
             )
             measured = rows["flop_per_s_per_chip"][i] / per_token
-        owners = shares.shares(
-            lambda d, work=work: kernel_time.ledger_s(work, d), on, kernel_time.RESOURCES
-        )
+        owners = shares.shares(lambda d, work=work: kernel_time.ledger_s(work, d), on, OWNERS)
         values = (
             shape.name,
             str(rows["chip_name"][i]),
@@ -93,7 +96,7 @@ def one_device_runs():
             tokens,
             measured,
             batch * tokens / seconds,
-            owners["compute"],
+            owners["products"],
         )
         for column, value in zip(found, values, strict=True):
             found[column].append(value)
@@ -106,12 +109,15 @@ def era_shares():
     for name, on, batch, tokens, begun in ERA:
         work = step(model(name), batch=batch, tokens=tokens, fused=begun >= FUSED_FROM)
         owned = device(on, "fp16")
-        owners = shares.shares(
-            lambda d, work=work: kernel_time.ledger_s(work, d), owned, kernel_time.RESOURCES
-        )
-        found.append(
-            {"model": name, "chip": on, "begun": begun} | {k: float(v) for k, v in owners.items()}
-        )
+        owners = shares.shares(lambda d, work=work: kernel_time.ledger_s(work, d), owned, OWNERS)
+        seconds = kernel_time.ledger_s(work, owned)
+        scores = [r for r in work if r.kind == "attention"]
+        known = {
+            "model": name, "chip": on, "begun": begun,
+            "utilisation": float(ops.total(ops.products(work)) / seconds / chip(on).peak_flop_per_s(owned.format)),
+            "scores": float(kernel_time.ledger_s(scores, owned) / seconds),
+        }  # fmt: skip
+        found.append(known | {k: float(v) for k, v in owners.items()})
     return found
 
 
@@ -167,7 +173,7 @@ def one_device_table():
         {
             "model": name, "chip": on, "format": format, "tokens of a sequence": plain(tokens, 5),
             "measured": f"{plain(measured, 4)} tokens/s", "ledger": f"{plain(predicted, 4)} tokens/s",
-            "ledger / measured": f"{predicted / measured:.2f}", "compute's share": f"{share:.0%}",
+            "ledger / measured": f"{predicted / measured:.2f}", "the multipliers' share": f"{share:.0%}",
         }
         for name, on, format, tokens, measured, predicted, share in zip(*columns, strict=True)
     ]  # fmt: skip
@@ -177,7 +183,7 @@ def era_table():
     """Rows of a table: who owned the second, for the runs of `ERA`."""
     return [
         {"run": row["model"], "chip": row["chip"], "begun": row["begun"]}
-        | {owner: f"{row[owner]:.0%}" for owner in ("compute", "memory", "cache", "latency")}
+        | {owner: f"{row[owner]:.0%}" for owner in OWNERS}
         for row in era_shares()
     ]
 

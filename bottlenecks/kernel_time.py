@@ -15,6 +15,7 @@ import numpy as np
 from bottlenecks import data, tiling
 from bottlenecks.doors import one_of
 from bottlenecks.hardware import bytes_per_value, chips
+from bottlenecks.units import si
 
 # Sides of a tile of the result (nvidia-matmul-guide lists them); then: into how many parts the
 # depth is cut when there are too few tiles for the cores.
@@ -83,7 +84,7 @@ def device(chip, format="bf16", *, constants=None):
         memory_bytes_per_s=chip.memory_bytes_per_s * known["stream"],
         cache_bytes_per_s=core_clocks * known["cache_bytes_per_clock"] * _sharing(chip.family)
         if gpu else np.inf,
-        cache_bytes=(l2.bytes or 0.0) if l2 else 0.0, core_clocks_per_s=core_clocks,
+        cache_bytes=(l2.bytes or 0.0) if l2 else 0.0, core_clocks_per_s=core_clocks if gpu else np.inf,
         link_bytes_per_s=(np.nan if link is None else link) * known["link"],
         host_bytes_per_s=(np.nan if host is None else host) * known["link"],
         vector_per_s=single, exp_per_s=core_clocks * EXP_PER_CLOCK if gpu else single / 4,
@@ -436,3 +437,31 @@ def op_s(op, device):
 def ledger_s(rows, device):
     """Seconds of all rows, one kernel after the other."""
     return sum(op_s(op, device) for op in rows)
+
+
+def constants_shown(families):
+    """Rows of a table: the fitted constants of some families, in units that can be read."""
+    lines = []
+    for (family, name), row in constants_table().items():
+        if family in families and row["rows"]:
+            low, high = (_readable(row[end], row["unit"]) for end in ("low", "high"))
+            lines.append({
+                "family": "all" if family == "any" else family, "constant": name,
+                "value": _readable(row["value"], row["unit"]),
+                "80 % of kinds": f"{low} to {high}" if low else "", "rows": row["rows"],
+            })  # fmt: skip
+    return lines
+
+
+def _readable(text, unit):
+    if not text:
+        return ""
+    return {"s": lambda v: si(v, "s"), "B": lambda v: f"{v:.3g} B"}.get(unit, lambda v: f"{v:.1%}")(
+        float(text)
+    )
+
+
+def over_stream(kind, chip):
+    """How many times its bytes' time a long elementwise kernel of a kind takes on a chip."""
+    on, long = device(chip, next(iter(chip.peaks))), 1e9
+    return elementwise_s(long, device=on, kind=kind) * on.memory_bytes_per_s / long

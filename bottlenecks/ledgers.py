@@ -215,3 +215,10 @@ def one_layer(rows):
                      cache_bytes=row.cache_bytes / row.calls, calls=1)
         for row in rows if row.part in ("attention", "feed-forward")
     ]  # fmt: skip
+
+
+def tokens_at(model, *, over_six_n_d):
+    """Length of a sequence at which training takes so many times 6ND: attention is linear in it."""
+    short, long = (training_flop_per_token(model, tokens=t) for t in (1, 100_001))
+    wanted = over_six_n_d * counting.six_n_d_flop(model.active_params, 1)
+    return 1 + (wanted - short) / (long - short) * 100_000

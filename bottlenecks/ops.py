@@ -94,7 +94,7 @@ def attention(
     asked = b * batch * heads * queries * (d + dv)
     kept = c * batch * kv_heads * seen * (d if shared_values else d + dv)
     return Op(
-        f"{name} ({'no mask' if causal == 'none' else f'causal, {causal} counted'})",
+        name if np.all(np.equal(queries, 1)) else f"{name} ({_convention(causal)})",
         flop=calls * batch * heads * pairs * (2 * d + 2 * dv),
         activation_bytes=calls * (asked + (0 if from_cache else kept)),
         cache_bytes=calls * kept * from_cache, kind="attention", calls=calls,
@@ -103,6 +103,10 @@ def attention(
                "causal": causal != "none", "window": window, "backward": False},
         format=format, part="attention",
     )  # fmt: skip
+
+
+def _convention(causal):
+    return "no mask" if causal == "none" else f"causal, {causal} counted"
 
 
 # ---- a model, forward

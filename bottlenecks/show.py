@@ -5,7 +5,6 @@ import re
 
 from bottlenecks import data
 
-
 LONG_CODE = 20  # lines
 
 

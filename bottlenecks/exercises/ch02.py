@@ -36,11 +36,11 @@ def kv_heads_for_half(name, batch, tokens):
 
 Exercise(
     id="02.1", unit="", hint="Four matrices: queries, keys, values, output.",
-    expected=lambda: model("Llama-3-8B").attention_params,
+    expected=lambda: model("Llama-3-70B").attention_params,
 )  # fmt: skip
 Exercise(
     id="02.2", unit="B", hint="Keys and values, for each of their heads, in each layer.",
-    expected=lambda: cache_bytes_per_token("Llama-3-8B"),
+    expected=lambda: cache_bytes_per_token("Llama-3-70B"),
 )  # fmt: skip
 Exercise(
     id="02.3", unit="", hint="Subtract the weights from the memory, divide by the cache of a whole sequence.",
@@ -52,7 +52,7 @@ Exercise(
 )  # fmt: skip
 Exercise(
     id="02.5", unit="FLOP", hint="The rule has three factors.",
-    expected=lambda: counting.six_n_d_flop(175e9, 300e9),
+    expected=lambda: counting.six_n_d_flop(540e9, 780e9),
 )  # fmt: skip
 Exercise(
     id="02.6", unit="", hint="With which probability is an expert missed by one token, and by both?",

@@ -41,8 +41,8 @@ Exercise(
     expected=lambda: float(tiling.overlapped_s(100e-6, 100e-6)),
 )  # fmt: skip
 Exercise(
-    id="04.8", unit="%", hint="How many passes are made, how many are needed?",
-    expected=lambda: 44 * 3 / 4,
+    id="04.8", unit="%", hint="How many tiles are there, and room for how many?", rtol=0.01,
+    expected=lambda: 100 * (1 - tiling.filled(2048, 2048, tile_rows=128, tile_columns=128, cores=108)),
 )  # fmt: skip
 Exercise(
     id="04.9", unit="%", hint="What was the rate, and what is the card's own peak?",
