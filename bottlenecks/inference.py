@@ -89,19 +89,20 @@ class Server(kernel_time.Device):
     reached: communication.Efficiency = communication.Efficiency()
     links: float = 1.0  # factor on the tiers' bandwidths
     waits: float = 1.0  # factor on their latencies
-    launch_s: float = 0.0  # host's time to launch a kernel, where nothing hides it
-    step_s: float = 0.0  # software between two steps
-    sequence_s: float = 0.0  # the same for each sequence
+    takes_turns: bool = False  # weights' traffic and arithmetic, which overlap elsewhere
+    # The host prepares the next step while the chips work: the longer of the two counts.
+    host_step_s: float = 0.0
+    host_sequence_s: float = 0.0  # more of it for each sequence
 
 
 RESOURCES = kernel_time.RESOURCES | {  # who owns a step's second, for `shares`
     "compute": f"{kernel_time.RESOURCES['compute']} product_flop_per_s",
     "network": "links link_bytes_per_s host_bytes_per_s",
-    "latency": "/fixed_s light_s tile_s waits launch_s step_s sequence_s",
+    "latency": "/fixed_s light_s tile_s waits host_step_s host_sequence_s",
 }
 
 
-def server(chip, format="bf16", *, tiers=None, launch_s=0.0, step_s=0.0, sequence_s=0.0):
+def server(chip, format="bf16", *, tiers=None, host_step_s=0.0, host_sequence_s=0.0):
     """A `Server` of chips that multiply in `format`; tiers of the first system with that chip."""
     wide = next((f for f in (format, "bf16", "fp16") if f in chip.peaks and bytes_per_value(f) == 2), None)  # fmt: skip
     wide = wide or next(iter(chip.peaks), format)
@@ -113,7 +114,7 @@ def server(chip, format="bf16", *, tiers=None, launch_s=0.0, step_s=0.0, sequenc
         memory_bytes=chip.memory_bytes, tiers=tiers_of(chip) if tiers is None else tiers,
         # A collective in a stream is launched while the kernel before it runs: no call of its own.
         reached=replace(network_fit.fitted(), call_s=0.0),
-        launch_s=launch_s, step_s=step_s, sequence_s=sequence_s,
+        takes_turns=chip.kind == "TPU", host_step_s=host_step_s, host_sequence_s=host_sequence_s,
     )  # fmt: skip
 
 
@@ -140,14 +141,15 @@ class Plan:
     weight_format: str = "bf16"
     head_format: str | None = None  # of the output head; None: as the other weights
     cache_format: str = "bf16"
-    stationary: str = "1-D"  # "2-D": weights cut both ways, the cache by sequences (Pope et al.)
+    # "2-D": weights cut both ways, the cache by sequences; "gathered": tokens cut, weights fetched
+    stationary: str = "1-D"
     parallel_block: bool = False  # attention and feed-forward side by side, one reduction for both
     overlap: float = 0.0  # share of the exchange that runs beside kernels
 
     def __post_init__(self):
         for name in ("tp", "pp", "ep"):
             positive(f"Plan.{name}", getattr(self, name))
-        one_of("Plan.stationary", self.stationary, ("1-D", "2-D"))
+        one_of("Plan.stationary", self.stationary, ("1-D", "2-D", "gathered"))
 
     @property
     def chips(self):
@@ -162,7 +164,7 @@ class Pass(NamedTuple):
     ends_s: float  # embedding, head
     exchange_s: float  # collectives of the layers
     transfer_s: float  # between stages
-    software_s: float
+    host_s: float  # of the host's own work, what outlasts the chips'
 
     @property
     def seconds(self):
@@ -195,6 +197,8 @@ def _cut(op, model, plan, server):
     expert = op.name.startswith("experts: ")
     name = op.name.removeprefix("shared ").removeprefix("experts: ")
     tp, shape = plan.tp, op.shape
+    if plan.stationary == "gathered":
+        return _tokens_cut(op, plan, server)
     if op.kind == "attention":
         if plan.stationary == "2-D":
             return _scaled(op, batch=shape["batch"] / tp, share=1 / tp)
@@ -228,6 +232,17 @@ def _cut(op, model, plan, server):
                       format=server.format if wide else server.product_format)  # fmt: skip
 
 
+def _tokens_cut(op, plan, server):
+    """One chip's part of a row when every chip has its own tokens and all of the weights."""
+    if op.kind == "attention":
+        return _scaled(op, batch=op.shape["batch"] / plan.tp, share=1 / plan.tp)
+    if op.kind == "elementwise":
+        return _scaled(op, moved_bytes=op.shape["moved_bytes"] / plan.tp, share=1 / plan.tp)
+    m, k, n, groups = (op.shape[c] for c in ("m", "k", "n", "groups"))
+    return ops.matmul(op.name, m / plan.tp, k, n, groups=groups, calls=op.calls, part=op.part,
+                      weight_format=plan.weight_format, format=server.format)  # fmt: skip
+
+
 def _scaled(op, *, share, **shape):
     return op._replace(
         flop=op.flop * share, activation_bytes=op.activation_bytes * share,
@@ -245,7 +260,13 @@ def op_s(op, server):
     """Seconds of a cut row on a chip of a server."""
     if op.kind == "matmul" and op.format != server.format:
         server = replace(server, format=op.format, matmul_flop_per_s=server.product_flop_per_s)
-    return np.maximum(kernel_time.op_s(op, server), server.launch_s * op.calls)
+    if op.kind == "matmul" and server.takes_turns:  # eq:no-overlap
+        arithmetic, memory = (
+            kernel_time.op_s(op, replace(server, **{rate: np.inf}))
+            for rate in ("memory_bytes_per_s", "matmul_flop_per_s")
+        )
+        return arithmetic + memory - op.calls * server.fixed_s
+    return kernel_time.op_s(op, server)
 
 
 def exchange_s(model, plan, server, *, tokens):
@@ -254,6 +275,8 @@ def exchange_s(model, plan, server, *, tokens):
     message = wide * tokens * model.width
     if plan.stationary == "2-D":
         return model.layers * _two_dimensional_s(model, plan, server, tokens=tokens)
+    if plan.stationary == "gathered":
+        return model.layers * _gathered_s(model, plan, server)
     reductions = (1 if plan.parallel_block else 2) * model.layers
     found = 0.0
     if np.any(np.greater(plan.tp, 1)):
@@ -269,34 +292,50 @@ def exchange_s(model, plan, server, *, tokens):
 
 
 def _two_dimensional_s(model, plan, server, *, tokens):
-    """A layer's collectives when weights are cut both ways (pope2022, section 3.2.2 and figure 2)."""
+    r"""Seconds of a layer's collectives when weights are cut both ways over a torus.
+
+    $$t_a(M, n) = \frac{n - 1}{n}\,\frac{M}{W f} + \tau h, \qquad f = \frac{\log n}{\log N}, \qquad h = \tfrac{3}{2} f\,N^{1/3}$$  (eq:torus-axes)
+
+    M  -                        what the group holds together                         [B]
+    n  -                        chips of the group: x along the width, y = N / x      [-]
+    N  plan.tp                  chips                                                 [-]
+    W  server.link_bytes_per_s  all links of a chip, one direction                    [B/s]
+    f  -                        share of the links that lie along the group's axes    [-]
+    τ  tier.latency_s           one hop                                               [s]
+    h  -                        hops, both ways round each ring at once               [-]
+
+    Holds for: a cube of chips on a 3-D torus with no library between program and wire, so nothing is
+    added to a call. In a layer: the width's values are gathered and their sums scattered over y; the
+    inner values' sums scattered and the values gathered over x; queries go from heads to sequences
+    and results come back, all to all. Parallel blocks do it once for both halves.
+    Source: pope2022, section 3.2.2; the bandwidth terms are its equations.
+    """
     wide, chips = bytes_per_value(server.format), plan.tp
     x = _rows_of_chips(model, chips)
     y = chips / x
-    inner = model.ffn_width
-    along = _axes(server, x, chips), _axes(server, y, chips)
-    # A collective's message is the whole that its group holds: width over x, inner values over y.
-    outer_message, inner_message = wide * tokens * model.width / x, wide * tokens * inner / y
-    blocks = 1 if plan.parallel_block else 2
-    outer = blocks * sum(collective_s(kind, outer_message, y, along[1]) for kind in ("all_gather", "reduce_scatter"))  # fmt: skip
+    hop_s = server.waits * (server.tiers[0].latency_s or 1e-6)
+
+    def over(n, message):
+        f = np.log2(np.maximum(n, 1)) / np.log2(chips)
+        rate = np.maximum(f, 1e-9) * server.link_bytes_per_s
+        return np.where(n > 1, (n - 1) / n * message / rate + hop_s * 1.5 * f * np.cbrt(chips), 0.0)
+
     heads = wide * tokens * model.heads * model.head_values / y
-    columns = [inner_message] * (model.ffn_matrices - 1)
-    if plan.parallel_block:  # queries leave with the first product's columns
+    inner = wide * tokens * (model.ffn_width or model.expert_width) / y
+    columns = [inner] * (model.ffn_matrices - 1)
+    if plan.parallel_block:  # queries leave with a product's columns, results enter with the values
         columns[0] = columns[0] + heads
-        inward = sum(collective_s("reduce_scatter", c, x, along[0]) for c in columns)
-        outward = collective_s("all_gather", inner_message + heads, x, along[0])
+        out, blocks = [inner + heads], 1
     else:
-        inward = sum(collective_s("reduce_scatter", c, x, along[0]) for c in [*columns, heads])
-        outward = sum(collective_s("all_gather", c, x, along[0]) for c in (inner_message, heads))
-    # Queries go from heads to sequences and results come back.
-    turned = wide * tokens * model.heads * model.head_values / chips
-    return outer + inward + outward + 2 * collective_s("all_to_all", turned, chips, server)
+        columns, out, blocks = [*columns, heads], [inner, heads], 2
+    outer_s = 2 * blocks * over(y, wide * tokens * model.width / x)
+    return outer_s + sum(over(x, message) for message in (*columns, *out)) + 2 * over(chips, heads * y / chips)
 
 
-def _axes(server, ranks, chips):
-    """A server whose links are those along the axes of a torus that a group of `ranks` spans."""
-    share = np.log2(ranks) / np.log2(chips)
-    return replace(server, links=server.links * share)
+def _gathered_s(model, plan, server):
+    """Seconds in which a layer's weights, cut over all chips, are gathered by every chip."""
+    whole = model.block_params / model.layers * bytes_per_value(plan.weight_format)
+    return whole * (plan.tp - 1) / plan.tp / server.link_bytes_per_s
 
 
 def collective_s(kind, message_bytes, ranks, server, **options):
@@ -323,8 +362,12 @@ def one_pass(model, plan, server, *, batch, queries, keys, logits="last"):
     transfer_s = 0.0
     if np.any(np.greater(plan.pp, 1)):
         transfer_s = (plan.pp - 1) * collective_s("p2p", transfer, np.minimum(plan.pp, 2), server)
-    software_s = server.step_s + batch * server.sequence_s
-    return Pass(layers_s, ends_s, exchange_s(model, plan, server, tokens=tokens), transfer_s, software_s)  # fmt: skip
+    exchanged_s = exchange_s(model, plan, server, tokens=tokens)
+    if plan.stationary == "gathered":  # the next layer's weights come while this one computes
+        exchanged_s = np.maximum(exchanged_s - layers_s, 0)
+    host_s = server.host_step_s + batch * server.host_sequence_s
+    exposed_s = np.maximum(host_s - layers_s - ends_s - exchanged_s - transfer_s, 0)
+    return Pass(layers_s, ends_s, exchanged_s, transfer_s, exposed_s)
 
 
 def decode(model, plan, server, *, batch, context):
@@ -368,7 +411,7 @@ def slowest_stage_s(part, plan):
     """Seconds of a pass on the last stage, which has the head: how often a pipeline yields."""
     layers = (part.layers_s + part.exchange_s) / plan.pp
     sent = part.transfer_s / np.maximum(plan.pp - 1, 1)
-    return layers + part.ends_s + sent + part.software_s
+    return layers + part.ends_s + sent + part.host_s
 
 
 # ---- whole requests
