@@ -11,13 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bottlenecks import communication, counting, footprint, kernel_time, network_fit, ops
+from bottlenecks import communication, counting, footprint, kernel_time, network_fit, ops, tiling
 from bottlenecks.doors import one_of, positive
 from bottlenecks.hardware import bytes_per_value
 from bottlenecks.networks import Tier, systems
 
 HOST_LINK = "PCIe Gen4 x16"
-CHUNK = 1024  # tokens
+PART = 1024  # tokens of a prompt's part on a pipeline
+CHUNK = 8192  # tokens of prompts that a server reads in one pass
+FEW_ROWS = 8  # of a product, up to which libraries take a matrix-vector kernel
 HELD_BACK = 0.9  # share of a chip's memory that servers give to weights and cache together
 COLUMNS = (  # products whose columns are dealt to tensor-parallel chips; the others': rows, groups
     "queries, keys, values", "queries", "queries, widened", "keys and values, widened", "gate and up",
@@ -266,7 +268,31 @@ def op_s(op, server):
             for rate in ("memory_bytes_per_s", "matmul_flop_per_s")
         )
         return arithmetic + memory - op.calls * server.fixed_s
-    return kernel_time.op_s(op, server)
+    tiled_s = kernel_time.op_s(op, server)
+    if op.kind != "matmul" or np.min(op.shape["m"]) > FEW_ROWS or np.all(np.equal(server.cores, 1)):
+        return tiled_s
+    vector_s = op.calls * few_rows_s(**op.shape, server=server)
+    return np.where(op.shape["m"] <= FEW_ROWS, np.minimum(tiled_s, vector_s), tiled_s)
+
+
+def few_rows_s(m, k, n, *, groups, weight_bytes, server):
+    r"""Seconds of a product of few rows as a matrix-vector kernel: no tile is filled for nothing.
+
+    $$T = T_0 + \left[\left(\frac{m k n}{V}\right)^4 + \left(\frac{w\,k n}{W}\right)^4\right]^{1/4}$$  (eq:few-rows-time)
+
+    T_0      server.fixed_s             time to start and to end                     [s]
+    m, k, n  -                          rows, depth, columns                         [-]
+    V        server.vector_per_s        multiply-adds on single values a second      [1/s]
+    w        weight_bytes               of a stored weight                           [B]
+    W        server.memory_bytes_per_s  bandwidth that is reached                    [B/s]
+
+    Holds for: a decode step of up to about eight sequences, on chips whose cores take any work;
+    several weights are read for each value of the few rows, whose traffic is left out.
+    Source: eq:matmul-flop and eq:matmul-bytes with vector units in place of tiles.
+    """
+    busy_s = groups * m * k * n / server.vector_per_s
+    traffic_s = groups * weight_bytes * k * n / server.memory_bytes_per_s
+    return server.fixed_s + tiling.overlapped_s(busy_s, traffic_s)
 
 
 def exchange_s(model, plan, server, *, tokens):
@@ -394,10 +420,10 @@ def decode_s(model, plan, server, *, batch, context):
 
 
 def prefill_s(model, plan, server, *, batch, prompt, cached=0):
-    """Seconds until `batch` prompts are read, on a pipeline in parts of about `CHUNK` tokens."""
+    """Seconds until `batch` prompts are read, on a pipeline in parts of about `PART` tokens."""
     if np.all(np.equal(plan.pp, 1)):
         return prefill(model, plan, server, batch=batch, prompt=prompt, cached=cached).seconds
-    parts = np.clip(np.ceil(batch * prompt / CHUNK), np.minimum(plan.pp, batch), batch)
+    parts = np.clip(np.ceil(batch * prompt / PART), np.minimum(plan.pp, batch), batch)
     part = prefill(model, plan, server, batch=batch / parts, prompt=prompt, cached=cached)
     return _staged_s(part, plan, parts)
 
