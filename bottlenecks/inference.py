@@ -28,7 +28,7 @@ COLUMNS = (  # products whose columns are dealt to tensor-parallel chips; the ot
 ROWS = ("attention output", "down")
 GROUPS = ("queries into the latent", "values out of the latent")
 DIVIDED = ("activation", "rotary positions")  # elementwise rows whose values are dealt
-TRUNK = ("attention norm", "feed-forward norm", "residual add")  # what every chip does whole
+ROUTED = ("experts: ", "dispatch to experts", "combine experts")
 
 
 # ---- laws
@@ -91,6 +91,7 @@ class Server(kernel_time.Device):
     reached: communication.Efficiency = communication.Efficiency()
     links: float = 1.0  # factor on the tiers' bandwidths
     waits: float = 1.0  # factor on their latencies
+    experts_times: float = 1.0  # time of routed experts over that of as many dense products
     takes_turns: bool = False  # weights' traffic and arithmetic, which overlap elsewhere
     # The host prepares the next step while the chips work: the longer of the two counts.
     host_step_s: float = 0.0
@@ -104,7 +105,9 @@ RESOURCES = kernel_time.RESOURCES | {  # who owns a step's second, for `shares`
 }
 
 
-def server(chip, format="bf16", *, tiers=None, host_step_s=0.0, host_sequence_s=0.0):
+def server(
+    chip, format="bf16", *, tiers=None, experts_times=1.0, host_step_s=0.0, host_sequence_s=0.0
+):
     """A `Server` of chips that multiply in `format`; tiers of the first system with that chip."""
     wide = next((f for f in (format, "bf16", "fp16") if f in chip.peaks and bytes_per_value(f) == 2), None)  # fmt: skip
     wide = wide or next(iter(chip.peaks), format)
@@ -116,7 +119,7 @@ def server(chip, format="bf16", *, tiers=None, host_step_s=0.0, host_sequence_s=
         memory_bytes=chip.memory_bytes, tiers=tiers_of(chip) if tiers is None else tiers,
         # A collective in a stream is launched while the kernel before it runs: no call of its own.
         reached=replace(network_fit.fitted(), call_s=0.0),
-        takes_turns=chip.kind == "TPU", host_step_s=host_step_s, host_sequence_s=host_sequence_s,
+        experts_times=experts_times, takes_turns=chip.kind == "TPU", host_step_s=host_step_s, host_sequence_s=host_sequence_s,
     )  # fmt: skip
 
 
@@ -260,6 +263,11 @@ def _rows_of_chips(model, chips):
 
 def op_s(op, server):
     """Seconds of a cut row on a chip of a server."""
+    slower = server.experts_times if op.name.startswith(ROUTED) else 1.0
+    return slower * _kernels_s(op, server)
+
+
+def _kernels_s(op, server):
     if op.kind == "matmul" and op.format != server.format:
         server = replace(server, format=op.format, matmul_flop_per_s=server.product_flop_per_s)
     if op.kind == "matmul" and server.takes_turns:  # eq:no-overlap

@@ -25,7 +25,8 @@ WEIGHTS = {  # spelling -> format of weights, format of the output head
     "int4-g32": ("int4_g32", None), "int4": ("int4_g32", None), "q4_k_m": ("q4_k_m", None),
     "fp4": ("nvfp4", "bf16"), "nvfp4": ("nvfp4", "bf16"), "mxfp4": ("mxfp4", "bf16"),
 }  # fmt: skip
-HOSTS = ("pytorch", "vllm", "sglang")  # whose host prepares every step in Python
+SPREADS = ("one chip", "many chips", "saturated")  # kinds of rows that have their own
+HOSTS = ("pytorch", "vllm", "sglang")  # serving stacks that run kernels from Python
 
 
 class Case(NamedTuple):
@@ -36,6 +37,8 @@ class Case(NamedTuple):
     time: Callable
     kind: str
     assumed: str
+    hosted: bool  # by a stack whose routed experts have a fitted constant
+    routed: bool  # a mixture of experts
 
 
 @cache
@@ -118,15 +121,12 @@ def _case(mine, rows):
     if "speculative" in said or "MTP" in said:
         raise ValueError("speculative decoding: the acceptance rate is not in the row")
     format, weight_format, head_format, cache_format, assumed = _formats(first, shape, on)
-    plan, copies, more = _plan(first, shape, on, said, weight_format, head_format, cache_format)
-    assumed = assumed + more
     phase, saturated = str(first["phase"]), bool(_saturated(mine)[0])
     software = str(first["framework"]).casefold()
     hosted = phase == "end_to_end" and saturated and any(word in software for word in HOSTS)
-    server = inference.server(
-        on, format, host_step_s=value("host_step_s") if hosted else 0.0,
-        host_sequence_s=value("host_sequence_s") if hosted else 0.0,
-    )  # fmt: skip
+    plan, copies, more = _plan(first, shape, on, hosted, said, weight_format, head_format, cache_format)
+    assumed = assumed + more
+    server = inference.server(on, format, experts_times=value("experts_times") if hosted else 1.0)
     batch, prompt, output = mine["batch"], mine["input_len"], mine["output_len"]
     lengths_open = np.isnan(prompt).any()
     if saturated:
@@ -144,7 +144,8 @@ def _case(mine, rows):
                 batch, assumed = np.ones(rows.size), [*assumed, "one sequence"]
         time, more = _alone(shape, plan, server, phase, batch, prompt, output, lengths_open, first)
         kind = "many chips" if plan.chips > 1 else "one chip"
-    return Case(rows, server, time, kind, "; ".join(filter(None, assumed + more + list(server.assumed))))  # fmt: skip
+    note = "; ".join(filter(None, assumed + more + list(server.assumed)))
+    return Case(rows, server, time, kind, note, hosted, shape.experts is not None)
 
 
 def _model(name):
@@ -217,7 +218,7 @@ def _formats(first, shape, on):
     return products, weights, head, cache, assumed
 
 
-def _plan(first, shape, on, said, weight_format, head_format, cache_format):
+def _plan(first, shape, on, hosted, said, weight_format, head_format, cache_format):
     """(Plan, copies of it on the row's chips, what was assumed)."""
     number = {n: int(first[n]) if np.isfinite(first[n]) else None for n in ("n_chips", "tp", "pp", "ep")}  # fmt: skip
     n, tp, pp, ep = number["n_chips"], number["tp"], number["pp"], number["ep"]
@@ -238,7 +239,7 @@ def _plan(first, shape, on, said, weight_format, head_format, cache_format):
             assumed.append(f"weights {'gathered' if stationary == 'gathered' else 'cut both ways'}")
         elif tp > 1:
             assumed.append("tensor parallel")
-    elif "attention DP" in said and mixture and tp and tp > 1 and ep is None and "PCIe GPUs" not in said:
+    elif hosted and mixture and tp is not None and tp > 1 and ep is None:
         tp, ep = 1, tp
         assumed.append("attention data parallel, experts over all chips")
     tp, pp, ep = tp or 1, pp or 1, ep or 1
