@@ -19,6 +19,7 @@ from bottlenecks.networks import Tier, systems
 HOST_LINK = "PCIe Gen4 x16"
 PART = 1024  # tokens of a prompt's part on a pipeline
 CHUNK = 8192  # tokens of prompts that a server reads in one pass
+UNPACK = 8  # instructions on single values to widen a weight: mask, shift, convert, scale, their indices
 FEW_ROWS = 8  # of a product, up to which libraries take a matrix-vector kernel
 HELD_BACK = 0.9  # share of a chip's memory that servers give to weights and cache together
 COLUMNS = (  # products whose columns are dealt to tensor-parallel chips; the others': rows, groups
@@ -298,7 +299,8 @@ def few_rows_s(m, k, n, *, groups, weight_bytes, server):
     several weights are read for each value of the few rows, whose traffic is left out.
     Source: eq:matmul-flop and eq:matmul-bytes with vector units in place of tiles.
     """
-    busy_s = groups * m * k * n / server.vector_per_s
+    unpacked = np.where(weight_bytes < server.bytes_per_value, UNPACK, 1)
+    busy_s = groups * (m + unpacked) * k * n / server.vector_per_s
     traffic_s = groups * weight_bytes * k * n / server.memory_bytes_per_s
     return server.fixed_s + tiling.overlapped_s(busy_s, traffic_s)
 

@@ -24,7 +24,7 @@ def fit():
     """Constant -> {value, low, high, rows, sources}.
 
     `experts_times` has the least mean |log(predicted / measured)| over routed models on hosted
-    stacks, every source with the same weight. Spreads are what 80 % of measured over predicted
+    stacks, every model on a chip with the same weight. Spreads are what 80 % of measured over predicted
     times of the fit sources lie within; a kind that few sources measure has a wider one.
     """
     rows = rows_to_fit()
@@ -54,10 +54,9 @@ def _logs(rows, found, times):
 
 
 def _loss(rows, routed, times):
+    """Every model on a chip has the same weight, however many lengths were measured."""
     logs = _logs(rows, routed, times)
-    seen = rows["source_id"][np.isfinite(logs)]
-    logs = logs[np.isfinite(logs)]
-    return float(np.mean([np.abs(logs[seen == source]).mean() for source in np.unique(seen)]))
+    return float(np.mean([np.abs(logs[case.rows]).mean() for case in routed]))
 
 
 def _spread(rows, found, times, kind):
