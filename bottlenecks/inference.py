@@ -181,12 +181,14 @@ class Pass(NamedTuple):
 # ---- one pass
 
 
-def rows(model, plan, server, *, batch, queries, keys, logits="last"):
+def rows(model, plan, server, *, batch, queries, keys, logits="last", only_attention=False):
     """The ledger of a pass, cut to one chip's part; `batch` counts the sequences of a group of tp x pp chips."""
     made = {"queries": queries, "keys": keys, "logits": logits, "format": server.format,
             "weight_format": plan.weight_format, "cache_format": plan.cache_format,
             "absorbed": np.max(queries) <= kernel_time.DECODING}  # fmt: skip
     whole = ops.forward(model, batch=batch, **made)
+    if only_attention:
+        return [_cut(op, model, plan, server) for op in whole if op.kind == "attention"]
     if model.experts is not None and np.any(np.greater(plan.ep, 1)):  # experts see all groups' tokens
         every = ops.forward(model, batch=batch * plan.ep, **made)
         whole = [b if b.name.startswith("experts: ") else a for a, b in zip(whole, every, strict=True)]  # fmt: skip
@@ -387,23 +389,48 @@ def collective_s(kind, message_bytes, ranks, server, **options):
 
 def one_pass(model, plan, server, *, batch, queries, keys, logits="last"):
     """A `Pass` of `queries` new tokens in each of `batch` sequences of `keys` tokens."""
+    attending = attention_s(model, plan, server, batch=batch, queries=queries, keys=keys)
+    distinct, places = _distinct(batch, queries, model, plan, server)
+    made = {"queries": queries, "keys": queries, "logits": logits}
     layers_s = ends_s = 0.0
-    for op in rows(model, plan, server, batch=batch, queries=queries, keys=keys, logits=logits):
+    for op in rows(model, plan, server, batch=distinct, **made):
         if op.part == "ends":
             ends_s = ends_s + op_s(op, server)
-        else:
+        elif op.kind != "attention":
             layers_s = layers_s + op_s(op, server)
-    tokens = batch * queries
+    tokens = distinct * queries
     transfer = bytes_per_value(server.format) * tokens * model.width / plan.tp
     transfer_s = 0.0
     if np.any(np.greater(plan.pp, 1)):
         transfer_s = (plan.pp - 1) * collective_s("p2p", transfer, np.minimum(plan.pp, 2), server)
     exchanged_s = exchange_s(model, plan, server, tokens=tokens)
+    if places is not None:
+        layers_s, ends_s, exchanged_s, transfer_s = (
+            each[places] if np.ndim(each) else each
+            for each in (layers_s, ends_s, exchanged_s, transfer_s)
+        )
+    layers_s = layers_s + attending
     if plan.stationary == "gathered":  # the next layer's weights come while this one computes
         exchanged_s = np.maximum(exchanged_s - layers_s, 0)
     host_s = server.host_step_s + batch * server.host_sequence_s
     exposed_s = np.maximum(host_s - layers_s - ends_s - exchanged_s - transfer_s, 0)
     return Pass(layers_s, ends_s, exchanged_s, transfer_s, exposed_s)
+
+
+def attention_s(model, plan, server, *, batch, queries, keys):
+    """Seconds of the attention of all layers: what alone depends on the context."""
+    ledger = rows(model, plan, server, batch=batch, queries=queries, keys=keys, logits="none", only_attention=True)  # fmt: skip
+    return sum((op_s(op, server) for op in ledger), 0.0)
+
+
+def _distinct(batch, queries, model, plan, server):
+    """(distinct batches, where each goes) if a long array repeats few of them, else (batch, None)."""
+    swept = any(np.ndim(value) for record in (model, plan, server) for value in vars(record).values()
+                if isinstance(value, np.ndarray))  # fmt: skip
+    if np.size(batch) < 4096 or np.ndim(queries) or swept:
+        return batch, None
+    distinct, places = np.unique(batch, return_inverse=True)
+    return (distinct, places.reshape(np.shape(batch))) if 4 * distinct.size < np.size(batch) else (batch, None)  # fmt: skip
 
 
 def decode(model, plan, server, *, batch, context):
