@@ -211,7 +211,8 @@ def _cut(op, model, plan, server):
         if plan.stationary == "2-D":
             return _scaled(op, batch=shape["batch"] / tp, share=1 / tp)
         kv_heads = np.maximum(shape["kv_heads"], tp) / tp
-        return _scaled(op, heads=shape["heads"] / tp, kv_heads=kv_heads, share=1 / tp)
+        cut = _scaled(op, heads=shape["heads"] / tp, kv_heads=kv_heads, share=1 / tp)
+        return cut._replace(cache_bytes=op.cache_bytes * kv_heads / shape["kv_heads"])
     if op.kind == "elementwise":
         parts = tp if name in DIVIDED or plan.stationary == "2-D" else 1
         parts = parts * plan.ep if expert else parts
