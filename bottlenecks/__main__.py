@@ -111,9 +111,7 @@ def _parser():
                                   "cache or weights, a shorter context, fewer sequences, more chips; when training, ZeRO, "
                                   "recomputation, more chips. A bound from below: nothing is held back for fragmentation.",
                                   epilog="Example: bottlenecks fits Llama-3-70B 'H100 SXM5' --chips 2 --context 32768")  # fmt: skip
-    fitting.add_argument(
-        "model", help="a model, such as Llama-3-70B, or the path of a config.json"
-    )
+    fitting.add_argument("model", help="a model, such as Llama-3-70B, or the path of a config.json")
     fitting.add_argument("chip", help="a chip, such as 'H100 SXM5'")
     for name, default, about in (
         ("--chips", 1, "chips"), ("--context", 4096, "tokens of a sequence, prompt and answer"),

@@ -34,7 +34,8 @@ def serving(model, chip, *, chips=1, context=4096, batch=1, format="bf16"):
         if pp <= model.layers:
             ways.append((f"{more:,} chips ({_words(tp, pp)})", replace(now, tp=tp, pp=pp)))
     found = _answer(model, chip, now, ways, footprint.serving_rows)
-    return found | {"layout": _words(now.tp, now.pp), "largest batch": most, "largest context": longest}
+    found["layout"] = _words(now.tp, now.pp)
+    return found | {"largest batch": most, "largest context": longest}
 
 
 def training(model, chip, *, chips=1, context=4096, batch=1):

@@ -6,7 +6,7 @@ each row cut to one chip's part and timed by `kernel_time`, with the collectives
 `communication`. Batch, context and any field of a server or a plan's layout may be arrays.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from bottlenecks.networks import Tier, systems
 HOST_LINK = "PCIe Gen4 x16"
 PART = 1024  # tokens of a prompt's part on a pipeline
 CHUNK = 8192  # tokens of prompts that a server reads in one pass
-UNPACK = 8  # instructions on single values to widen a weight: mask, shift, convert, scale, their indices
+UNPACK = 8  # instructions to widen a weight: mask, shift, convert, scale, and their indices
 FEW_ROWS = 8  # of a product, up to which libraries take a matrix-vector kernel
 HELD_BACK = 0.9  # share of a chip's memory that servers give to weights and cache together
 COLUMNS = (  # products whose columns are dealt to tensor-parallel chips; the others': rows, groups
@@ -66,13 +66,11 @@ def speculative_tokens(acceptance, *, drafted):
     Holds for: drafts taken independently with the same chance; at a = 1 it is γ + 1.
     Source: leviathan2023, equation 1.
 
-    >>> speculative_tokens(0.5, drafted=1)
+    >>> float(speculative_tokens(0.5, drafted=1))
     1.5
     """
-    return sum(
-        np.where(np.arange(0, np.max(drafted) + 1)[i] <= drafted, np.power(acceptance, 1.0 * i), 0.0)
-        for i in range(int(np.max(drafted)) + 1)
-    )
+    taken = np.minimum(acceptance, 1 - 1e-9)  # at 1 the quotient is 0 over 0
+    return (1 - taken ** (drafted + 1)) / (1 - taken)
 
 
 # ---- records
@@ -89,7 +87,7 @@ class Server(kernel_time.Device):
     product_flop_per_s: float
     memory_bytes: float  # of one chip
     tiers: tuple = ()  # of the network, innermost first; empty: no second chip
-    reached: communication.Efficiency = communication.Efficiency()
+    reached: communication.Efficiency = field(default_factory=communication.Efficiency)
     links: float = 1.0  # factor on the tiers' bandwidths
     waits: float = 1.0  # factor on their latencies
     experts_times: float = 1.0  # time of routed experts over that of as many dense products
@@ -189,7 +187,8 @@ def rows(model, plan, server, *, batch, queries, keys, logits="last", only_atten
     whole = ops.forward(model, batch=batch, **made)
     if only_attention:
         return [_cut(op, model, plan, server) for op in whole if op.kind == "attention"]
-    if model.experts is not None and np.any(np.greater(plan.ep, 1)):  # experts see all groups' tokens
+    if model.experts is not None and np.any(np.greater(plan.ep, 1)):
+        # Experts see the tokens of all groups.
         every = ops.forward(model, batch=batch * plan.ep, **made)
         whole = [b if b.name.startswith("experts: ") else a for a, b in zip(whole, every, strict=True)]  # fmt: skip
     if plan.parallel_block:  # one norm and one sum for both
@@ -368,7 +367,8 @@ def _two_dimensional_s(model, plan, server, *, tokens):
     else:
         columns, out, blocks = [*columns, heads], [inner, heads], 2
     outer_s = 2 * blocks * over(y, wide * tokens * model.width / x)
-    return outer_s + sum(over(x, message) for message in (*columns, *out)) + 2 * over(chips, heads * y / chips)
+    inner_s = sum(over(x, message) for message in (*columns, *out))
+    return outer_s + inner_s + 2 * over(chips, heads * y / chips)
 
 
 def _gathered_s(model, plan, server):

@@ -72,7 +72,9 @@ def _saturated(columns):
 def cases(columns):
     """(cases, reasons): every row is in one case, or has a reason why it is in none."""
     reasons = _impossible(columns)
-    names = ("chip_name", "chip", "model", "phase", "weight_dtype", "act_dtype", "kv_dtype", "framework")
+    names = (
+        "chip_name", "chip", "model", "phase", "weight_dtype", "act_dtype", "kv_dtype", "framework",
+    )  # fmt: skip
     texts = [columns[n].tolist() for n in names]
     numbers = [np.nan_to_num(columns[n], nan=-1).tolist() for n in ("n_chips", "tp", "pp", "ep")]
     blanks = [np.isnan(columns[n]).tolist() for n in ("batch", *LENGTHS, *MEASURED)]
@@ -92,7 +94,7 @@ def cases(columns):
 
 def _words(note):
     """What of a row's notes changes its prediction."""
-    said = ("weight-gathered", "attention DP", "speculative", "MTP", "2D", "PCIe GPUs")
+    said = ("weight-gathered", "speculative", "MTP")
     return tuple(word for word in said if word in note)
 
 
@@ -124,7 +126,9 @@ def _case(mine, rows):
     phase, saturated = str(first["phase"]), bool(_saturated(mine)[0])
     software = str(first["framework"]).casefold()
     hosted = phase == "end_to_end" and saturated and any(word in software for word in HOSTS)
-    plan, copies, more = _plan(first, shape, on, hosted, said, weight_format, head_format, cache_format)
+    plan, copies, more = _plan(
+        first, shape, on, hosted, said, weight_format, head_format, cache_format
+    )
     assumed = assumed + more
     server = inference.server(on, format, experts_times=value("experts_times") if hosted else 1.0)
     batch, prompt, output = mine["batch"], mine["input_len"], mine["output_len"]
@@ -164,7 +168,9 @@ def _chip(first):
         if not found.peaks:
             raise ValueError(f"{found.name} has no published peak")
         if found.kind in ("LPU", "wafer"):
-            raise ValueError(f"{found.name} keeps weights on many chips, and how many is not in the row")
+            raise ValueError(
+                f"{found.name} keeps weights on many chips, and how many is not in the row"
+            )
         return found
     printed = str(first["chip"])
     if not printed:
@@ -289,7 +295,7 @@ def _alone(shape, plan, server, phase, batch, prompt, output, lengths_open, firs
             return lambda on: np.minimum(*(
                 inference.prefill_s(shape, way, on, batch=mine, prompt=prompt) for way in ways
             )), ["weights cut both ways or gathered, whichever is sooner"]  # fmt: skip
-        if str(first["framework"]).casefold().startswith("llama.cpp"):  # layers one chip after another
+        if str(first["framework"]).casefold().startswith("llama.cpp"):
             return lambda on: _in_parts(shape, plan, on, mine, prompt), note
         return lambda on: inference.prefill_s(shape, plan, on, batch=mine, prompt=prompt), note
     made = np.where(np.isnan(output), OPEN_OUTPUT, output)
@@ -306,7 +312,7 @@ def _alone(shape, plan, server, phase, batch, prompt, output, lengths_open, firs
     return lambda on: inference.decode_s(shape, plan, on, batch=mine, context=context), note
 
 
-PARTS = 512  # tokens of a prompt that llama.cpp reads at once unless told otherwise (llamacpp-ubatch)
+PARTS = 512  # tokens of a prompt that llama.cpp reads at once unless told otherwise
 
 
 def _in_parts(shape, plan, on, batch, prompt):
