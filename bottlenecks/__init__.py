@@ -29,11 +29,15 @@ Modules, lowest floor first; each imports only from floors below it.
     footprint.py                    models: a model in a layout, as rows of bytes on one chip
     communication.py                models: collectives on the tiers of a system
     network_fit.py                  models: what measured collectives make of them, and the errors
+    inference.py                    models: a prefill and a decode step, cut over chips; servers
     machine.py  probes.py           studies: what your own machine is; what a probe times on it
     measure.py                      studies: your own machine's roofline
     kernels.py  sweeps.py           studies: kernels by shape and format, as rows of the corpus
     validation.py  claims.py        studies: predictions against measurements; verdicts on claims
     memory_scores.py                studies: footprints against measured memory
+    fits.py                         studies: what fits which chips, and what would make it fit
+    inference_rows.py               studies: measured inference as calls
+    inference_fit.py                studies: the constant that these ask for
     trends.py  growth.py            studies: growth and its uncertainty; what a peak grew from
     shares.py                       studies: which resource owns the second
     kernel_rows.py  kernel_fit.py   studies: measured kernels as calls; the constants they ask for

@@ -1,4 +1,4 @@
-"""The command line: figures, measure, predict, score, chips, models, systems, sources."""
+"""The command line: figures, measure, predict, score, fits, chips, models, systems, sources."""
 
 import argparse
 import json
@@ -82,10 +82,10 @@ def _parser():
                                      "beside them: predicted, low and high (80 % of measurements lie between), measured, "
                                      "unit, ratio (predicted over measured), bound (the resource with the largest share), "
                                      "assumed (what the row leaves open) and reason (why there is no prediction). Columns "
-                                     "are those of the package's kernels_measured.csv; for a matrix product chip, kernel, "
-                                     "dtype, m, n and k are enough. Others may stand beside them.",
+                                     "are those of the package's kernels_measured.csv and inference_measured.csv; for a matrix "
+                                     "product chip, kernel, dtype, m, n and k are enough. Others may stand beside them.",
                                      epilog="Example: bottlenecks predict kernels mine.csv -o predicted.csv")  # fmt: skip
-    predicting.add_argument("kind", metavar="KIND", help="what the rows are: kernels")
+    predicting.add_argument("kind", metavar="KIND", help="what the rows are: kernels or inference")
     predicting.add_argument("file", metavar="IN.csv", help="the rows")
     predicting.add_argument(
         "-o", "--out", metavar="OUT.csv", help="where to write (default: standard output)"
@@ -98,12 +98,34 @@ def _parser():
                                   "share of measurements inside the 80 % interval. Constants are fitted on sources with "
                                   "the role fit alone; held-out sources are never looked at.",
                                   epilog="Example: bottlenecks score kernels --unscored")  # fmt: skip
-    scoring.add_argument("kind", metavar="KIND", help="what the rows are: kernels")
+    scoring.add_argument("kind", metavar="KIND", help="what the rows are: kernels or inference")
     scoring.add_argument("--json", action="store_true", help="print JSON; errors as fractions")
     scoring.add_argument(
         "--unscored", action="store_true", help="why rows have no prediction, instead of the errors"
     )
     scoring.set_defaults(run=_score)
+
+    fitting = commands.add_parser("fits", help="does a model fit some chips, and what would make it fit",
+                                  description="Bytes on the fullest chip by what they are for, what is missing or left, the "
+                                  "largest batch and context that fit, and the cheapest change that makes it fit: narrower "
+                                  "cache or weights, a shorter context, fewer sequences, more chips; when training, ZeRO, "
+                                  "recomputation, more chips. A bound from below: nothing is held back for fragmentation.",
+                                  epilog="Example: bottlenecks fits Llama-3-70B 'H100 SXM5' --chips 2 --context 32768")  # fmt: skip
+    fitting.add_argument("model", help="a model, such as Llama-3-70B, or the path of a config.json")
+    fitting.add_argument("chip", help="a chip, such as 'H100 SXM5'")
+    for name, default, about in (
+        ("--chips", 1, "chips"), ("--context", 4096, "tokens of a sequence, prompt and answer"),
+        ("--batch", 1, "sequences at once; of a micro-batch when training"),
+    ):  # fmt: skip
+        fitting.add_argument(name, type=int, default=default, help=f"{about} (default: {default})")
+    fitting.add_argument(
+        "--format", default="bf16", help="of weights and cache when serving (default: bf16)"
+    )
+    fitting.add_argument(
+        "--train", action="store_true", help="a training step (Adam, mixed precision)"
+    )
+    fitting.add_argument("--json", action="store_true", help="print JSON in bytes")
+    fitting.set_defaults(run=_fits)
 
     listing = commands.add_parser("chips", help="list the catalog, or show one chip with its sources",
                                   description="Dense peaks, per package, with 32-bit accumulation; decimal bytes.")  # fmt: skip
@@ -336,6 +358,26 @@ def _score(args):
     print(json.dumps(content, indent=1) if args.json else "\n".join(lines))
 
 
+def _fits(args):
+    from bottlenecks import fits, hardware, reports
+
+    shape, chip = _shape(args.model), hardware.chip(args.chip)
+    asked = {"chips": args.chips, "context": args.context, "batch": args.batch}
+    if args.train:
+        found = fits.training(shape, chip, **asked)
+    else:
+        found = fits.serving(shape, chip, **asked, format=args.format)
+    print(json.dumps(found, indent=1) if args.json else "\n".join(reports.fits_lines(shape, chip, found)))  # fmt: skip
+
+
+def _shape(name):
+    """A model of the catalog, or the one of a config.json."""
+    from bottlenecks import architecture
+
+    is_file = name.endswith(".json") or Path(name).is_file()
+    return architecture.from_config(name) if is_file else architecture.model(name)
+
+
 def _chips(args):
     from bottlenecks import hardware
 
@@ -421,8 +463,7 @@ def _models(args):
                 f"{m.width:6d} {m.attention:10s} {m.confidence}"
             )
         return 0
-    is_file = args.name.endswith(".json") or Path(args.name).is_file()
-    shape = architecture.from_config(args.name) if is_file else architecture.model(args.name)
+    shape = _shape(args.name)
     if args.json:
         print(json.dumps(asdict(shape), indent=1))
         return 0

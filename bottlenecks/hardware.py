@@ -17,6 +17,10 @@ BYTES_PER_VALUE = {
     "fp16_acc16": 2,  # sums kept in 16 bits: twice the rate on some consumer boards
 }  # fmt: skip
 FORMATS = tuple(BYTES_PER_VALUE)
+# Weights in blocks with their scales, widened before they are multiplied: two 16-bit numbers for 32
+# values (gpt-fast); llama.cpp's Q4_K_M, whose files have 4.9 bits a weight; NVFP4 and MXFP4, an
+# 8-bit scale for 16 and for 32 values.
+STORED_BYTES_PER_VALUE = {"int4_g32": 0.625, "q4_k_m": 0.61, "nvfp4": 0.5625, "mxfp4": 0.53125}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,6 +133,8 @@ def bytes_per_value(format):
     >>> bytes_per_value("bf16")
     2
     """
+    if format in STORED_BYTES_PER_VALUE:
+        return STORED_BYTES_PER_VALUE[format]
     return BYTES_PER_VALUE[one_of("format", format, FORMATS)]
 
 

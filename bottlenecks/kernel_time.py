@@ -336,7 +336,7 @@ def elementwise_s(moved_bytes, *, device, kind="add"):
 def attention_s(
     queries, keys, *, batch, heads, kv_heads, head_values, device,
     v_head_values=None, shared_values=False, causal=True, window=np.inf, backward=False,
-    implementation=None,
+    implementation=None, cache_bytes=None,
 ):  # fmt: skip
     r"""Seconds of attention over `keys` by `queries` of each of `batch` sequences.
 
@@ -363,7 +363,8 @@ def attention_s(
     With `backward` the time is that of the forward and the backward pass together: five products
     in place of two, the scores made again, and kernels before and after it that stream.
 
-    `shared_values`: the values are columns of the keys (latent attention, absorbed).
+    `shared_values`: the values are columns of the keys (latent attention, absorbed). `cache_bytes`: of
+    a kept value, where keys and values are kept narrower than they are multiplied.
 
     Holds for: 16-bit formats, GPUs; one query (decoding) splits its keys over all cores.
     Source: counting; dao2023flashattention2, shah2024flashattention3 for what overlaps.
@@ -382,7 +383,8 @@ def attention_s(
     computed = np.minimum(np.minimum(near, every), np.asarray(queries, dtype=float) * keys)
     seen = np.minimum(keys, window + queries - 1)  # keys that any query sees
     kept = d if shared_values else d + dv  # of a key and its value
-    read = b * batch * (heads * queries * (d + dv) + kv_heads * seen * kept)
+    c = b if cache_bytes is None else cache_bytes
+    read = batch * (b * heads * queries * (d + dv) + c * kv_heads * seen * kept)
     newest = kind in ("fused, overlapped", "unfused")
     rate = device.matmul_flop_per_s if newest else device.older_flop_per_s
     forward = {"products": 2 * d + 2 * dv, "overlapped": kind == "fused, overlapped"}

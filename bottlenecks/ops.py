@@ -100,7 +100,7 @@ def attention(
         cache_bytes=calls * kept * from_cache, kind="attention", calls=calls,
         shape={"queries": queries, "keys": keys, "batch": batch, "heads": heads, "kv_heads": kv_heads,
                "head_values": d, "v_head_values": dv, "shared_values": shared_values,
-               "causal": causal != "none", "window": window, "backward": False},
+               "causal": causal != "none", "window": window, "backward": False, "cache_bytes": c},
         format=format, part="attention",
     )  # fmt: skip
 

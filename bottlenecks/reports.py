@@ -3,7 +3,7 @@
 import numpy as np
 
 from bottlenecks import predictions
-from bottlenecks.units import plain
+from bottlenecks.units import plain, si
 
 SHOWN = 4  # reasons in a line
 
@@ -45,6 +45,22 @@ def unscored_lines(reasons):
     """Why rows have no prediction, the most frequent reason first."""
     yield f"without a prediction: {count(sum(reasons.values()))}"
     yield from (f"{rows:6d}  {reason}" for reason, rows in reasons.items())
+
+
+def fits_lines(model, chip, found):
+    """What a chip of a layout holds (`fits`), what is missing, and what to change."""
+    yield f"{model.name} on {chip.name}, {found['layout']}: bytes on the fullest chip"
+    for name, held in found["rows"].items():
+        if held:
+            yield f"  {name:14s}{si(held, 'B', 4):>12s}"
+    yield f"  {'together':14s}{si(sum(found['rows'].values()), 'B', 4):>12s} of {si(found['memory'], 'B', 4)}"
+    short = found["shortfall"]
+    yield f"does not fit, by {si(short, 'B', 4)}" if short > 0 else f"fits, with {si(-short, 'B', 4)} to spare"  # fmt: skip
+    if found["change"] is not None:
+        yield f"cheapest change that fits: {found['change'] or 'none of those tried'}"
+    if "largest batch" in found:
+        most, longest = found["largest batch"], found["largest context"]
+        yield f"largest batch at this context: {most:,.0f}; longest context at this batch: {longest:,.0f}"
 
 
 def count(rows):

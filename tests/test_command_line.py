@@ -31,7 +31,8 @@ def test_it_runs_as_a_module():
 
 
 @pytest.mark.parametrize(
-    "name", ["figures", "measure", "predict", "score", "chips", "models", "systems", "sources"]
+    "name",
+    ["figures", "measure", "predict", "score", "fits", "chips", "models", "systems", "sources"],
 )
 def test_every_command_has_help(capsys, name):
     status, out, _ = run(capsys, name, "--help")
@@ -282,3 +283,38 @@ def test_score_says_what_has_no_prediction(capsys):
     assert list(reasons.values()) == counts
     status, _, err = run(capsys, "score", "kernel")
     assert status == 2 and "did you mean 'kernels'" in err and err.count("\n") == 1
+
+
+def test_fits(capsys):
+    status, out, _ = run(capsys, "fits", "llama 3 70b", "h100 sxm")
+    assert status == 0 and "does not fit, by 62.4" in out
+    assert "cheapest change that fits: weights in fp8" in out
+    status, out, _ = run(capsys, "fits", "Llama-3-8B", "h100 sxm", "--train", "--json")
+    assert status == 0 and json.loads(out)["shortfall"] > 0
+    status, out, _ = run(capsys, "fits", "Llama-3-8B", "h100 sxm", "--context", "8192")
+    assert status == 0 and "to spare" in out and "largest batch at this context" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["fits", "Llama-3-8B", "MI300Y"], "did you mean 'MI300X'"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--chips", "0"], "chips must be above zero"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--format", "fp7"], "format 'fp7' is unknown"),
+    ],
+)
+def test_fits_names_what_is_wrong(capsys, argv, message):
+    status, _, err = run(capsys, *argv)
+    assert status == 2 and message in err
+
+
+def test_predicting_inference_from_a_file(capsys, tmp_path):
+    mine = tmp_path / "mine.csv"
+    mine.write_text(
+        "model,chip,n_chips,phase,batch,input_len,output_len,ms_per_output_token\n"
+        "Llama-3-8B,H100-SXM-80GB,1,decode,1,1000,200,7.5\n"
+    )
+    status, out, _ = run(capsys, "predict", "inference", str(mine))
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert status == 0 and row["unit"] == "ms/token" and float(row["measured"]) == 7.5
+    assert float(row["low"]) < float(row["predicted"]) < float(row["high"])

@@ -10,9 +10,10 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "bottlenecks"
 FLOORS = (
     {"bottlenecks", "data"}, {"doors", "units", "facts"}, {"hardware", "networks", "architecture", "corpus"},
-    {"roofline", "tiling", "counting", "memory", "collectives"}, {"ops", "kernel_time", "footprint", "communication", "network_fit"},
+    {"roofline", "tiling", "counting", "memory", "collectives"}, {"ops", "kernel_time", "footprint", "communication", "network_fit", "inference"},
     {"machine", "probes", "measure", "kernels", "sweeps", "validation", "claims", "trends",
-     "growth", "shares", "kernel_rows", "kernel_fit", "predictions", "ledgers", "eras", "memory_scores"},
+     "growth", "shares", "kernel_rows", "kernel_fit", "predictions", "ledgers", "eras", "memory_scores", "fits",
+     "inference_rows", "inference_fit"},
     {"exhibits.style", "exhibits.registry", "exhibits.ch", "exhibits.ap_catalog", "exhibits.ap_corpus", "exhibits"},
     {"checks", "show", "widgets", "reports"}, {"exercises.ch", "exercises"}, {"__main__"},
 )  # fmt: skip
@@ -28,6 +29,14 @@ WITHIN_A_FLOOR = {
     ("kernel_rows", "shares"),
     ("kernel_fit", "kernel_rows"),
     ("predictions", "kernel_rows"),
+    ("predictions", "inference_rows"),
+    ("inference_rows", "shares"),
+    ("inference_fit", "inference_rows"),
+    ("inference", "communication"),
+    ("inference", "footprint"),
+    ("inference", "kernel_time"),
+    ("inference", "network_fit"),
+    ("inference", "ops"),
     ("network_fit", "communication"),
     ("measure", "machine"),
     ("measure", "probes"),
