@@ -43,6 +43,7 @@ Modules, lowest floor first; each imports only from floors below it.
     kernel_rows.py  kernel_fit.py   studies: measured kernels as calls; the constants they ask for
     predictions.py                  studies: every row predicted, then scored
     ledgers.py  eras.py             studies: questions asked of ledgers; one device's training by year
+    decoding.py                     studies: what is in a decode step, and how far above its floor
     exhibits/                       figures: one table and one drawing each
     reports.py                      predictions and scores as lines of text
     show.py  widgets.py             equation cards and tables; sliders and guesses
