@@ -327,7 +327,7 @@ def _in_parts(shape, plan, on, batch, prompt):
 # ---- predictions
 
 
-def predict(columns):
+def predict(columns, *, owners=True):
     """Seconds of every row, with the interval, the owner and what was assumed: name -> array.
 
     Seconds are those of a prompt, a step, or a run from start to end; of a saturated server, those
@@ -342,8 +342,9 @@ def predict(columns):
         spread = constants()[f"spread_{case.kind}"]
         low[case.rows] = seconds[case.rows] * float(spread["low"])
         high[case.rows] = seconds[case.rows] * float(spread["high"])
-        owners = shares.shares(case.time, case.server, inference.RESOURCES)
-        bound[case.rows] = shares.largest(owners)
+        if owners:
+            owned = shares.shares(case.time, case.server, inference.RESOURCES)
+            bound[case.rows] = shares.largest(owned)
         assumed[case.rows] = case.assumed
     return {
         "seconds": seconds, "low_s": low, "high_s": high,

@@ -262,7 +262,7 @@ def _format(dtype, device):
 # ---- predictions
 
 
-def predict(columns):
+def predict(columns, *, owners=True):
     """Seconds of every row, with the interval, the owner and what was assumed: name -> array.
 
     `seconds`, `low_s`, `high_s` are NaN where `reason` says why.
@@ -278,7 +278,9 @@ def predict(columns):
         seconds[case.rows] = case.time(on)
         spread = kernel_time.spread(case.kind, case.chip.family)
         low[case.rows], high[case.rows] = (seconds[case.rows] * factor for factor in spread)
-        bound[case.rows] = shares.largest(shares.shares(case.time, on, kernel_time.RESOURCES))
+        if owners:
+            owned = shares.shares(case.time, on, kernel_time.RESOURCES)
+            bound[case.rows] = shares.largest(owned)
         assumed[case.rows] = "; ".join(filter(None, (case.assumed, *on.assumed)))
     return {
         "seconds": seconds, "low_s": low, "high_s": high,

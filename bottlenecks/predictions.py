@@ -21,14 +21,15 @@ ADDED = (
 )  # fmt: skip
 
 
-def predict(kind, columns):
+def predict(kind, columns, *, owners=True):
     """Predictions for the rows of a table, in their own units: the columns of `ADDED`.
 
     `ratio` is predicted over measured; `low` and `high` bound 80 % of measurements; `bound` is the
-    resource with the largest share; `reason` says why a row has no prediction.
+    resource with the largest share ('' without `owners`, which take most of the work); `reason` says
+    why a row has no prediction.
     """
     model = KINDS[one_of("kind", kind, KINDS)]
-    found = model.predict(columns)
+    found = model.predict(columns, owners=owners)
     with np.errstate(divide="ignore", invalid="ignore"):
         measured, predicted, unit = model.headline(columns, found["seconds"])
         ends = [model.headline(columns, found[end])[1] for end in ("low_s", "high_s")]
@@ -95,7 +96,7 @@ def score(kind):
     """
     model = KINDS[one_of("kind", kind, KINDS)]
     rows = corpus.table(kind)
-    found = predict(kind, rows)
+    found = predict(kind, rows, owners=False)
     groups = model.groups(rows)
     fair = (rows["suspect"] == "") & (rows["duplicate_of"] < 0)
     scored = fair & np.isfinite(found["ratio"])
@@ -146,7 +147,7 @@ def summary(table):
 def unscored(kind):
     """Reason -> rows of the corpus that have no prediction, most frequent first."""
     rows = corpus.table(one_of("kind", kind, KINDS))
-    return reasons(predict(kind, rows))
+    return reasons(predict(kind, rows, owners=False))
 
 
 def reasons(found):
@@ -189,6 +190,6 @@ def source_error(scores, source, group):
 def implementation_error(kind, source, implementation):
     """Mean absolute error of a source's rows that one program made."""
     rows = corpus.table(kind)
-    ratio = predict(kind, rows)["ratio"]
+    ratio = predict(kind, rows, owners=False)["ratio"]
     mine = (rows["source_id"] == source) & (rows["implementation"] == implementation)
     return float(np.nanmean(np.abs(ratio[mine] - 1)))
