@@ -20,6 +20,10 @@ from bottlenecks.networks import System, Tier, links
 GRADIENT_NORM_BYTES = 4  # read once more before the update, to clip
 CAST_BYTES = 4  # of a value made narrow: 2 read, written plain and transposed
 UNFUSED_KERNELS = 5  # of attention that is not fused
+BUCKET_BYTES = 2.0**29  # of gradients that are reduced together: internevo-configs
+# FLOP that a watt of a chip's rated power sustains for a whole step, where kernels timed in bursts
+# are faster: fitted on llmfoundry_h100; in 8 bits kernels were timed for long, so they are the bound.
+FLOP_PER_JOULE = {"Hopper": {2: 0.90e12, 1: 2.08e12}}
 PORT_BYTES_PER_S = 12.5e9  # of a chip whose ports no source states
 
 # ---- eras
@@ -37,6 +41,8 @@ class Era:
     overlaps_sends: bool = True  # of interleaved pipelines, beside the next chunk
     overlaps_tensor: float = 0.0  # share of tensor-parallel traffic run beside the products
     overlaps_experts: float = 0.0  # share of all-to-alls run beside another micro-batch's work
+    one_port: bool = False  # ZeRO 3 gathers tensor by tensor: a ring through one port of a domain
+    scatters_sends: bool = True  # tensor-parallel ranks send a part each to the next stage
     gradient_bytes: float = 4.0  # of a reduced gradient
     kernels_per_row: float = 1.0  # launches for each row of the ledger: 1 is perfectly fused
     host_s: float = 6e-6  # of the processor for each launch, in the open
@@ -95,6 +101,10 @@ def machine(where, format="bf16", *, efficiency=None):
     known = {f.name: getattr(base, f.name) for f in fields(Device)}
     rate = kernel_time.device(on, narrow).matmul_flop_per_s if narrow else base.matmul_flop_per_s
     tiers = where.tiers if isinstance(where, System) else tiers_of(on)
+    capped = _power(on, base.matmul_flop_per_s, base.bytes_per_value)
+    known["matmul_flop_per_s"] = known["matmul_flop_per_s"] * capped
+    known["older_flop_per_s"] = known["older_flop_per_s"] * capped
+    rate = rate * _power(on, rate, 1) if narrow else known["matmul_flop_per_s"]
     return Machine(
         **known | {name: 1.0 if np.isnan(known[name]) else known[name]
                    for name in ("link_bytes_per_s", "host_bytes_per_s")},
@@ -102,6 +112,14 @@ def machine(where, format="bf16", *, efficiency=None):
         memory_bytes=on.memory_bytes, tdp_watts=on.tdp_watts or np.nan, tiers=tiers,
         efficiency=network_fit.fitted() if efficiency is None else efficiency,
     )  # fmt: skip
+
+
+def _power(chip, flop_per_s, size):
+    """Share of a rate that the chip's rated power sustains."""
+    known = FLOP_PER_JOULE.get(chip.family, {})
+    if size not in known or not chip.tdp_watts:
+        return 1.0
+    return min(known[size] * chip.tdp_watts / flop_per_s, 1.0)
 
 
 def tiers_of(chip, port_bytes_per_s=None):
@@ -356,7 +374,7 @@ def _op_s(op, on, era):
     return kernel_time.op_s(op, on)
 
 
-def send_s(collective, message_bytes, ranks, *, on, per_domain=None):
+def send_s(collective, message_bytes, ranks, *, on, per_domain=None, groups=1):
     """Seconds of a collective on a machine whose links, ports and latencies may be scaled."""
     ranks = np.asarray(ranks, dtype=float)
     if np.all(ranks <= 1) or not on.tiers:
@@ -365,7 +383,7 @@ def send_s(collective, message_bytes, ranks, *, on, per_domain=None):
     if per_domain is not None:
         per_domain = np.minimum(per_domain, 1e9 if on.domain == np.inf else on.domain)
     found = communication.ways(collective, message, tiers=on.tiers, ranks=ranks,
-                               per_domain=per_domain if on.domain < np.inf else None)  # fmt: skip
+                               per_domain=per_domain if on.domain < np.inf else None, groups=groups)  # fmt: skip
     found = [
         way._replace(fixed_s=way.fixed_s * on.waits, fill_s=way.fill_s * on.waits,
                      link_s=way.link_s / on.link_speed, port_s=way.port_s / on.port_speed)
@@ -610,7 +628,7 @@ def _sends(model, x, one, on, era):
         2 * tokens * model.width / tp
     )  # scattered over tensor-parallel ranks before it is sent
     each = send_s("p2p", message, 1.0 + several, on=on, per_domain=np.where(away, 1, 2))
-    whole = np.where(cut < tp, send_s("all_gather", message * tp, tp, on=on), 0) * several
+    whole = np.where((cut < tp) & era.scatters_sends, send_s("all_gather", message * tp, tp, on=on), 0) * several
     each, whole = (np.broadcast_to(v, tokens.shape)[which] for v in (each, whole))
     interleaved = _schedule(x.schedule) == SCHEDULES.index("interleaved")
     chunks = np.where(interleaved, x.vpp, 1)
@@ -624,7 +642,9 @@ def _states(model, x, one, on, era, each, forward_share):
     """(exposed, hidden, update): reduction of gradients, gathers of weights, and the optimiser."""
     group = x.dp * x.cp
     shards = group if x.zero_ranks is None else np.minimum(x.zero_ranks, group)
-    which, (tp, pp, dp, cp, ep, shards) = distinct(x.tp, x.pp, x.dp, x.cp, x.ep, shards)
+    which, (tp, pp, dp, cp, ep, shards, sharded) = distinct(
+        x.tp, x.pp, x.dp, x.cp, x.ep, shards, np.greater_equal(x.zero, 3)
+    )
     few = footprint.Layout(tp=tp, pp=pp, dp=dp, cp=cp, ep=ep, seq_len=1)
     params = footprint.stage_params(model, few, 0)
     dense = params["blocks"] + params["embeddings"]
@@ -632,8 +652,13 @@ def _states(model, x, one, on, era, each, forward_share):
     per_domain = np.maximum(np.floor(np.minimum(on.domain, 1e9) / tp), 1)
     group = dp * cp
 
+    crowd = np.where(sharded & era.one_port, np.minimum(on.domain, 8), 1)
+
     def sent(collective, value_bytes, ranks, of):
-        return send_s(collective, value_bytes * of, ranks, on=on, per_domain=np.minimum(per_domain, ranks))  # fmt: skip
+        pieces = np.where(sharded, model.layers / pp, np.ceil(value_bytes * of / BUCKET_BYTES))
+        pieces = np.maximum(pieces, 1)
+        return pieces * send_s(collective, value_bytes * of / pieces, ranks, on=on, groups=crowd,
+                               per_domain=np.minimum(per_domain, ranks))  # fmt: skip
 
     def over(collective, value_bytes, ranks_of=lambda n: n):
         base = sent(collective, value_bytes, ranks_of(group), dense)
@@ -646,7 +671,7 @@ def _states(model, x, one, on, era, each, forward_share):
     scatter = over("reduce_scatter", era.gradient_bytes, lambda n: shards)
     gather = over("all_gather", on.bytes_per_value, lambda n: shards)
     between = send_s("all_reduce", era.gradient_bytes * dense / shards, copies, on=on,
-                     per_domain=np.ones_like(copies))  # fmt: skip
+                     per_domain=np.clip(per_domain // shards, 1, copies))  # fmt: skip
     held = dense + experts
     reduce_all, scatter, gather, between, held, shards = (
         np.broadcast_to(v, tp.shape)[which]
@@ -690,13 +715,13 @@ def eras():
 
 ERAS = (
     Era(name="2020", attention="unfused", mask_fused=False, overlaps_gradients=False,
-        overlaps_weights=False, overlaps_sends=False, gradient_bytes=2.0, kernels_per_row=1.3),
+        overlaps_weights=False, overlaps_sends=False, one_port=True, gradient_bytes=2.0),
     Era(name="2021", attention="unfused", overlaps_gradients=False, overlaps_weights=False,
-        overlaps_sends=False, gradient_bytes=2.0, kernels_per_row=1.3),
+        overlaps_sends=False, one_port=True, gradient_bytes=2.0),
     Era(name="2022", attention="unfused", overlaps_gradients=False, overlaps_weights=False,
-        overlaps_sends=False, gradient_bytes=4.0, kernels_per_row=1.3),
-    Era(name="2023", attention="fused", gradient_bytes=4.0),
+        overlaps_sends=False, sustained=1.06),
+    Era(name="2023", attention="fused", overlaps_gradients=False, overlaps_weights=False),
     Era(name="2024", attention="fused, overlapped", overlaps_tensor=0.8),
-    Era(name="2025", attention="fused, overlapped", overlaps_tensor=0.8, host_s=1e-6),
+    Era(name="2025", attention="fused, overlapped", overlaps_tensor=0.8),
 )  # fmt: skip
 SPREAD = (0.85, 1.2)  # measured over predicted: 80 % of runs lie between

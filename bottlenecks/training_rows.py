@@ -26,6 +26,9 @@ TODAY = "2026"
 BATCH_TOKENS = 2**21  # of a step whose batch is not stated
 TOKENS = 2048  # of a sequence whose length is not stated, before 2024; later 8,192
 VOCAB = 51200
+PORTS = {  # bytes/s of a chip, where the source's machine is known: Jean Zay, 4 x 100 Gbit/s a node
+    "bloom_prequel": 6.25e9, "bloom_run": 6.25e9, "bigscience_v100_gpt2": 12.5e9,
+}  # fmt: skip
 MEASURED = ("step_time_s", "tokens_per_s_per_chip", "flop_per_s_per_chip", "mfu", "hfu")
 
 
@@ -124,6 +127,12 @@ def _era(row, published, device, assumed):
     if era.attention == "unfused" and "flash" in text:
         era = replace(era, attention="fused, first")
     on = kernel_time.device(device, next(iter(f for f in ("bf16", "fp16") if f in device.peaks)))
+    if "deepspeed" in text or row["source_id"].startswith(("bloom", "bigscience")):
+        era = replace(era, scatters_sends=False)  # its pipeline sends whole activations
+    if device.family == "TPU":  # a compiler fuses what is elementwise into its neighbours
+        era = replace(era, traffic=0.5, overlaps_tensor=0.8, overlaps_gradients=True)
+    if "torchtitan" in text and era.attention == "fused, overlapped":
+        era = replace(era, attention="fused")  # PyTorch's own is FlashAttention-2
     if "fused, overlapped" == era.attention:
         era = replace(era, attention=kernel_time.default_implementation(on))
     return era
@@ -247,11 +256,11 @@ def _layout(row, shape, device, era, assumed):
     elif era.name == "2020":
         micros = (int(each),)
         assumed.append("no accumulation of gradients")
-    elif pp > 1 or tp > 1 or seq > 16384:
+    elif pp > 1 or seq > 16384:
         micros = (1,)
         assumed.append("micro-batch 1")
     else:
-        micros = tuple(n for n in (8, 4, 2, 1) if each % n == 0)
+        micros = tuple(n for n in (16, 8, 4, 2, 1) if each % n == 0)
     best = None
     for recompute in choices:
         for n in micros:
@@ -290,6 +299,9 @@ def _usual(shape, device, chips, seq, era):
 def _tiers(row, device, assumed):
     """Tiers of the run, by ports that the row states."""
     text = row["notes"]
+    if row["source_id"] in PORTS:
+        assumed.append("ports of the machine that the source names")
+        return training.tiers_of(device, PORTS[row["source_id"]])
     found = re.search(r"([\d.]+) ?x ?([\d.]+) Gb/s", text) or re.search(r"()(?:RoCE )([\d.]+) Gb/s per node", text)  # fmt: skip
     if found:
         rate = float(found[1] or 1) * float(found[2]) / 8 * 1e9 / 8
@@ -339,7 +351,7 @@ def _cases(columns):
             reasons[i] = str(problem)
             continue
         shape_key = (shape.name, shape.layers, shape.width, shape.heads, shape.vocab, shape.ffn_width)
-        era_key = (era.name, era.attention)
+        era_key = (era.name, era.attention, era.scatters_sends)
         ports = tiers[-1].bytes_per_s
         groups.setdefault((shape_key, device.name, format, era_key, ports), []).append(
             (i, known, shape, device, era, tiers, format)
