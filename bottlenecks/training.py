@@ -271,12 +271,23 @@ def _product(model, op, tp, ep, stream, tokens, imbalance):
     return _with(op, 1 / tp, n=n / tp)
 
 
-def layer(model, layout, on, era):
+def _once(memo, name, found, make):
+    """What `make` returns for these distinct sets, from the caller's memo where it has been made."""
+    if memo is None:
+        return make()
+    key = (name, *(np.asarray(v).tobytes() for v in found))
+    if key not in memo:
+        memo[key] = make()
+    return memo[key]
+
+
+def layer(model, layout, on, era, memo=None):
     """`Layer` of every layout: timed for the distinct sets of what it depends on, then gathered."""
     which, (tp, sp, cp, ep, micro, seq, imbalance) = distinct(
         layout.tp, layout.sp, layout.cp, layout.ep, layout.micro_batch, layout.seq_len, layout.imbalance
     )  # fmt: skip
-    few = _layer(model, on, era, tp, sp, cp, ep, micro, seq, imbalance)
+    sets = (tp, sp, cp, ep, micro, seq, imbalance)
+    few = _once(memo, "layer", sets, lambda: _layer(model, on, era, *sets))
     return Layer(**{f.name: np.broadcast_to(getattr(few, f.name), tp.shape)[which]
                     for f in fields(Layer)})  # fmt: skip
 
@@ -494,15 +505,18 @@ class Step:
         return self.shortfall_bytes <= 0
 
 
-def step(model, layout, *, on, era, memory=True):
-    """The step of a model in a layout (`footprint.Layout`, fields may be arrays) on a `Machine`."""
+def step(model, layout, *, on, era, memory=True, memo=None):
+    """The step of a model in a layout (`footprint.Layout`, fields may be arrays) on a `Machine`.
+
+    `memo`: a dictionary of the caller's, to time what chunks of one search share only once.
+    """
     era = eras()[one_of("era", era, eras())] if isinstance(era, str) else era
     if memory:
         kept = footprint.training_rows(model, layout)
         short = footprint.shortfall_bytes(kept, on.memory_bytes)
     else:
         kept = short = None
-    rows, flop = _rows(model, layout, on, era)
+    rows, flop = _rows(model, layout, on, era, memo)
     sequences = layout.micro_batch * layout.micro_batches * layout.dp
     return Step(
         rows=rows, tokens=sequences * layout.seq_len, chips=layout.chips,
@@ -515,9 +529,9 @@ def seconds(model, layout, *, on, era):
     return step(model, layout, on=on, era=era, memory=False).seconds
 
 
-def _rows(model, layout, on, era):
+def _rows(model, layout, on, era, memo=None):
     x = layout
-    one = layer(model, x, on, era)
+    one = layer(model, x, on, era, memo)
     m, p, layers = x.micro_batches, x.pp, model.layers
     code = footprint._code("recompute", x.recompute, RECOMPUTE)
     none, selective, some, full = (code == i for i in range(4))
@@ -564,8 +578,8 @@ def _rows(model, layout, on, era):
         share_forward * total / p, (1 - share_forward) * total / p, share_weights * total / p,
         stages=p, chunks=x.vpp, micro_batches=m, schedule=x.schedule,
     )  # fmt: skip
-    sends, sends_hidden = _sends(model, x, one, on, era)
-    data_open, data_hidden, update = _states(model, x, one, on, era, each, forward / busy)
+    sends, sends_hidden = _sends(model, x, on, era, memo)
+    data_open, data_hidden, update = _states(model, x, one, on, era, each, forward / busy, memo)
     # ideal
     peak = on.peak_flop_per_s
     ideal = 3 * (one.products_flop + one.attention_flop)
@@ -619,64 +633,70 @@ def _stage_layers(model, x):
     return np.minimum(most, model.layers), last
 
 
-def _sends(model, x, one, on, era):
+def _sends(model, x, on, era, memo):
     """(exposed, hidden) seconds of a step's activations and gradients between stages."""
     stream = np.where(x.sp, x.tp, 1)
     away = x.tp * x.cp * x.dp >= on.domain
     which, (tokens, cut, tp, away, several) = distinct(x.micro_batch * x.seq_len / x.cp, stream, x.tp, away, x.pp > 1)  # fmt: skip
-    message = (
-        2 * tokens * model.width / tp
-    )  # scattered over tensor-parallel ranks before it is sent
-    each = send_s("p2p", message, 1.0 + several, on=on, per_domain=np.where(away, 1, 2))
-    whole = np.where((cut < tp) & era.scatters_sends, send_s("all_gather", message * tp, tp, on=on), 0) * several
-    each, whole = (np.broadcast_to(v, tokens.shape)[which] for v in (each, whole))
+
+    def timed():
+        message = 2 * tokens * model.width / (tp if era.scatters_sends else cut)
+        each = send_s("p2p", message, 1.0 + several, on=on, per_domain=np.where(away, 1, 2))
+        gather = send_s("all_gather", message * tp, tp, on=on)
+        each = each + np.where((cut < tp) & era.scatters_sends, gather, 0) * several
+        return np.broadcast_to(each, tokens.shape)
+
+    each = _once(memo, "sends", (tokens, cut, tp, away, several), timed)[which]
     interleaved = _schedule(x.schedule) == SCHEDULES.index("interleaved")
     chunks = np.where(interleaved, x.vpp, 1)
     pairs = 2 * x.micro_batches * chunks
-    hidden = np.where(interleaved & era.overlaps_sends, pairs * (each + whole), 0.0)
-    filling = 2 * (x.pp - 1) * (each + whole)
-    return pairs * (each + whole) - hidden + filling, hidden
+    hidden = np.where(interleaved & era.overlaps_sends, pairs * each, 0.0)
+    filling = 2 * (x.pp - 1) * each
+    return pairs * each - hidden + filling, hidden
 
 
-def _states(model, x, one, on, era, each, forward_share):
+def _states(model, x, one, on, era, each, forward_share, memo):
     """(exposed, hidden, update): reduction of gradients, gathers of weights, and the optimiser."""
     group = x.dp * x.cp
     shards = group if x.zero_ranks is None else np.minimum(x.zero_ranks, group)
     which, (tp, pp, dp, cp, ep, shards, sharded) = distinct(
         x.tp, x.pp, x.dp, x.cp, x.ep, shards, np.greater_equal(x.zero, 3)
     )
-    few = footprint.Layout(tp=tp, pp=pp, dp=dp, cp=cp, ep=ep, seq_len=1)
-    params = footprint.stage_params(model, few, 0)
-    dense = params["blocks"] + params["embeddings"]
-    experts = params["experts"] + 0.0 * tp
-    per_domain = np.maximum(np.floor(np.minimum(on.domain, 1e9) / tp), 1)
-    group = dp * cp
 
-    crowd = np.where(sharded & era.one_port, np.minimum(on.domain, 8), 1)
+    def timed():
+        few = footprint.Layout(tp=tp, pp=pp, dp=dp, cp=cp, ep=ep, seq_len=1)
+        params = footprint.stage_params(model, few, 0)
+        dense = params["blocks"] + params["embeddings"]
+        experts = params["experts"] + 0.0 * tp
+        per_domain = np.maximum(np.floor(np.minimum(on.domain, 1e9) / tp), 1)
+        group = dp * cp
 
-    def sent(collective, value_bytes, ranks, of):
-        pieces = np.where(sharded, model.layers / pp, np.ceil(value_bytes * of / BUCKET_BYTES))
-        pieces = np.maximum(pieces, 1)
-        return pieces * send_s(collective, value_bytes * of / pieces, ranks, on=on, groups=crowd,
-                               per_domain=np.minimum(per_domain, ranks))  # fmt: skip
+        crowd = np.where(sharded & era.one_port, np.minimum(on.domain, 8), 1)
 
-    def over(collective, value_bytes, ranks_of=lambda n: n):
-        base = sent(collective, value_bytes, ranks_of(group), dense)
-        if model.experts is None:
-            return base
-        return base + sent(collective, value_bytes, np.maximum(ranks_of(group) / ep, 1), experts)
+        def sent(collective, value_bytes, ranks, of):
+            pieces = np.where(sharded, model.layers / pp, np.ceil(value_bytes * of / BUCKET_BYTES))
+            pieces = np.maximum(pieces, 1)
+            return pieces * send_s(collective, value_bytes * of / pieces, ranks, on=on, groups=crowd,
+                                   per_domain=np.minimum(per_domain, ranks))  # fmt: skip
 
-    copies = np.maximum(group / shards, 1)
-    reduce_all = over("all_reduce", era.gradient_bytes)
-    scatter = over("reduce_scatter", era.gradient_bytes, lambda n: shards)
-    gather = over("all_gather", on.bytes_per_value, lambda n: shards)
-    between = send_s("all_reduce", era.gradient_bytes * dense / shards, copies, on=on,
-                     per_domain=np.clip(per_domain // shards, 1, copies))  # fmt: skip
-    held = dense + experts
-    reduce_all, scatter, gather, between, held, shards = (
-        np.broadcast_to(v, tp.shape)[which]
-        for v in (reduce_all, scatter, gather, between, held, shards)
-    )
+        def over(collective, value_bytes, ranks_of=lambda n: n):
+            base = sent(collective, value_bytes, ranks_of(group), dense)
+            if model.experts is None:
+                return base
+            return base + sent(collective, value_bytes, np.maximum(ranks_of(group) / ep, 1), experts)
+
+        copies = np.maximum(group / shards, 1)
+        reduce_all = over("all_reduce", era.gradient_bytes)
+        scatter = over("reduce_scatter", era.gradient_bytes, lambda n: shards)
+        gather = over("all_gather", on.bytes_per_value, lambda n: shards)
+        between = send_s("all_reduce", era.gradient_bytes * dense / shards, copies, on=on,
+                         per_domain=np.clip(per_domain // shards, 1, copies))  # fmt: skip
+        held = dense + experts
+        made = (reduce_all, scatter, gather, between, held, shards)
+        return [np.broadcast_to(v, tp.shape) for v in made]
+
+    found = _once(memo, "states", (tp, pp, dp, cp, ep, shards, sharded), timed)
+    reduce_all, scatter, gather, between, held, shards = (v[which] for v in found)
     zero, m = np.asarray(x.zero), x.micro_batches
     here = model.layers / x.pp
     stage = here * each + one.ends_s / x.pp
