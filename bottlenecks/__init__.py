@@ -29,6 +29,7 @@ Modules, lowest floor first; each imports only from floors below it.
     footprint.py                    models: a model in a layout, as rows of bytes on one chip
     communication.py                models: collectives on the tiers of a system
     network_fit.py                  models: what measured collectives make of them, and the errors
+    training.py                     models: one optimiser step in a layout, as rows of exposed seconds
     machine.py  probes.py           studies: what your own machine is; what a probe times on it
     measure.py                      studies: your own machine's roofline
     kernels.py  sweeps.py           studies: kernels by shape and format, as rows of the corpus
@@ -37,6 +38,9 @@ Modules, lowest floor first; each imports only from floors below it.
     trends.py  growth.py            studies: growth and its uncertainty; what a peak grew from
     shares.py                       studies: which resource owns the second
     kernel_rows.py  kernel_fit.py   studies: measured kernels as calls; the constants they ask for
+    training_rows.py                studies: measured training runs as calls
+    collective_rows.py              studies: measured collectives in the frame of predictions
+    search.py                       studies: every layout of a model on a machine, ranked
     predictions.py                  studies: every row predicted, then scored
     ledgers.py  eras.py             studies: questions asked of ledgers; one device's training by year
     exhibits/                       figures: one table and one drawing each

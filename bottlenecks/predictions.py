@@ -12,10 +12,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from bottlenecks import corpus, kernel_rows, training_rows
+from bottlenecks import collective_rows, corpus, kernel_rows, training_rows
 from bottlenecks.doors import one_of
 
-KINDS = MappingProxyType({"kernels": kernel_rows, "training": training_rows})
+KINDS = MappingProxyType(
+    {"kernels": kernel_rows, "collectives": collective_rows, "training": training_rows}
+)
 ADDED = (
     "predicted", "low", "high", "measured", "unit", "ratio", "bound", "assumed", "reason",
 )  # fmt: skip
