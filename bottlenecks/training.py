@@ -486,10 +486,10 @@ class Step:
         """Of one chip."""
         return self.tokens / self.seconds / self.chips
 
-    def utilisation(self, flops="model"):
+    def utilisation(self, counted="model"):
         """Share of the peak: "model" (MFU, causal half), "full" (MFU, whole square), "hardware" (HFU)."""
         named = {"model": self.model_flop, "full": self.full_flop, "hardware": self.hardware_flop}
-        flop = named[one_of("flops", flops, named)]
+        flop = named[one_of("counted", counted, named)]
         return flop / (self.seconds * self.chips * self.peak_flop_per_s)
 
     @property
