@@ -23,7 +23,8 @@ UNFUSED_KERNELS = 5  # of attention that is not fused
 BUCKET_BYTES = 2.0**29  # of gradients that are reduced together: internevo-configs
 # FLOP that a watt of a chip's rated power sustains for a whole step, where kernels timed in bursts
 # are faster: fitted on llmfoundry_h100; in 8 bits kernels were timed for long, so they are the bound.
-FLOP_PER_JOULE = {"Hopper": {2: 0.90e12, 1: 2.08e12}}
+FLOP_PER_JOULE = {"Hopper": {2: 0.80e12, 1: 2.08e12}}
+VECTOR_SHARE = 1 / 32  # of a systolic array's rate that its vector unit has: scaling-book, TPU v5p
 PORT_BYTES_PER_S = 12.5e9  # of a chip whose ports no source states
 
 # ---- eras
@@ -42,6 +43,7 @@ class Era:
     overlaps_tensor: float = 0.0  # share of tensor-parallel traffic run beside the products
     overlaps_experts: float = 0.0  # share of all-to-alls run beside another micro-batch's work
     one_port: bool = False  # ZeRO 3 gathers tensor by tensor: a ring through one port of a domain
+    sends_once: bool = False  # a token crosses to a domain once, whatever experts it has there
     scatters_sends: bool = True  # tensor-parallel ranks send a part each to the next stage
     gradient_bytes: float = 4.0  # of a reduced gradient
     kernels_per_row: float = 1.0  # launches for each row of the ledger: 1 is perfectly fused
@@ -105,6 +107,9 @@ def machine(where, format="bf16", *, efficiency=None):
     known["matmul_flop_per_s"] = known["matmul_flop_per_s"] * capped
     known["older_flop_per_s"] = known["older_flop_per_s"] * capped
     rate = rate * _power(on, rate, 1) if narrow else known["matmul_flop_per_s"]
+    if known["cores"] == 1:  # one array: its vector unit keeps up with the memory
+        vector = base.matmul_flop_per_s * VECTOR_SHARE
+        known |= {"vector_per_s": vector, "exp_per_s": vector / 4, "core_clocks_per_s": np.inf}
     return Machine(
         **known | {name: 1.0 if np.isnan(known[name]) else known[name]
                    for name in ("link_bytes_per_s", "host_bytes_per_s")},
@@ -339,6 +344,10 @@ def _layer(model, on, era, tp, sp, cp, ep, micro, seq, imbalance):
     if model.experts is not None:
         sent = 2 * tokens * model.experts_per_token * model.width / np.where(sp, tp, 1)
         share = (layers - model.dense_layers) / layers
+        if era.sends_once:
+            away = np.maximum(ep / per_domain, 1)
+            k = model.experts_per_token
+            sent = sent * np.where(away > 1, away * (1 - (1 - 1 / away) ** k) / k, 1)
         a2a = send_s(
             "all_to_all", sent * imbalance, ep, on=on, per_domain=np.minimum(per_domain, ep)
         )
@@ -561,7 +570,9 @@ def _rows(model, layout, on, era, memo=None):
     context = (rounds + 2) * one.context_s
     context_open = np.maximum(context - attention - again_attention, context / np.maximum(x.cp, 1))
     experts = one.experts_s * (4 + np.where(full, 2, 0))
-    experts_hidden = np.minimum(era.overlaps_experts * experts, busy)
+    # running both ways, one direction computes while the other sends: deepseek2024v3, section 3.2
+    both_ways = _schedule(x.schedule) == SCHEDULES.index("dualpipe")
+    experts_hidden = np.minimum(np.where(both_ways, 1.0, era.overlaps_experts) * experts, busy)
     experts_open = experts - experts_hidden
     stolen = era.stolen * (hidden + (context - context_open) + experts_hidden)
     each = busy + launches + tensor_open + context_open + experts_open + stolen
@@ -742,6 +753,6 @@ ERAS = (
         overlaps_sends=False, sustained=1.06),
     Era(name="2023", attention="fused", overlaps_gradients=False, overlaps_weights=False),
     Era(name="2024", attention="fused, overlapped", overlaps_tensor=0.8),
-    Era(name="2025", attention="fused, overlapped", overlaps_tensor=0.8),
+    Era(name="2025", attention="fused, overlapped", overlaps_tensor=0.8, sends_once=True),
 )  # fmt: skip
 SPREAD = (0.85, 1.2)  # measured over predicted: 80 % of runs lie between

@@ -73,8 +73,9 @@ def _format(row, device, assumed):
         if word in text:
             break
     else:
-        format = "bf16"
-        assumed.append("16-bit products")
+        eight = next((f for f in ("fp8", "int8") if f in device.peaks), "bf16")
+        format = eight if row["source_id"].startswith("mlperf") else "bf16"
+        assumed.append(f"{format} products")
     twin = {"bf16": "fp16", "fp16": "bf16", "fp8": "int8"}.get(format, format)
     found = next((f for f in (format, twin) if f in device.peaks), None)
     if found is None:
@@ -127,6 +128,8 @@ def _era(row, published, device, assumed):
     if era.attention == "unfused" and "flash" in text:
         era = replace(era, attention="fused, first")
     on = kernel_time.device(device, next(iter(f for f in ("bf16", "fp16") if f in device.peaks)))
+    if "DeepEP" in row["notes"] or row["model"].startswith("DeepSeek"):
+        era = replace(era, sends_once=True)
     if "deepspeed" in text or row["source_id"].startswith(("bloom", "bigscience")):
         era = replace(era, scatters_sends=False)  # its pipeline sends whole activations
     if device.family == "TPU":  # a compiler fuses what is elementwise into its neighbours
@@ -247,7 +250,7 @@ def _layout(row, shape, device, era, assumed):
         choices = ("full",)
         assumed.append("full recomputation")
     else:
-        choices = ("none", "selective", "full") if era.attention == "unfused" else ("none", "full")
+        choices = ("none", "selective", "full") if era.attention == "unfused" else ("none", "products", "full")
     if np.isfinite(micro):
         micro = int(min(micro, each))
         while each % micro:
@@ -351,7 +354,7 @@ def _cases(columns):
             reasons[i] = str(problem)
             continue
         shape_key = (shape.name, shape.layers, shape.width, shape.heads, shape.vocab, shape.ffn_width)
-        era_key = (era.name, era.attention, era.scatters_sends)
+        era_key = (era.name, era.attention, era.scatters_sends, era.sends_once, era.traffic)
         ports = tiers[-1].bytes_per_s
         groups.setdefault((shape_key, device.name, format, era_key, ports), []).append(
             (i, known, shape, device, era, tiers, format)
