@@ -87,7 +87,9 @@ def _parser():
                                      "enough, for a training run chip, n_chips, model and global_batch_seqs. Others may "
                                      "stand beside them.",
                                      epilog="Example: bottlenecks predict kernels mine.csv -o predicted.csv")  # fmt: skip
-    predicting.add_argument("kind", metavar="KIND", help="what the rows are: kernels, collectives or training")
+    predicting.add_argument(
+        "kind", metavar="KIND", help="what the rows are: kernels, collectives or training"
+    )
     predicting.add_argument("file", metavar="IN.csv", help="the rows")
     predicting.add_argument(
         "-o", "--out", metavar="OUT.csv", help="where to write (default: standard output)"
@@ -100,7 +102,9 @@ def _parser():
                                   "share of measurements inside the 80 % interval. Constants are fitted on sources with "
                                   "the role fit alone; held-out sources are never looked at.",
                                   epilog="Example: bottlenecks score kernels --unscored")  # fmt: skip
-    scoring.add_argument("kind", metavar="KIND", help="what the rows are: kernels, collectives or training")
+    scoring.add_argument(
+        "kind", metavar="KIND", help="what the rows are: kernels, collectives or training"
+    )
     scoring.add_argument("--json", action="store_true", help="print JSON; errors as fractions")
     scoring.add_argument(
         "--unscored", action="store_true", help="why rows have no prediction, instead of the errors"
@@ -115,8 +119,12 @@ def _parser():
     searching.add_argument("model", metavar="MODEL", help="a model of the catalog")
     searching.add_argument("system", metavar="SYSTEM", help="a system or a chip of the catalog")
     searching.add_argument("--chips", type=int, required=True)
-    searching.add_argument("--batch", type=int, help="sequences a step (default: about 4 million tokens)")
-    searching.add_argument("--seq", type=int, default=4096, help="tokens of a sequence (default: 4096)")
+    searching.add_argument(
+        "--batch", type=int, help="sequences a step (default: about 4 million tokens)"
+    )
+    searching.add_argument(
+        "--seq", type=int, default=4096, help="tokens of a sequence (default: 4096)"
+    )
     searching.add_argument("--format", default="bf16", help="of the products (default: bf16)")
     searching.add_argument("--era", default="2025", help="software of which year (default: 2025)")
     searching.add_argument("--top", type=int, default=10, help="layouts to print (default: 10)")
@@ -371,7 +379,11 @@ def _search(args):
         model(args.model), on, chips=args.chips, batch=batch, seq_len=args.seq, era=args.era,
         keep=args.top,
     )  # fmt: skip
-    print("\n".join(reports.search_lines(found)) if not args.json else json.dumps(reports.search_json(found), indent=1))
+    print(
+        "\n".join(reports.search_lines(found))
+        if not args.json
+        else json.dumps(reports.search_json(found), indent=1)
+    )
     return 0 if found.fitting else 1
 
 

@@ -83,7 +83,12 @@ def search_lines(found):
     for i in range(found.best["seconds"].size):
         at = {name: values[i] for name, values in found.best.items()}
         named = _named({n: at[n] for n in search.COLUMNS})
-        cells = (si(at["seconds"], "s"), percent(at["mfu"]), si(at["memory_bytes"], "B"), *named.values())
+        cells = (
+            si(at["seconds"], "s"),
+            percent(at["mfu"]),
+            si(at["memory_bytes"], "B"),
+            *named.values(),
+        )
         yield "".join(f"{cell!s:>12s}" for cell in cells)
     layout = found.layout()
     owners = search.owners(found.model, layout, found.on, found.era)

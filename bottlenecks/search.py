@@ -112,7 +112,9 @@ def search(model, on, *, chips, batch, seq_len, era="2025", within=None, executo
     within = within or space(model, chips=chips, batch=batch, seq_len=seq_len)
     starts = range(0, within.size, int(chunk))
     memo = {} if executor is None else None
-    jobs = [(model, on, era, within, chips, batch, seq_len, s, int(chunk), keep, memo) for s in starts]
+    jobs = [
+        (model, on, era, within, chips, batch, seq_len, s, int(chunk), keep, memo) for s in starts
+    ]
     parts = map(_chunk, jobs) if executor is None else executor.map(_chunk, jobs)
     best, front, valid, fitting, short, near = None, None, 0, 0, np.inf, {}
     for mine in parts:
@@ -143,8 +145,7 @@ def layouts(model, within, *, chips, batch, start, stop):
     zero = np.array(within.zero)[zero]
     again = np.array([RECOMPUTE.index(r) for r in within.recompute])[again]
     pp, ep, cp, tp, micro = (
-        np.array(axis)[i]
-        for axis, i in zip(within.axes[3:], (pp, ep, cp, tp, micro), strict=True)
+        np.array(axis)[i] for axis, i in zip(within.axes[3:], (pp, ep, cp, tp, micro), strict=True)
     )
     used = tp * pp * cp
     dp = chips // used
@@ -170,7 +171,13 @@ def _chunk(job):
     """The best of one chunk, its front, and its counts."""
     model, on, era, within, chips, batch, seq_len, start, size, keep, memo = job
     columns = layouts(model, within, chips=chips, batch=batch, start=start, stop=start + size)
-    found = {"valid": columns["tp"].size, "fitting": 0, "short": np.inf, "nearest": {}, "best": None}
+    found = {
+        "valid": columns["tp"].size,
+        "fitting": 0,
+        "short": np.inf,
+        "nearest": {},
+        "best": None,
+    }
     if not found["valid"]:
         return found
     used = footprint.total_bytes(footprint.training_rows(model, _layout(columns, seq_len)))
@@ -238,7 +245,9 @@ def fronts(model, on, *, chips, batch, seq_len, era="2025", **options):
     """
     rows = []
     for number in chips:
-        found = search(model, on, chips=int(number), batch=batch, seq_len=seq_len, era=era, **options)
+        found = search(
+            model, on, chips=int(number), batch=batch, seq_len=seq_len, era=era, **options
+        )
         for s, m in zip(found.front["seconds"], found.front["memory_bytes"], strict=True):
             rows.append((number, s, m, number * s * on.tdp_watts))
     columns = np.array(rows, dtype=float).reshape(-1, 4).T

@@ -6,7 +6,7 @@ can not express has a reason instead.
 """
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from typing import NamedTuple
 
@@ -130,6 +130,8 @@ def _era(row, published, device, assumed):
     on = kernel_time.device(device, next(iter(f for f in ("bf16", "fp16") if f in device.peaks)))
     if "DeepEP" in row["notes"] or row["model"].startswith("DeepSeek"):
         era = replace(era, sends_once=True)
+    if row["notes"].startswith("MegaScale"):  # megascale: both overlap with the products
+        era = replace(era, overlaps_tensor=0.8, overlaps_gradients=True, overlaps_weights=True)
     if "deepspeed" in text or row["source_id"].startswith(("bloom", "bigscience")):
         era = replace(era, scatters_sends=False)  # its pipeline sends whole activations
     if device.family == "TPU":  # a compiler fuses what is elementwise into its neighbours
@@ -250,7 +252,11 @@ def _layout(row, shape, device, era, assumed):
         choices = ("full",)
         assumed.append("full recomputation")
     else:
-        choices = ("none", "selective", "full") if era.attention == "unfused" else ("none", "products", "full")
+        choices = (
+            ("none", "selective", "full")
+            if era.attention == "unfused"
+            else ("none", "products", "full")
+        )
     if np.isfinite(micro):
         micro = int(min(micro, each))
         while each % micro:
@@ -336,13 +342,23 @@ def _cases(columns):
         row, notes = dict(zip(names, values, strict=True)), []
         try:
             if not row["chip_name"]:
-                raise ValueError(f"chip {row['chip']!r} is not in the catalog" if row["chip"] else "no chip is named")
+                raise ValueError(
+                    f"chip {row['chip']!r} is not in the catalog"
+                    if row["chip"]
+                    else "no chip is named"
+                )
             device = chip(row["chip_name"])
-            for name in ("n_chips", "tp", "pp", "cp", "micro_batch", "global_batch_seqs", "seq_len"):
+            for name in (
+                "n_chips",
+                "tp",
+                "pp",
+                "cp",
+                "micro_batch",
+                "global_batch_seqs",
+                "seq_len",
+            ):
                 if row[name] <= 0:
                     raise ValueError(f"{name} must be above zero, got {row[name]:g}")
-            if "reformer" in row["source_id"] and "BERT" in row["model"]:
-                raise ValueError("an encoder")
             published = about.get(row["source_id"], {}).get("published") or TODAY
             format = _format(row, device, notes)
             shape = _model(row, notes)
@@ -353,8 +369,15 @@ def _cases(columns):
         except ValueError as problem:
             reasons[i] = str(problem)
             continue
-        shape_key = (shape.name, shape.layers, shape.width, shape.heads, shape.vocab, shape.ffn_width)
-        era_key = (era.name, era.attention, era.scatters_sends, era.sends_once, era.traffic)
+        shape_key = (
+            shape.name,
+            shape.layers,
+            shape.width,
+            shape.heads,
+            shape.vocab,
+            shape.ffn_width,
+        )
+        era_key = tuple(getattr(era, f.name) for f in fields(era))
         ports = tiers[-1].bytes_per_s
         groups.setdefault((shape_key, device.name, format, era_key, ports), []).append(
             (i, known, shape, device, era, tiers, format)
@@ -384,20 +407,63 @@ def predict(columns):
     bound = np.full(count, "", dtype=object)
     every, assumed, reasons = cases(columns)
     for case in every:
+
         def time(on, case=case):
             return training.seconds(case.model, case.layout, on=on, era=case.era)
 
         seconds = time(case.on)
-        low, high = spread(case)
+        low, high = spread(unlike(case, assumed[case.rows]))
         found["seconds"][case.rows] = seconds
         found["low_s"][case.rows], found["high_s"][case.rows] = seconds * low, seconds * high
         bound[case.rows] = shares.largest(shares.shares(time, case.on, training.RESOURCES))
     return found | {"bound": bound.astype(str), "assumed": assumed, "reason": reasons}
 
 
-def spread(case):
-    """(low, high): factors on a prediction between which 80 % of measured times lie."""
-    return training.SPREAD
+FITTED_FAMILIES = ("Ampere", "Hopper", "Volta")
+OPEN = ("tp ", "sequences a step", "recomputation: ", "does not fit", "fully sharded", "shape that")
+
+
+def unlike(case, assumed):
+    """In how many respects each row differs from every run that was fitted.
+
+    Another family of chips, a mixture, contexts that are cut, and each choice of weight left open.
+    """
+    common = (case.on.family not in FITTED_FAMILIES) + (case.model.experts is not None)
+    left = np.array([sum(word in text for word in OPEN) for text in assumed.tolist()])
+    return common + np.greater(case.layout.cp, 1) + left
+
+
+def spread(respects=0):
+    """(low, high): factors on a prediction between which 80 % of measured times lie.
+
+    A respect in which a run is like none that was fitted is taken for one more error of the same
+    size, independent of the others.
+    """
+    wider = np.sqrt(1 + np.asarray(respects))
+    return tuple(np.exp(wider * np.log(end)) for end in training.SPREAD)
+
+
+def fit_spread():
+    """(low, high) of measured over predicted seconds on the sources fitted, each with the same weight.
+
+    Widened for a source not seen: few sources tell less, by the factor of Student's t.
+    """
+    rows = corpus.table("training")
+    rows = corpus.where(rows, (rows["role"] == "fit") & (rows["suspect"] == ""))
+    seconds = np.full(rows["model"].size, np.nan)
+    for case in cases(rows)[0]:
+        seconds[case.rows] = training.seconds(case.model, case.layout, on=case.on, era=case.era)
+    measured, predicted, unit = headline(rows, seconds)
+    logs = np.log(measured / predicted) * np.where(unit == "s", 1, -1)
+    known = np.isfinite(logs)
+    logs, seen = logs[known], rows["source_id"][known]
+    names, at, count = np.unique(seen, return_inverse=True, return_counts=True)
+    order = np.argsort(logs)
+    share = np.cumsum((1 / count[at] / names.size)[order])
+    z = 1.2816  # the normal's 90 %
+    wider = (1 + (z**2 + 1) / (4 * (names.size - 1))) * (1 + 1 / names.size) ** 0.5
+    ends = (logs[order][np.searchsorted(share, q)] for q in (0.1, 0.9))
+    return tuple(float(np.exp(wider * end)) for end in ends)
 
 
 def headline(columns, seconds):
@@ -412,16 +478,28 @@ def headline(columns, seconds):
         for i, row in enumerate(case.rows.tolist()):
             kind = "hardware" if kinds[row].startswith("hardware") else "full"
             kind = "model" if kinds[row].startswith("model_causal") else kind
-            if not np.isfinite(columns["flop_per_s_per_chip"][row]) and not np.isfinite(columns["mfu"][row]):
+            if not np.isfinite(columns["flop_per_s_per_chip"][row]) and not np.isfinite(
+                columns["mfu"][row]
+            ):
                 kind = "hardware"
-            each = {"hardware": work.hardware_flop, "full": work.full_flop, "model": work.model_flop}[kind]
+            each = {
+                "hardware": work.hardware_flop,
+                "full": work.full_flop,
+                "model": work.model_flop,
+            }[kind]
             flop[row] = (each / work.chips)[i]
         peak[case.rows] = case.on.peak_flop_per_s
     rate = columns["flop_per_s_per_chip"]
     rate = np.where(np.isfinite(rate), rate, columns["mfu"] * peak)
     rate = np.where(np.isfinite(rate), rate, columns["hfu"] * peak)
-    choices = (np.isfinite(columns["step_time_s"]), np.isfinite(columns["tokens_per_s_per_chip"]), np.isfinite(rate))
-    measured = np.select(choices, (columns["step_time_s"], columns["tokens_per_s_per_chip"], rate / 1e12), np.nan)
+    choices = (
+        np.isfinite(columns["step_time_s"]),
+        np.isfinite(columns["tokens_per_s_per_chip"]),
+        np.isfinite(rate),
+    )
+    measured = np.select(
+        choices, (columns["step_time_s"], columns["tokens_per_s_per_chip"], rate / 1e12), np.nan
+    )
     predicted = np.select(choices, (seconds, tokens / seconds, flop / seconds / 1e12), seconds)
     return measured, predicted, np.select(choices, ("s", "tokens/s/chip", "TFLOP/s/chip"), "s")
 
@@ -433,7 +511,10 @@ def _work(case):
     if id(case) not in _worked or _worked[id(case)][0] is not case:
         if len(_worked) > 2000:
             _worked.clear()
-        _worked[id(case)] = (case, training.step(case.model, case.layout, on=case.on, era=case.era, memory=False))
+        _worked[id(case)] = (
+            case,
+            training.step(case.model, case.layout, on=case.on, era=case.era, memory=False),
+        )
     return _worked[id(case)][1]
 
 

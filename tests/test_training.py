@@ -59,7 +59,9 @@ def test_the_bubble_by_hand():
     assert training.bubble_s(1.0, 2.0, 1.0, chunks=1, schedule="zb1p", **times) == 3  # F + B - 2 W
     assert training.bubble_s(1.0, 2.0, 1.0, chunks=1, schedule="zb2p", **times) == 0
     # (8/2 - 1)(F + 2 B - 3 W) = 3 x 2
-    dual = training.bubble_s(1.0, 2.0, 1.0, stages=8, chunks=1, micro_batches=8, schedule="dualpipe")
+    dual = training.bubble_s(
+        1.0, 2.0, 1.0, stages=8, chunks=1, micro_batches=8, schedule="dualpipe"
+    )
     assert dual == 6
 
 
@@ -145,7 +147,9 @@ def test_narrow_products_are_faster_and_attention_is_not():
     wide, narrow = (training.machine(chip("H100 SXM5"), f) for f in ("bf16", "fp8"))
     big = model("Llama-3-70B")
     layout = Layout(seq_len=8192, tp=8)
-    one, two = (training.step(big, layout, on=on, era="2024", memory=False) for on in (wide, narrow))
+    one, two = (
+        training.step(big, layout, on=on, era="2024", memory=False) for on in (wide, narrow)
+    )
     assert two.seconds < one.seconds
     assert two.peak_flop_per_s == pytest.approx(2 * one.peak_flop_per_s, rel=1e-3)
 
