@@ -80,12 +80,13 @@ def search_lines(found):
         return
     head = ("step", "MFU", "memory", *(_SHORT.get(n, n) for n in search.COLUMNS))
     yield "".join(f"{cell:>12s}" for cell in head)
+    mfu = _mfu(found)
     for i in range(found.best["seconds"].size):
         at = {name: values[i] for name, values in found.best.items()}
         named = _named({n: at[n] for n in search.COLUMNS})
         cells = (
             si(at["seconds"], "s"),
-            percent(at["mfu"]),
+            percent(mfu[i]),
             si(at["memory_bytes"], "B"),
             *named.values(),
         )
@@ -107,9 +108,11 @@ def search_lines(found):
 
 def search_json(found):
     """The same as numbers in base units."""
+    mfu = _mfu(found)
     best = [
         _named({n: found.best[n][i] for n in search.COLUMNS})
-        | {n: float(found.best[n][i]) for n in ("seconds", "memory_bytes", "mfu")}
+        | {n: float(found.best[n][i]) for n in ("seconds", "memory_bytes")}
+        | {"mfu": float(mfu[i])}
         for i in range(found.best["seconds"].size)
     ]
     content = {"valid": found.valid, "fitting": found.fitting, "best": best,
@@ -129,3 +132,7 @@ def _named(columns):
     """A layout's columns with its choices as words."""
     words = {"recompute": RECOMPUTE, "schedule": SCHEDULES}
     return {n: words[n][int(v)] if n in words else int(v) for n, v in columns.items()}
+
+
+def _mfu(found):
+    return [float(found.step(i).mfu) for i in range(found.best["seconds"].size)]

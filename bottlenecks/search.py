@@ -125,7 +125,7 @@ def search(model, on, *, chips, batch, seq_len, era="2025", within=None, executo
             best = _first(_join(best, mine["best"]), keep)
             front = _join(front, mine["front"])
             front = _take(front, pareto(front["seconds"], front["memory_bytes"]))
-    empty = {name: np.array([]) for name in (*COLUMNS, "seconds", "memory_bytes", "mfu")}
+    empty = {name: np.array([]) for name in (*COLUMNS, "seconds", "memory_bytes")}
     if front is not None:
         front = _take(front, np.argsort(front["seconds"], kind="stable"))
     return Search(
@@ -191,8 +191,9 @@ def _chunk(job):
     if not found["fitting"]:
         return found
     columns = _take(columns, fits)
-    at = training.step(model, _layout(columns, seq_len), on=on, era=era, memory=False, memo=memo)
-    columns |= {"seconds": at.seconds, "memory_bytes": used[fits], "mfu": at.mfu}
+    layout = _layout(columns, seq_len)
+    took = training.seconds(model, layout, on=on, era=era, memo=memo)
+    columns |= {"seconds": took, "memory_bytes": used[fits]}
     found["best"] = _first(columns, keep)
     found["front"] = _take(columns, pareto(columns["seconds"], columns["memory_bytes"]))
     return found

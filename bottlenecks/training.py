@@ -583,107 +583,129 @@ def step(model, layout, *, on, era, memory=True, memo=None):
     )  # fmt: skip
 
 
-def seconds(model, layout, *, on, era):
-    """Seconds of a step alone."""
-    return step(model, layout, on=on, era=era, memory=False).seconds
+def seconds(model, layout, *, on, era, memo=None):
+    """Seconds of a step alone: the sum of its rows, without making them."""
+    era = eras()[one_of("era", era, eras())] if isinstance(era, str) else era
+    parts = _parts(model, layout, on, era, memo)[2]
+    return sum(value for name, value in parts.items() if name != "uneven")
+
+
+def _micro(model, x, on, era, memo):
+    """(which, seconds of a layer and micro-batch by name): for the distinct sets of what they depend on."""
+    both_ways = _schedule(x.schedule) == SCHEDULES.index("dualpipe")
+    code = footprint._code("recompute", x.recompute, RECOMPUTE)
+    which, sets = _sets(
+        on, x.tp, x.sp, x.cp, x.ep, x.micro_batch, x.seq_len, x.imbalance, code, both_ways
+    )
+    return which, _once(memo, "micro", sets, lambda: _timed_micro(model, on, era, *sets))
+
+
+def _timed_micro(model, on, era, tp, sp, cp, ep, micro, seq, imbalance, code, both_ways):
+    few = (tp, sp, cp, ep, micro, seq, imbalance)
+    names = ("tp", "sp", "cp", "ep", "micro_batch", "seq_len", "imbalance")
+    one = layer(model, footprint.Layout(**dict(zip(names, few, strict=True))), on, era)
+    none, selective, some, full = (code == i for i in range(4))
+    forward = one.products_s + one.attention_s + one.elementwise_s
+    products = one.products_s + one.weight_gradients_s + one.input_gradients_s
+    attention = one.attention_s + one.attention_gradients_s
+    elementwise = one.elementwise_s + one.elementwise_gradients_s
+    again = np.where(full, forward, 0.0)
+    again = np.where(selective, one.attention_s, again)
+    again = np.where(some, one.products_s / 2 + one.elementwise_s, again)
+    busy = products + attention + elementwise + again
+    passes = 3 + 1.0 * full + 0.75 * some + selective * UNFUSED_KERNELS / one.launches
+    launches = np.maximum(passes * one.launches * era.host_s * on.host_waits - busy, 0)
+    # two exchanges a pass; with the sequence cut, what a product read is gathered again
+    tensor = (4 + 2 * full) * one.tensor_s + np.where(sp, 2 * one.gather_s, 0)
+    hidden = np.minimum(era.overlaps_tensor * tensor, one.products_s + one.input_gradients_s)
+    repeated = full | (selective & (era.attention != "unfused"))
+    context = (3 + repeated) * one.context_s
+    beside = attention + np.where(full | selective, one.attention_s, 0)
+    context_open = np.maximum(context - beside, context / cp)
+    experts = one.experts_s * (4 + 2 * full)
+    # running both ways, one direction computes while the other sends: deepseek2024v3, section 3.2
+    experts_hidden = np.minimum(np.where(both_ways, 1.0, era.overlaps_experts) * experts, busy)
+    stolen = era.stolen * (hidden + context - context_open + experts_hidden)
+    open_s = tensor - hidden + context_open + experts - experts_hidden
+    peak = on.peak_flop_per_s
+    products_peak, attention_peak, ends_peak = (
+        3 * flop / peak for flop in (one.products_flop, one.attention_flop, one.ends_flop)
+    )
+    square = one.attention_flop
+    if not np.any(model.local_layers):
+        square = 2 * square * seq / (seq + 1)
+    flop_again = np.where(full, one.products_flop + square, np.where(selective, square, 0))
+    flop_again = np.where(some, one.products_flop / 2, flop_again)
+    made = {
+        "peak": products_peak + attention_peak, "ends_peak": ends_peak,
+        "products": products - products_peak, "attention": attention - attention_peak,
+        "elementwise": elementwise, "again": again, "launches": launches,
+        "tensor": tensor - hidden, "context": context_open, "experts": experts - experts_hidden,
+        "stolen": stolen, "each": busy + launches + open_s + stolen,
+        "ends": one.ends_s, "embedding": one.embedding_s,
+        "forward": forward / busy, "weights": one.weight_gradients_s / busy,
+        "model_flop": 3 * (one.products_flop + one.attention_flop),
+        "full_flop": 3 * (one.products_flop + square), "again_flop": flop_again,
+        "ends_flop": 3 * one.ends_flop,
+    }  # fmt: skip
+    return {name: _whole(value, tp) for name, value in made.items()}
+
+
+def _parts(model, x, on, era, memo):
+    """What a step consists of: (which, micro, {part: seconds})."""
+    which, micro = _micro(model, x, on, era, memo)
+    each, ends, embedding, forward, weights = (
+        micro[name][which] for name in ("each", "ends", "embedding", "forward", "weights")
+    )
+    m, p = x.micro_batches, x.pp
+    most, last = _stage_layers(model, x)
+    total = model.layers * each + ends + embedding
+    slowest = np.maximum(most * each + embedding, last * each + ends)
+    slowest = np.where(np.equal(p, 1), total, slowest)
+    mean = total / p
+    idle = bubble_s(forward * mean, (1 - forward) * mean, weights * mean, stages=p, chunks=x.vpp,
+                    micro_batches=m, schedule=x.schedule)  # fmt: skip
+    sends, sends_hidden = _sends(model, x, on, era, memo)
+    opened, hidden, update = _states(model, x, on, era, mean, forward, memo)
+    return which, micro, {
+        "stages": m * slowest, "uneven": m * (slowest - mean), "bubble": idle, "sends": sends,
+        "data": opened, "stolen": era.stolen * (hidden + sends_hidden), "update": update,
+        "fixed": era.fixed_s * on.host_waits,
+    }  # fmt: skip
 
 
 def _rows(model, layout, on, era, memo=None):
     x = layout
-    one = layer(model, x, on, era, memo)
-    m, p, layers = x.micro_batches, x.pp, model.layers
-    code = footprint._code("recompute", x.recompute, RECOMPUTE)
-    none, selective, some, full = (code == i for i in range(4))
-    unfused = era.attention == "unfused"
-    # seconds of a layer and micro-batch
-    forward = one.products_s + one.attention_s + one.elementwise_s
-    backward = (one.weight_gradients_s + one.input_gradients_s + one.attention_gradients_s
-                + one.elementwise_gradients_s)  # fmt: skip
-    again = np.where(full, forward, 0.0)
-    again = np.where(selective, one.attention_s, again)
-    again = np.where(some, one.products_s / 2 + one.elementwise_s, again)
-    busy = forward + backward + again
-    passes = (
-        1 + 2 + np.where(full, 1.0, 0.0) + np.where(selective, UNFUSED_KERNELS / one.launches, 0)
-    )
-    passes = passes + np.where(some, 0.75, 0)
-    launched = passes * one.launches * era.host_s * on.host_waits
-    launches = np.maximum(launched - busy, 0)
-    # communication of a layer
-    exchanges = 4 + np.where(full, 2, 0)  # two a pass
-    tensor = exchanges * one.tensor_s + np.where(x.sp, 2 * one.gather_s, 0)
-    hidden = np.minimum(era.overlaps_tensor * tensor, one.products_s + one.input_gradients_s)
-    tensor_open = tensor - hidden
-    attention = one.attention_s + one.attention_gradients_s
-    again_attention = np.where(full | selective, one.attention_s, 0)
-    rounds = 1 + np.where(full | (selective & (not unfused)), 1, 0)
-    context = (rounds + 2) * one.context_s
-    context_open = np.maximum(context - attention - again_attention, context / np.maximum(x.cp, 1))
-    experts = one.experts_s * (4 + np.where(full, 2, 0))
-    # running both ways, one direction computes while the other sends: deepseek2024v3, section 3.2
-    both_ways = _schedule(x.schedule) == SCHEDULES.index("dualpipe")
-    experts_hidden = np.minimum(np.where(both_ways, 1.0, era.overlaps_experts) * experts, busy)
-    experts_open = experts - experts_hidden
-    stolen = era.stolen * (hidden + (context - context_open) + experts_hidden)
-    each = busy + launches + tensor_open + context_open + experts_open + stolen
-    # stages
-    here = layers / p  # of a mean stage
-    most, last = _stage_layers(model, x)
-    ends = one.ends_s
-    total = layers * each + ends + one.embedding_s
-    slowest = np.maximum(most * each + one.embedding_s, last * each + ends)
-    slowest = np.where(np.equal(p, 1), total, slowest)
-    share_forward = (forward + again * 0) / busy
-    share_weights = one.weight_gradients_s / busy
-    idle = bubble_s(
-        share_forward * total / p, (1 - share_forward) * total / p, share_weights * total / p,
-        stages=p, chunks=x.vpp, micro_batches=m, schedule=x.schedule,
-    )  # fmt: skip
-    sends, sends_hidden = _sends(model, x, on, era, memo)
-    data_open, data_hidden, update = _states(model, x, one, on, era, each, forward / busy, memo)
-    # ideal
-    peak = on.peak_flop_per_s
-    ideal = 3 * (one.products_flop + one.attention_flop)
-    at_peak = m * (here * ideal + 3 * one.ends_flop / p) / peak
-    products = one.products_s + one.weight_gradients_s + one.input_gradients_s
+    which, micro, parts = _parts(model, x, on, era, memo)
+    m, p = x.micro_batches, x.pp
+    layers = m * (model.layers / p)
+    per = {name: value[which] for name, value in micro.items()}
     rows = {
-        "arithmetic at the peak": at_peak,
-        "products below the peak": m * here * (products - 3 * one.products_flop / peak),
-        "attention beyond the peak": m * here * (attention - 3 * one.attention_flop / peak),
-        "elementwise": m * here * (one.elementwise_s + one.elementwise_gradients_s),
-        "recomputation": m * here * again,
-        "logits and embedding": m * (ends + one.embedding_s - 3 * one.ends_flop / peak) / p,
-        "launches": m * here * launches,
-        "tensor parallel": m * here * tensor_open,
-        "context parallel": m * here * context_open,
-        "expert parallel": m * here * experts_open,
-        "pipeline sends": sends,
-        "uneven stages": m * (slowest - total / p),
-        "pipeline bubble": idle,
-        "data parallel": data_open,
-        "slowed by communication": m * here * stolen + era.stolen * (data_hidden + sends_hidden),
-        "optimiser": update,
-        "ends of a step": era.fixed_s * on.host_waits + 0.0 * m,
+        "arithmetic at the peak": layers * per["peak"] + m * per["ends_peak"] / p,
+        "products below the peak": layers * per["products"],
+        "attention beyond the peak": layers * per["attention"],
+        "elementwise": layers * per["elementwise"],
+        "recomputation": layers * per["again"],
+        "logits and embedding": m * (per["ends"] + per["embedding"] - per["ends_peak"]) / p,
+        "launches": layers * per["launches"],
+        "tensor parallel": layers * per["tensor"],
+        "context parallel": layers * per["context"],
+        "expert parallel": layers * per["experts"],
+        "pipeline sends": parts["sends"],
+        "uneven stages": parts["uneven"],
+        "pipeline bubble": parts["bubble"],
+        "data parallel": parts["data"],
+        "slowed by communication": layers * per["stolen"] + parts["stolen"],
+        "optimiser": parts["update"],
+        "ends of a step": parts["fixed"] + 0.0 * m,
     }
-    sequences = x.micro_batch * m * x.dp
-    flop = _flop(model, one, x, sequences, none, selective, some, full)
+    ranks = x.tp * x.cp * x.dp * m  # chips that do a layer, times micro-batches
+    flop = {
+        "model_flop": ranks * (model.layers * per["model_flop"] + per["ends_flop"]),
+        "full_flop": ranks * (model.layers * per["full_flop"] + per["ends_flop"]),
+    }
+    flop["hardware_flop"] = flop["full_flop"] + ranks * model.layers * per["again_flop"]
     return rows, flop
-
-
-def _flop(model, one, x, sequences, none, selective, some, full):
-    """FLOP of a step over all chips, by three conventions."""
-    ranks = x.tp * x.cp * x.dp * x.micro_batches  # micro-batches' chips that do a layer
-    products = model.layers * one.products_flop * ranks
-    scores = model.layers * one.attention_flop * ranks
-    ends = one.ends_flop * ranks
-    square = 2 * scores * x.seq_len / (x.seq_len + 1)
-    local = getattr(model, "local_layers", 0)
-    square = scores if np.any(local) else square
-    whole = 3 * (products + square + ends)
-    again = np.where(full, products + square, np.where(selective, square, 0))
-    again = np.where(some, products / 2, again)
-    return {"model_flop": 3 * (products + scores + ends), "full_flop": whole,
-            "hardware_flop": whole + again}  # fmt: skip
 
 
 def _stage_layers(model, x):
@@ -716,7 +738,7 @@ def _sends(model, x, on, era, memo):
     return pairs * each - hidden + filling, hidden
 
 
-def _states(model, x, one, on, era, each, forward_share, memo):
+def _states(model, x, on, era, stage, forward_share, memo):
     """(exposed, hidden, update): reduction of gradients, gathers of weights, and the optimiser."""
     group = x.dp * x.cp
     shards = group if x.zero_ranks is None else np.minimum(x.zero_ranks, group)
@@ -762,7 +784,6 @@ def _states(model, x, one, on, era, each, forward_share, memo):
     reduce_all, scatter, gather, between, held, shards = (v[which] for v in found)
     zero, m = np.asarray(x.zero), x.micro_batches
     here = model.layers / x.pp
-    stage = here * each + one.ends_s / x.pp
     forward_window = stage * forward_share
     backward_window = stage - forward_window
     tail = 1 / np.maximum(here, 1)  # what comes first or last has nothing to hide behind

@@ -415,8 +415,16 @@ def predict(columns):
         low, high = spread(unlike(case, assumed[case.rows]))
         found["seconds"][case.rows] = seconds
         found["low_s"][case.rows], found["high_s"][case.rows] = seconds * low, seconds * high
-        bound[case.rows] = shares.largest(shares.shares(time, case.on, training.RESOURCES))
+        bound[case.rows] = _owner(time, case.on)
     return found | {"bound": bound.astype(str), "assumed": assumed, "reason": reasons}
+
+
+def _owner(time, on):
+    """The resource with the largest share; who has more than half needs no comparison."""
+    first = shares.shares(time, on, {"compute": training.RESOURCES["compute"]})
+    if np.all(first["compute"] > 0.5):
+        return "compute"
+    return shares.largest(shares.shares(time, on, training.RESOURCES))
 
 
 FITTED_FAMILIES = ("Ampere", "Hopper", "Volta")

@@ -196,3 +196,22 @@ def test_distinct_is_exact():
 def test_every_era_switch_is_named_once():
     assert len({f.name for f in fields(training.Era)}) == len(fields(training.Era))
     assert list(training.eras()) == sorted(training.eras())
+
+
+def test_seconds_are_the_sum_of_the_rows():
+    for kwargs in ({"tp": 2, "pp": 4, "dp": 2}, {"dp": 8, "zero": 3, "recompute": "full"}):
+        layout = Layout(**(BASE | kwargs))
+        rows = training.step(GPT, layout, on=ON, era="2022").rows
+        assert training.seconds(GPT, layout, on=ON, era="2022") == pytest.approx(sum(rows.values()))
+
+
+def test_hardware_sweeps_through_a_step():
+    """An array in the machine's record gives an array of steps, each that of its own machine."""
+    rates = ON.memory_bytes_per_s * np.array([0.5, 1.0, 2.0])
+    layout = Layout(**(BASE | {"tp": 2, "dp": 4, "zero": 1}))
+    many = training.seconds(GPT, layout, on=replace(ON, memory_bytes_per_s=rates), era="2024")
+    alone = [
+        training.seconds(GPT, layout, on=replace(ON, memory_bytes_per_s=r), era="2024")
+        for r in rates
+    ]
+    assert many == pytest.approx(np.array(alone).ravel())
