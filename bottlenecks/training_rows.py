@@ -7,7 +7,6 @@ can not express has a reason instead.
 
 import re
 from dataclasses import fields, replace
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +25,10 @@ TODAY = "2026"
 BATCH_TOKENS = 2**21  # of a step whose batch is not stated
 TOKENS = 2048  # of a sequence whose length is not stated, before 2024; later 8,192
 VOCAB = 51200
+SPELLINGS = (
+    ("fp4", "fp4"), ("fp8", "fp8"), ("float8", "fp8"), ("int8", "int8"), ("tf32", "tf32"),
+    ("fp16", "fp16"), ("bf16", "bf16"), ("fp32", "fp32"),
+)  # fmt: skip
 PORTS = {  # bytes/s of a chip, where the source's machine is known: Jean Zay, 4 x 100 Gbit/s a node
     "bloom_prequel": 6.25e9, "bloom_run": 6.25e9, "bigscience_v100_gpt2": 12.5e9,
 }  # fmt: skip
@@ -67,12 +70,8 @@ def _era_name(published):
 
 def _format(row, device, assumed):
     text = row["compute_dtype"].casefold()
-    for word, format in (("nvfp4", "fp4"), ("fp4", "fp4"), ("fp8", "fp8"), ("float8", "fp8"),
-                         ("int8", "int8"), ("tf32", "tf32"), ("fp16", "fp16"), ("bf16", "bf16"),
-                         ("fp32", "fp32")):  # fmt: skip
-        if word in text:
-            break
-    else:
+    format = next((f for word, f in SPELLINGS if word in text), "")
+    if not format:
         eight = next((f for f in ("fp8", "int8") if f in device.peaks), "bf16")
         format = eight if row["source_id"].startswith("mlperf") else "bf16"
         assumed.append(f"{format} products")
