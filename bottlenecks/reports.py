@@ -65,7 +65,7 @@ def ratio_text(ratio):
 
 def _line(cells):
     role, source, group, *numbers = cells
-    return f"{role:9s}{source:22s}{group:23s}" + "".join(f"{n!s:>9s}" for n in numbers)
+    return f"{role:9s}{source:25s}{group:23s}" + "".join(f"{n!s:>9s}" for n in numbers)
 
 
 # ---- a search

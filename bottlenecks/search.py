@@ -190,10 +190,9 @@ def _chunk(job):
         found["nearest"] = {name: values[nearest] for name, values in columns.items()}
     if not found["fitting"]:
         return found
-    columns = _take(columns, fits)
-    layout = _layout(columns, seq_len)
-    took = training.seconds(model, layout, on=on, era=era, memo=memo)
-    columns |= {"seconds": took, "memory_bytes": used[fits]}
+    # Of all, also of those that do not fit: chunks then ask for the same layers, timed once.
+    took = training.seconds(model, _layout(columns, seq_len), on=on, era=era, memo=memo)
+    columns = _take(columns | {"seconds": took, "memory_bytes": used}, fits)
     found["best"] = _first(columns, keep)
     found["front"] = _take(columns, pareto(columns["seconds"], columns["memory_bytes"]))
     return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from bottlenecks import communication, footprint, kernel_time, network_fit, ops
+from bottlenecks import communication, counting, footprint, kernel_time, network_fit, ops
 from bottlenecks.doors import one_of
 from bottlenecks.footprint import RECOMPUTE, SCHEDULES
 from bottlenecks.hardware import bytes_per_value
@@ -262,7 +262,7 @@ def _product(model, op, tp, ep, stream, tokens, imbalance):
     if op.name == "router":
         return _with(op, 1 / stream, m=m / stream)
     if op.name.startswith("experts: "):
-        here = ops.counting.experts_touched(
+        here = counting.experts_touched(
             model.experts, model.experts_per_token, tokens * ep
         ) / ep  # fmt: skip
         op = op._replace(flop=op.flop * imbalance)
@@ -597,13 +597,13 @@ def _micro(model, x, on, era, memo):
     which, sets = _sets(
         on, x.tp, x.sp, x.cp, x.ep, x.micro_batch, x.seq_len, x.imbalance, code, both_ways
     )
-    return which, _once(memo, "micro", sets, lambda: _timed_micro(model, on, era, *sets))
+    return which, _once(memo, "micro", sets, lambda: _timed_micro(model, on, era, memo, *sets))
 
 
-def _timed_micro(model, on, era, tp, sp, cp, ep, micro, seq, imbalance, code, both_ways):
+def _timed_micro(model, on, era, memo, tp, sp, cp, ep, micro, seq, imbalance, code, both_ways):
     few = (tp, sp, cp, ep, micro, seq, imbalance)
     names = ("tp", "sp", "cp", "ep", "micro_batch", "seq_len", "imbalance")
-    one = layer(model, footprint.Layout(**dict(zip(names, few, strict=True))), on, era)
+    one = layer(model, footprint.Layout(**dict(zip(names, few, strict=True))), on, era, memo)
     none, selective, some, full = (code == i for i in range(4))
     forward = one.products_s + one.attention_s + one.elementwise_s
     products = one.products_s + one.weight_gradients_s + one.input_gradients_s

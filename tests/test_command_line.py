@@ -282,3 +282,12 @@ def test_score_says_what_has_no_prediction(capsys):
     assert list(reasons.values()) == counts
     status, _, err = run(capsys, "score", "kernel")
     assert status == 2 and "did you mean 'kernels'" in err and err.count("\n") == 1
+
+
+def test_search_ranks_layouts_and_says_what_to_buy(capsys):
+    status, out, _ = run(capsys, "search", "Llama-3-8B", "DGX H100", "--chips", "16", "--top", "3")
+    assert status == 0
+    assert "buy " in out and "the second of the best: compute" in out
+    status, out, _ = run(capsys, "search", "Llama-3.1-405B", "DGX H100", "--chips", "8", "--json")
+    assert status == 1
+    assert json.loads(out)["least_shortfall_bytes"] > 0
