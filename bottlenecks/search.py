@@ -94,7 +94,7 @@ def space(model, *, chips, batch, seq_len, zero=(0, 1, 3), recompute=RECOMPUTE, 
     return Space(
         pipelines=tuple(pipelines), zero=tuple(zero), recompute=tuple(recompute),
         pp=tuple(p for p in parts if p <= model.layers), ep=experts,
-        cp=tuple(c for c in parts if c <= most_cp and seq_len % (128 * c) == 0 or c == 1),
+        cp=tuple(c for c in parts if (c <= most_cp and seq_len % (128 * c) == 0) or c == 1),
         tp=tuple(t for t in parts if t <= most_tp and model.heads % t == 0),
         micro_batch=tuple(m for m in divisors(batch) if m <= most_micro),
     )  # fmt: skip

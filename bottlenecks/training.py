@@ -40,7 +40,9 @@ class Era:
     overlaps_gradients: bool = True  # their reduction runs beside the backward pass
     overlaps_weights: bool = True  # the gather of updated weights runs beside the next forward pass
     overlaps_sends: bool = True  # of interleaved pipelines, beside the next chunk
-    overlaps_tensor: float = 0.0  # share of tensor-parallel traffic run beside the products
+    overlaps_tensor: float = (
+        0.0  # share of tensor-parallel traffic run beside the products (a choice)
+    )
     overlaps_experts: float = 0.0  # share of all-to-alls run beside another micro-batch's work
     one_port: bool = False  # ZeRO 3 gathers tensor by tensor: a ring through one port of a domain
     sends_once: bool = False  # a token crosses to a domain once, whatever experts it has there
@@ -48,12 +50,14 @@ class Era:
     gradient_bytes: float = 4.0  # of a reduced gradient
     kernels_per_row: float = 1.0  # launches for each row of the ledger: 1 is perfectly fused
     host_s: float = 6e-6  # of the processor for each launch, in the open
-    sustained: float = 1.0  # rate of kernels inside a step over that of one alone (fitted)
-    traffic: float = (
-        1.0  # bytes of elementwise kernels over the least that a ledger counts (fitted)
+    sustained: float = (
+        1.0  # rate of kernels inside a step over that of one alone: fitted on korthikanti2022_t5
     )
-    stolen: float = 0.1  # cores that communication beside compute takes (fitted)
-    fixed_s: float = 0.0  # of a step: loss, logging, clipping, waiting for the last (fitted)
+    traffic: float = (
+        1.0  # bytes of elementwise kernels over the least that a ledger counts (a choice)
+    )
+    stolen: float = 0.1  # cores that communication beside compute takes (a choice)
+    fixed_s: float = 0.0  # of a step: loss, logging, clipping, waiting for the last (not modelled)
 
 
 # ---- machines
@@ -604,7 +608,7 @@ def _timed_micro(model, on, era, memo, tp, sp, cp, ep, micro, seq, imbalance, co
     few = (tp, sp, cp, ep, micro, seq, imbalance)
     names = ("tp", "sp", "cp", "ep", "micro_batch", "seq_len", "imbalance")
     one = layer(model, footprint.Layout(**dict(zip(names, few, strict=True))), on, era, memo)
-    none, selective, some, full = (code == i for i in range(4))
+    selective, some, full = (code == i for i in (1, 2, 3))
     forward = one.products_s + one.attention_s + one.elementwise_s
     products = one.products_s + one.weight_gradients_s + one.input_gradients_s
     attention = one.attention_s + one.attention_gradients_s

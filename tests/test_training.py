@@ -155,7 +155,7 @@ def test_narrow_products_are_faster_and_attention_is_not():
 
 
 def test_power_caps_what_is_sustained():
-    """0.9e12 FLOP a joule at 500 W against 700 W: five sevenths of the rate."""
+    """The same FLOP a joule at 500 W against 700 W: five sevenths of the rate."""
     full, capped = (training.machine(chip(n)) for n in ("H100 SXM5", "Custom H100 96GB (HBM2e)"))
     assert capped.matmul_flop_per_s / full.matmul_flop_per_s == pytest.approx(5 / 7)
     watts = training.FLOP_PER_JOULE["Hopper"][2]
