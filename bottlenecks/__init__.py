@@ -30,6 +30,7 @@ Modules, lowest floor first; each imports only from floors below it.
     communication.py                models: collectives on the tiers of a system
     network_fit.py                  models: what measured collectives make of them, and the errors
     inference.py                    models: a prefill and a decode step, cut over chips; servers
+    training.py                     models: one optimiser step in a layout, as rows of exposed seconds
     machine.py  probes.py           studies: what your own machine is; what a probe times on it
     measure.py                      studies: your own machine's roofline
     kernels.py  sweeps.py           studies: kernels by shape and format, as rows of the corpus
@@ -41,6 +42,9 @@ Modules, lowest floor first; each imports only from floors below it.
     trends.py  growth.py            studies: growth and its uncertainty; what a peak grew from
     shares.py                       studies: which resource owns the second
     kernel_rows.py  kernel_fit.py   studies: measured kernels as calls; the constants they ask for
+    training_rows.py                studies: measured training runs as calls
+    collective_rows.py              studies: measured collectives in the frame of predictions
+    search.py                       studies: every layout of a model on a machine, ranked
     predictions.py                  studies: every row predicted, then scored
     ledgers.py  eras.py             studies: questions asked of ledgers; one device's training by year
     decoding.py                     studies: what is in a decode step, and how far above its floor

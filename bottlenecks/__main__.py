@@ -1,4 +1,4 @@
-"""The command line: figures, measure, predict, score, fits, chips, models, systems, sources."""
+"""The command line: figures, measure, predict, score, fits, search, chips, models, systems, sources."""
 
 import argparse
 import json
@@ -82,10 +82,16 @@ def _parser():
                                      "beside them: predicted, low and high (80 % of measurements lie between), measured, "
                                      "unit, ratio (predicted over measured), bound (the resource with the largest share), "
                                      "assumed (what the row leaves open) and reason (why there is no prediction). Columns "
-                                     "are those of the package's kernels_measured.csv and inference_measured.csv; for a matrix "
-                                     "product chip, kernel, dtype, m, n and k are enough. Others may stand beside them.",
+                                     "are those of the package's kernels_measured.csv, inference_measured.csv, collectives_measured.csv or "
+                                     "training_measured.csv; for a matrix product chip, kernel, dtype, m, n and k are "
+                                     "enough, for a training run chip, n_chips, model and global_batch_seqs. Others may "
+                                     "stand beside them.",
                                      epilog="Example: bottlenecks predict kernels mine.csv -o predicted.csv")  # fmt: skip
-    predicting.add_argument("kind", metavar="KIND", help="what the rows are: kernels or inference")
+    predicting.add_argument(
+        "kind",
+        metavar="KIND",
+        help="what the rows are: kernels, inference, collectives or training",
+    )
     predicting.add_argument("file", metavar="IN.csv", help="the rows")
     predicting.add_argument(
         "-o", "--out", metavar="OUT.csv", help="where to write (default: standard output)"
@@ -98,7 +104,11 @@ def _parser():
                                   "share of measurements inside the 80 % interval. Constants are fitted on sources with "
                                   "the role fit alone; held-out sources are never looked at.",
                                   epilog="Example: bottlenecks score kernels --unscored")  # fmt: skip
-    scoring.add_argument("kind", metavar="KIND", help="what the rows are: kernels or inference")
+    scoring.add_argument(
+        "kind",
+        metavar="KIND",
+        help="what the rows are: kernels, inference, collectives or training",
+    )
     scoring.add_argument("--json", action="store_true", help="print JSON; errors as fractions")
     scoring.add_argument(
         "--unscored", action="store_true", help="why rows have no prediction, instead of the errors"
@@ -126,6 +136,26 @@ def _parser():
     )
     fitting.add_argument("--json", action="store_true", help="print JSON in bytes")
     fitting.set_defaults(run=_fits)
+
+    searching = commands.add_parser("search", help="rank the layouts of a model's training on a system",
+                                    description="Evaluate every valid layout (tensor, pipeline, context, expert and data "
+                                    "parallelism, ZeRO, micro-batch, recomputation, schedule) and print the fastest that "
+                                    "fit, who owns the second of the best, and what doubling each resource would bring.",
+                                    epilog="Example: bottlenecks search 'GPT-3 175B' 'DGX H100' --chips 512")  # fmt: skip
+    searching.add_argument("model", metavar="MODEL", help="a model of the catalog")
+    searching.add_argument("system", metavar="SYSTEM", help="a system or a chip of the catalog")
+    searching.add_argument("--chips", type=int, required=True)
+    searching.add_argument(
+        "--batch", type=int, help="sequences a step (default: about 4 million tokens)"
+    )
+    searching.add_argument(
+        "--seq", type=int, default=4096, help="tokens of a sequence (default: 4096)"
+    )
+    searching.add_argument("--format", default="bf16", help="of the products (default: bf16)")
+    searching.add_argument("--era", default="2025", help="software of which year (default: 2025)")
+    searching.add_argument("--top", type=int, default=10, help="layouts to print (default: 10)")
+    searching.add_argument("--json", action="store_true", help="print JSON in base units")
+    searching.set_defaults(run=_search)
 
     listing = commands.add_parser("chips", help="list the catalog, or show one chip with its sources",
                                   description="Dense peaks, per package, with 32-bit accumulation; decimal bytes.")  # fmt: skip
@@ -376,6 +406,31 @@ def _shape(name):
 
     is_file = name.endswith(".json") or Path(name).is_file()
     return architecture.from_config(name) if is_file else architecture.model(name)
+
+
+def _search(args):
+    from bottlenecks import reports, search, training
+    from bottlenecks.architecture import model
+    from bottlenecks.doors import positive
+    from bottlenecks.hardware import chip, find_chip
+    from bottlenecks.networks import system
+
+    positive("--seq", args.seq)
+    positive("--chips", args.chips)
+    positive("--top", args.top)
+    where = chip(args.system) if find_chip(args.system) else system(args.system)
+    on = training.machine(where, args.format)
+    batch = args.batch or args.chips * max(2**22 // args.seq // args.chips, 1)
+    found = search.search(
+        model(args.model), on, chips=args.chips, batch=batch, seq_len=args.seq, era=args.era,
+        keep=args.top,
+    )  # fmt: skip
+    print(
+        "\n".join(reports.search_lines(found))
+        if not args.json
+        else json.dumps(reports.search_json(found), indent=1)
+    )
+    return 0 if found.fitting else 1
 
 
 def _chips(args):

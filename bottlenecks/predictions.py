@@ -12,10 +12,13 @@ from types import MappingProxyType
 
 import numpy as np
 
-from bottlenecks import corpus, inference_rows, kernel_rows
+from bottlenecks import collective_rows, corpus, inference_rows, kernel_rows, training_rows
 from bottlenecks.doors import one_of
 
-KINDS = MappingProxyType({"kernels": kernel_rows, "inference": inference_rows})
+KINDS = MappingProxyType({
+    "kernels": kernel_rows, "inference": inference_rows, "collectives": collective_rows,
+    "training": training_rows,
+})  # fmt: skip
 ADDED = (
     "predicted", "low", "high", "measured", "unit", "ratio", "bound", "assumed", "reason",
 )  # fmt: skip

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from bottlenecks import predictions
+from bottlenecks import predictions, search
+from bottlenecks.footprint import RECOMPUTE, SCHEDULES
 from bottlenecks.units import plain, si
 
 SHOWN = 4  # reasons in a line
@@ -80,4 +81,74 @@ def ratio_text(ratio):
 
 def _line(cells):
     role, source, group, *numbers = cells
-    return f"{role:9s}{source:22s}{group:23s}" + "".join(f"{n!s:>9s}" for n in numbers)
+    return f"{role:9s}{source:25s}{group:23s}" + "".join(f"{n!s:>9s}" for n in numbers)
+
+
+# ---- a search
+
+
+def search_lines(found):
+    """The best layouts, who owns the second of the first, and what to buy next."""
+    yield f"{found.valid} valid layouts, {found.fitting} fit"
+    if not found.fitting:
+        near = ", ".join(f"{k} {v}" for k, v in _named(found.nearest).items())
+        yield f"the nearest lacks {si(found.least_shortfall_bytes, 'B')} a chip: {near}"
+        return
+    head = ("step", "MFU", "memory", *(_SHORT.get(n, n) for n in search.COLUMNS))
+    yield "".join(f"{cell:>12s}" for cell in head)
+    mfu = _mfu(found)
+    for i in range(found.best["seconds"].size):
+        at = {name: values[i] for name, values in found.best.items()}
+        named = _named({n: at[n] for n in search.COLUMNS})
+        cells = (
+            si(at["seconds"], "s"),
+            percent(mfu[i]),
+            si(at["memory_bytes"], "B"),
+            *named.values(),
+        )
+        yield "".join(f"{cell!s:>12s}" for cell in cells)
+    layout = found.layout()
+    owners = search.owners(found.model, layout, found.on, found.era)
+    yield "the second of the best: " + ", ".join(f"{o} {percent(v)}" for o, v in owners.items())
+    step = found.step()
+    rows = sorted(step.rows.items(), key=lambda item: -item[1])
+    yield "its rows: " + ", ".join(
+        f"{name} {percent(float(s / step.seconds))}" for name, s in rows if s > 0.005 * step.seconds
+    )
+    gains = search.doubled(found.model, layout, found.on, found.era)
+    best = max(gains, key=gains.get)
+    yield f"buy {best}: twice as much makes it {plain(gains[best])} times as fast; " + ", ".join(
+        f"{o} {plain(v)}" for o, v in gains.items() if o != best
+    )
+
+
+def search_json(found):
+    """The same as numbers in base units."""
+    mfu = _mfu(found)
+    best = [
+        _named({n: found.best[n][i] for n in search.COLUMNS})
+        | {n: float(found.best[n][i]) for n in ("seconds", "memory_bytes")}
+        | {"mfu": float(mfu[i])}
+        for i in range(found.best["seconds"].size)
+    ]
+    content = {"valid": found.valid, "fitting": found.fitting, "best": best,
+               "least_shortfall_bytes": float(found.least_shortfall_bytes)}  # fmt: skip
+    if found.fitting:
+        where = (found.model, found.layout(), found.on, found.era)
+        content["shares"] = {o: float(v) for o, v in search.owners(*where).items()}
+        content["doubled"] = {o: float(v) for o, v in search.doubled(*where).items()}
+        content["rows_s"] = {name: float(s) for name, s in found.step().rows.items()}
+    return content
+
+
+_SHORT = {"micro_batch": "micro", "micro_batches": "times", "recompute": "again"}
+
+
+def _named(columns):
+    """A layout's columns with its choices as words."""
+    words = {"recompute": RECOMPUTE, "schedule": SCHEDULES}
+    return {n: words[n][int(v)] if n in words else int(v) for n, v in columns.items()}
+
+
+def _mfu(found):
+    return [float(found.step(i).mfu) for i in range(found.best["seconds"].size)]

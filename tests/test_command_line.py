@@ -318,3 +318,12 @@ def test_predicting_inference_from_a_file(capsys, tmp_path):
     (row,) = csv.DictReader(io.StringIO(out))
     assert status == 0 and row["unit"] == "ms/token" and float(row["measured"]) == 7.5
     assert float(row["low"]) < float(row["predicted"]) < float(row["high"])
+
+
+def test_search_ranks_layouts_and_says_what_to_buy(capsys):
+    status, out, _ = run(capsys, "search", "Llama-3-8B", "DGX H100", "--chips", "16", "--top", "3")
+    assert status == 0
+    assert "buy " in out and "the second of the best: compute" in out
+    status, out, _ = run(capsys, "search", "Llama-3.1-405B", "DGX H100", "--chips", "8", "--json")
+    assert status == 1
+    assert json.loads(out)["least_shortfall_bytes"] > 0

@@ -1,0 +1,533 @@
+"""Measured training runs as calls of `training.step`: what each row leaves open, and its own unit.
+
+A row becomes a model, a layout, a machine and an era of software. What it does not say is chosen by
+rules that hold for every row (`_layout`, `ERA_FROM`), and named in `assumed`; a row that the model
+can not express has a reason instead.
+"""
+
+import re
+from dataclasses import fields, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from bottlenecks import corpus, footprint, kernel_time, shares, training
+from bottlenecks.architecture import Model, find_model, model
+from bottlenecks.footprint import Layout
+from bottlenecks.hardware import chip
+from bottlenecks.memory_scores import SHAPES, gpt
+
+ERA_FROM = (  # published from -> era: the release that a source could have used
+    ("2025-07", "2025"), ("2024-04", "2024"), ("2023-01", "2023"), ("2022-05", "2022"),
+    ("2021-01", "2021"), ("", "2020"),
+)  # fmt: skip
+TODAY = "2026"
+BATCH_TOKENS = 2**21  # of a step whose batch is not stated
+TOKENS = 2048  # of a sequence whose length is not stated, before 2024; later 8,192
+VOCAB = 51200
+SPELLINGS = (
+    ("fp4", "fp4"), ("fp8", "fp8"), ("float8", "fp8"), ("int8", "int8"), ("tf32", "tf32"),
+    ("fp16", "fp16"), ("bf16", "bf16"), ("fp32", "fp32"),
+)  # fmt: skip
+PORTS = {  # bytes/s of a chip, where the source's machine is known: Jean Zay, 4 x 100 Gbit/s a node
+    "bloom_prequel": 6.25e9, "bloom_run": 6.25e9, "bigscience_v100_gpt2": 12.5e9,
+}  # fmt: skip
+MEASURED = ("step_time_s", "tokens_per_s_per_chip", "flop_per_s_per_chip", "mfu", "hfu")
+
+
+def _gated(name, layers, width, heads, kv_heads, ffn_width, vocab):
+    return Model(name=name, layers=layers, width=width, ffn_width=ffn_width, heads=heads,
+                 kv_heads=kv_heads, head_values=width // heads, vocab=vocab)  # fmt: skip
+
+
+NAMED = {  # shapes that rows name and do not print
+    "GPT3-5B": gpt(24, 4096, 32, vocab=VOCAB, name="GPT3-5B"),
+    "GPT3-20B": gpt(44, 6144, 48, vocab=VOCAB, name="GPT3-20B"),
+    "Nemotron-8B": gpt(32, 4096, 32, vocab=256000, name="Nemotron-8B"),
+    "Nemotron-22B": gpt(40, 6144, 48, vocab=256000, name="Nemotron-22B"),
+    "TinyLlama-1.1B": _gated("TinyLlama-1.1B", 22, 2048, 32, 4, 5632, 32000),
+    "GLM-130B": _gated("GLM-130B", 70, 12288, 96, 96, 32768, 150528),
+} | SHAPES  # fmt: skip
+ENCODERS = ("BERT", "T5")
+
+
+class Case(NamedTuple):
+    """Rows that one call predicts: alike in model, machine and era; their layouts are arrays."""
+
+    rows: np.ndarray
+    model: object
+    layout: Layout
+    on: object
+    era: object
+
+
+# ---- a row
+
+
+def _era_name(published):
+    return next(name for start, name in ERA_FROM if published >= start)
+
+
+def _format(row, device, assumed):
+    text = row["compute_dtype"].casefold()
+    format = next((f for word, f in SPELLINGS if word in text), "")
+    if not format:
+        eight = next((f for f in ("fp8", "int8") if f in device.peaks), "bf16")
+        format = eight if row["source_id"].startswith("mlperf") else "bf16"
+        assumed.append(f"{format} products")
+    twin = {"bf16": "fp16", "fp16": "bf16", "fp8": "int8"}.get(format, format)
+    found = next((f for f in (format, twin) if f in device.peaks), None)
+    if found is None:
+        raise ValueError(f"{device.name} has no {format} peak")
+    return found
+
+
+def _model(row, assumed):
+    name = re.sub(r" (SFT|\(.*\))$", "", row["model"])
+    if name.endswith("LoRA"):
+        raise ValueError("adapters: most gradients of weights are not computed")
+    if any(word in name for word in ENCODERS):
+        raise ValueError("an encoder: its head and its masks are not modelled")
+    if np.isfinite(row["moe_experts"]) and not find_model(name):
+        raise ValueError(f"a mixture whose shape is not printed: {name}")
+    layers, width, heads = row["layers"], row["hidden"], row["heads"]
+    if np.isfinite(layers + width) and "moe" not in name:
+        if not np.isfinite(heads):
+            heads = next(h for h in (width // 128, 64, 32, 16) if width % h == 0)
+            assumed.append(f"{heads:.0f} heads")
+        kv = row["kv_heads"] if np.isfinite(row["kv_heads"]) else heads
+        vocab = row["vocab"]
+        if not np.isfinite(vocab):
+            vocab = VOCAB
+            assumed.append(f"a vocabulary of {VOCAB:,}")
+        ffn = row["ffn"] if np.isfinite(row["ffn"]) else 4 * width
+        known = find_model(name)
+        gate = 3 if known and model(known).ffn_matrices == 3 and model(known).width == width else 2
+        if gate == 3 and not np.isfinite(row["ffn"]):
+            ffn = model(known).ffn_width
+        if width % heads:
+            heads = kv = next(h for h in range(int(heads), 0, -1) if width % h == 0)
+        return Model(name=name, layers=int(layers), width=int(width), ffn_width=int(ffn),
+                     ffn_matrices=gate, heads=int(heads), kv_heads=int(kv),
+                     head_values=width / heads, attention="MHA" if kv == heads else "GQA",
+                     vocab=int(vocab), tied_embeddings=True)  # fmt: skip
+    if name in NAMED:
+        assumed.append("a shape that the row does not print")
+        return NAMED[name]
+    if find_model(name):
+        return model(name)
+    raise ValueError(f"the shape of {name} is not known" if name else "no model is named")
+
+
+def _era(row, published, device, assumed):
+    name = _era_name(published)
+    assumed.append(f"software of {name}")
+    era = training.eras()[name]
+    text = (row["notes"] + row["source"]).casefold()
+    if era.attention == "unfused" and "flash" in text:
+        era = replace(era, attention="fused, first")
+    on = kernel_time.device(device, next(iter(f for f in ("bf16", "fp16") if f in device.peaks)))
+    if "DeepEP" in row["notes"] or row["model"].startswith("DeepSeek"):
+        era = replace(era, sends_once=True)
+    if row["notes"].startswith("MegaScale"):  # megascale: both overlap with the products
+        era = replace(era, overlaps_tensor=0.8, overlaps_gradients=True, overlaps_weights=True)
+    if "deepspeed" in text or row["source_id"].startswith(("bloom", "bigscience")):
+        era = replace(era, scatters_sends=False)  # its pipeline sends whole activations
+    if device.family == "TPU":  # a compiler fuses what is elementwise into its neighbours
+        era = replace(era, traffic=0.5, overlaps_tensor=0.8, overlaps_gradients=True)
+    if "torchtitan" in text and era.attention == "fused, overlapped":
+        era = replace(era, attention="fused")  # PyTorch's own is FlashAttention-2
+    if "fused, overlapped" == era.attention:
+        era = replace(era, attention=kernel_time.default_implementation(on))
+    return era
+
+
+def _number(row, name, default, assumed, words=None):
+    if np.isfinite(row[name]):
+        return int(row[name])
+    if words:
+        assumed.append(words)
+    return default
+
+
+def _shard(row, era, dp, assumed):
+    """(ZeRO stage, ranks that share states or None)."""
+    text = row["zero_fsdp"]
+    group = re.search(r"group (\d+)|FSDP(?: over ICI)? (\d+)|(\d+)-way", text)
+    group = int(next(filter(None, group.groups()))) if group else None
+    if group is not None:
+        group = min(group, dp)
+        while dp % group:
+            group -= 1
+    if "FSDP" in text or "ZeRO-3" in text or "fully sharded" in text:
+        return 3, group
+    if "ZeRO-1" in text or "dist-opt" in text:
+        return 1, group
+    if "ZeRO" in text:
+        return 1, None
+    if text.startswith("none"):
+        return (1 if era.name >= "2024" else 0), None
+    zero = 1 if era.name >= "2023" else 0
+    assumed.append("optimiser states " + ("shared over data-parallel ranks" if zero else "whole"))
+    return zero, None
+
+
+def _layout(row, shape, device, era, assumed):
+    """The layout of a row: what it states, and by rule what it does not."""
+    chips = row["n_chips"]
+    if not np.isfinite(chips):
+        raise ValueError("the number of chips is not stated")
+    if device.vendor == "AWS" or device.family == "Neuron":
+        raise ValueError("ranks are cores, two to a chip: one device of the model is a chip")
+    tp, pp = row["tp"], row["pp"]
+    seq = _number(row, "seq_len", TOKENS if era.name < "2024" else 8192, assumed)
+    if not np.isfinite(row["seq_len"]):
+        assumed.append(f"{seq:,} tokens")
+    size = re.search(r"model-parallel size (?:\(tp x pp\) = )?(\d+)", row["notes"])
+    sharded = re.search(r"FSDP|ZeRO-3|fully sharded", row["zero_fsdp"])
+    if not np.isfinite(tp) and size:
+        tp, pp = min(int(size[1]), 8), max(int(size[1]) // 8, 1)
+        assumed.append(f"tp {tp}, pp {pp}")
+    elif not np.isfinite(tp) and (sharded or device.family == "TPU"):
+        tp, pp = 1, 1
+        sharded = True
+        assumed.append("fully sharded")
+    elif not np.isfinite(tp):
+        tp, pp = _usual(shape, device, chips, seq, era)
+        assumed.append(f"tp {tp}, pp {pp}: the least that fits")
+    tp, pp = int(tp), int(pp) if np.isfinite(pp) else 1
+    cp, ep = _number(row, "cp", 1, assumed), _number(row, "ep", 1, assumed)
+    dp = chips / (tp * pp * cp)
+    if dp < 1 or dp % 1:
+        raise ValueError(f"tp x pp x cp ({tp * pp * cp}) does not divide {chips:.0f} chips")
+    dp = int(dp)
+    if shape.experts is None or (dp * cp) % ep:
+        ep = int(np.gcd(ep, dp * cp)) if shape.experts is not None else 1
+    if row["dp"] == row["dp"] and int(row["dp"]) != dp and not sharded:
+        assumed.append(f"dp {dp}, as the chips come out")
+    zero, ranks = _shard(row, era, dp * cp, assumed)
+    if sharded:
+        zero = 3
+    # batch
+    batch = row["global_batch_seqs"]
+    micro = row["micro_batch"]
+    local = re.search(r"local batch size (\d+)", row["notes"])
+    if not np.isfinite(batch) and local:
+        batch = int(local[1]) * dp
+    if not np.isfinite(batch) and np.isfinite(micro) and zero == 3 and pp == 1:
+        batch = micro * dp
+        assumed.append("one micro-batch a step")
+    if not np.isfinite(batch):
+        batch = dp * max(round(BATCH_TOKENS / seq / dp), 1)
+        assumed.append(f"{batch:,.0f} sequences a step")
+    each = batch / dp
+    if each < 1:
+        raise ValueError(f"{batch:.0f} sequences for {dp} data-parallel ranks")
+    chunks = int(row["vpp"]) if np.isfinite(row["vpp"]) else 1
+    if "Interleaved" in row["notes"] and chunks == 1:
+        chunks = 2
+    if pp == 1 or pp * chunks > shape.layers:
+        chunks = 1
+    schedule = "interleaved" if chunks > 1 else "1f1b"
+    if "DualPipe" in row["notes"]:
+        schedule = "dualpipe"
+    slots = bool(shape.layers % pp and not (shape.layers + 2) % pp)
+    sp = tp > 1 and era.name >= "2022" and "without sequence parallelism" not in row["notes"]
+    known = {
+        "tp": tp, "pp": pp, "cp": cp, "dp": dp, "ep": ep, "vpp": chunks, "sp": sp, "zero": zero,
+        "zero_ranks": ranks, "seq_len": seq, "schedule": schedule, "embedding_slots": slots,
+        "fused_attention": era.attention != "unfused", "gathers_once": zero == 3 and pp > 1,
+    }  # fmt: skip
+    stated = row["recompute"].casefold()
+    if stated.startswith(("full", "none")):
+        choices = (stated[:4],)
+    elif stated:
+        mild = ("torchtitan", "minimal", "custom", "selective")
+        products = row["source_id"].startswith("torchtitan") or "custom" in stated
+        choices = ("products",) if products and any(w in stated for w in mild) else ("selective",)
+        if era.attention != "unfused" and not products:
+            choices = ("none",)  # what is kept of a fused attention is little: norms at most
+    elif era.name < "2022":
+        choices = ("full",)
+        assumed.append("full recomputation")
+    else:
+        choices = (
+            ("none", "selective", "full")
+            if era.attention == "unfused"
+            else ("none", "products", "full")
+        )
+    if np.isfinite(micro):
+        micro = int(min(micro, each))
+        while each % micro:
+            micro -= 1
+        micros = (micro,)
+    elif era.name == "2020":
+        micros = (int(each),)
+        assumed.append("no accumulation of gradients")
+    elif pp > 1 or seq > 16384:
+        micros = (1,)
+        assumed.append("micro-batch 1")
+    else:
+        micros = tuple(n for n in (16, 8, 4, 2, 1) if each % n == 0)
+    best = None
+    for recompute in choices:
+        for n in micros:
+            best = known | {"micro_batch": n, "micro_batches": max(int(each // n), 1), "recompute": recompute}  # fmt: skip
+            if len(choices) == len(micros) == 1 or _fits(shape, best, device):
+                if len(choices) > 1:
+                    assumed.append(f"recomputation: {recompute}, the least that fits")
+                if len(micros) > 1:
+                    assumed.append(f"micro-batch {n}, the largest that fits")
+                return best
+    assumed.append("full recomputation; the memory predicted does not fit")
+    return best
+
+
+def _fits(shape, known, device):
+    try:
+        rows = footprint.training_rows(shape, Layout(**known))
+    except ValueError:
+        return True
+    return bool(np.all(footprint.shortfall_bytes(rows, device.memory_bytes) <= 0))
+
+
+def _usual(shape, device, chips, seq, era):
+    """The least tensor, then pipeline parallelism whose states fit."""
+    sizes = [(tp, 1) for tp in (1, 2, 4, 8)] + [(8, pp) for pp in (2, 4, 8, 16, 32, 64)]
+    sizes = [(tp, pp) for tp, pp in sizes if chips % (tp * pp) == 0 and shape.heads % tp == 0
+             and pp <= shape.layers]  # fmt: skip
+    for tp, pp in sizes:
+        known = {"tp": tp, "pp": pp, "dp": int(chips // (tp * pp)), "zero": int(era.name >= "2023"),
+                 "seq_len": seq, "micro_batches": 4 * pp, "recompute": "full", "sp": tp > 1}  # fmt: skip
+        if _fits(shape, known, device):
+            return tp, pp
+    return sizes[-1]
+
+
+def _tiers(row, device, assumed):
+    """Tiers of the run, by ports that the row states."""
+    text = row["notes"]
+    if row["source_id"] in PORTS:
+        assumed.append("ports of the machine that the source names")
+        return training.tiers_of(device, PORTS[row["source_id"]])
+    found = re.search(r"([\d.]+) ?x ?([\d.]+) Gb/s", text) or re.search(r"()(?:RoCE )([\d.]+) Gb/s per node", text)  # fmt: skip
+    if found:
+        rate = float(found[1] or 1) * float(found[2]) / 8 * 1e9 / 8
+        return training.tiers_of(device, rate)
+    return training.tiers_of(device)
+
+
+# ---- rows
+
+
+_remembered = {}
+
+
+def cases(columns):
+    """(cases, layouts, assumed, reasons): rows alike in model, machine and era go together."""
+    key = id(columns["source_id"])
+    if key not in _remembered or _remembered[key][0] is not columns["source_id"]:
+        _remembered.clear()  # the frame asks several times for the same rows
+        _remembered[key] = (columns["source_id"], _cases(columns))
+    return _remembered[key][1]
+
+
+def _cases(columns):
+    count = columns["model"].size
+    assumed, reasons = np.full(count, "", dtype=object), np.full(count, "", dtype=object)
+    about = corpus.sources("training")
+    groups, names = {}, list(columns)
+    for i, values in enumerate(zip(*(columns[n].tolist() for n in names), strict=True)):
+        row, notes = dict(zip(names, values, strict=True)), []
+        try:
+            if not row["chip_name"]:
+                raise ValueError(
+                    f"chip {row['chip']!r} is not in the catalog"
+                    if row["chip"]
+                    else "no chip is named"
+                )
+            device = chip(row["chip_name"])
+            for name in (
+                "n_chips",
+                "tp",
+                "pp",
+                "cp",
+                "micro_batch",
+                "global_batch_seqs",
+                "seq_len",
+            ):
+                if row[name] <= 0:
+                    raise ValueError(f"{name} must be above zero, got {row[name]:g}")
+            published = about.get(row["source_id"], {}).get("published") or TODAY
+            format = _format(row, device, notes)
+            shape = _model(row, notes)
+            era = _era(row, published, device, notes)
+            known = _layout(row, shape, device, era, notes)
+            Layout(**known)
+            tiers = _tiers(row, device, notes)
+        except ValueError as problem:
+            reasons[i] = str(problem)
+            continue
+        shape_key = (
+            shape.name,
+            shape.layers,
+            shape.width,
+            shape.heads,
+            shape.vocab,
+            shape.ffn_width,
+        )
+        era_key = tuple(getattr(era, f.name) for f in fields(era))
+        ports = tiers[-1].bytes_per_s
+        groups.setdefault((shape_key, device.name, format, era_key, ports), []).append(
+            (i, known, shape, device, era, tiers, format)
+        )
+        assumed[i] = "; ".join(dict.fromkeys(notes))
+    found = []
+    for members in groups.values():
+        _, _, shape, device, era, tiers, format = members[0]
+        layouts = {
+            name: np.array([_plain(known, name) for _, known, *_ in members])
+            for name in members[0][1]
+        }
+        on = replace(training.machine(device, format), tiers=tiers)
+        found.append(Case(np.array([m[0] for m in members]), shape, Layout(**layouts), on, era))
+    return found, assumed.astype(str), reasons.astype(str)
+
+
+def _plain(known, name):
+    value = known[name]
+    return known["dp"] * known["cp"] if name == "zero_ranks" and value is None else value
+
+
+def predict(columns, *, owners=True):
+    """Seconds of every row's step, with the interval, the owner and what was assumed: name -> array."""
+    count = columns["model"].size
+    found = {name: np.full(count, np.nan) for name in ("seconds", "low_s", "high_s")}
+    bound = np.full(count, "", dtype=object)
+    every, assumed, reasons = cases(columns)
+    for case in every:
+
+        def time(on, case=case):
+            return training.seconds(case.model, case.layout, on=on, era=case.era)
+
+        seconds = time(case.on)
+        low, high = spread(unlike(case, assumed[case.rows]))
+        found["seconds"][case.rows] = seconds
+        found["low_s"][case.rows], found["high_s"][case.rows] = seconds * low, seconds * high
+        bound[case.rows] = _owner(time, case.on) if owners else ""
+    return found | {"bound": bound.astype(str), "assumed": assumed, "reason": reasons}
+
+
+def _owner(time, on):
+    """The resource with the largest share; who has more than half needs no comparison."""
+    first = shares.shares(time, on, {"compute": training.RESOURCES["compute"]})
+    if np.all(first["compute"] > 0.5):
+        return "compute"
+    return shares.largest(shares.shares(time, on, training.RESOURCES))
+
+
+FITTED_FAMILIES = ("Ampere", "Hopper", "Volta")
+OPEN = ("tp ", "sequences a step", "recomputation: ", "does not fit", "fully sharded", "shape that")
+
+
+def unlike(case, assumed):
+    """In how many respects each row differs from every run that was fitted.
+
+    Another family of chips, a mixture, contexts that are cut, and each choice of weight left open.
+    """
+    common = (case.on.family not in FITTED_FAMILIES) + (case.model.experts is not None)
+    left = np.array([sum(word in text for word in OPEN) for text in assumed.tolist()])
+    return common + np.greater(case.layout.cp, 1) + left
+
+
+def spread(respects=0):
+    """(low, high): factors on a prediction between which 80 % of measured times lie.
+
+    A respect in which a run is like none that was fitted is taken for one more error of the same
+    size, independent of the others.
+    """
+    wider = np.sqrt(1 + np.asarray(respects))
+    return tuple(np.exp(wider * np.log(end)) for end in training.SPREAD)
+
+
+def fit_spread():
+    """(low, high) of measured over predicted seconds on the sources fitted, each with the same weight.
+
+    Widened for a source not seen: few sources tell less, by the factor of Student's t.
+    """
+    rows = corpus.table("training")
+    rows = corpus.where(rows, (rows["role"] == "fit") & (rows["suspect"] == ""))
+    seconds = np.full(rows["model"].size, np.nan)
+    for case in cases(rows)[0]:
+        seconds[case.rows] = training.seconds(case.model, case.layout, on=case.on, era=case.era)
+    measured, predicted, unit = headline(rows, seconds)
+    logs = np.log(measured / predicted) * np.where(unit == "s", 1, -1)
+    known = np.isfinite(logs)
+    logs, seen = logs[known], rows["source_id"][known]
+    names, at, count = np.unique(seen, return_inverse=True, return_counts=True)
+    order = np.argsort(logs)
+    share = np.cumsum((1 / count[at] / names.size)[order])
+    z = 1.2816  # the normal's 90 %
+    wider = (1 + (z**2 + 1) / (4 * (names.size - 1))) * (1 + 1 / names.size) ** 0.5
+    ends = (logs[order][np.searchsorted(share, q)] for q in (0.1, 0.9))
+    return tuple(float(np.exp(wider * end)) for end in ends)
+
+
+def headline(columns, seconds):
+    """(measured, predicted, unit): the step's seconds, else tokens/s a chip, else TFLOP/s a chip."""
+    count = columns["model"].size
+    tokens, flop, peak = (np.full(count, np.nan) for _ in range(3))
+    kinds = columns["flops_kind"].tolist()
+    every, *_ = cases(columns)
+    for case in every:
+        work = _work(case)
+        tokens[case.rows] = work.tokens / work.chips
+        for i, row in enumerate(case.rows.tolist()):
+            kind = "hardware" if kinds[row].startswith("hardware") else "full"
+            kind = "model" if kinds[row].startswith("model_causal") else kind
+            if not np.isfinite(columns["flop_per_s_per_chip"][row]) and not np.isfinite(
+                columns["mfu"][row]
+            ):
+                kind = "hardware"
+            each = {
+                "hardware": work.hardware_flop,
+                "full": work.full_flop,
+                "model": work.model_flop,
+            }[kind]
+            flop[row] = (each / work.chips)[i]
+        peak[case.rows] = case.on.peak_flop_per_s
+    rate = columns["flop_per_s_per_chip"]
+    rate = np.where(np.isfinite(rate), rate, columns["mfu"] * peak)
+    rate = np.where(np.isfinite(rate), rate, columns["hfu"] * peak)
+    choices = (
+        np.isfinite(columns["step_time_s"]),
+        np.isfinite(columns["tokens_per_s_per_chip"]),
+        np.isfinite(rate),
+    )
+    measured = np.select(
+        choices, (columns["step_time_s"], columns["tokens_per_s_per_chip"], rate / 1e12), np.nan
+    )
+    predicted = np.select(choices, (seconds, tokens / seconds, flop / seconds / 1e12), seconds)
+    return measured, predicted, np.select(choices, ("s", "tokens/s/chip", "TFLOP/s/chip"), "s")
+
+
+_worked = {}
+
+
+def _work(case):
+    if id(case) not in _worked or _worked[id(case)][0] is not case:
+        if len(_worked) > 2000:
+            _worked.clear()
+        _worked[id(case)] = (
+            case,
+            training.step(case.model, case.layout, on=case.on, era=case.era, memory=False),
+        )
+    return _worked[id(case)][1]
+
+
+def groups(columns):
+    """What a row is scored under: dense models, and mixtures of experts."""
+    mixtures = np.zeros(columns["model"].size, dtype=bool)
+    for case in cases(columns)[0]:
+        mixtures[case.rows] = case.model.experts is not None
+    return np.where(mixtures, "mixtures", "dense")

@@ -1,0 +1,217 @@
+"""The training step: hand arithmetic, identities, limits, shares, arrays against scalars."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bottlenecks import kernel_time, ops, shares, training
+from bottlenecks.architecture import model
+from bottlenecks.footprint import Layout
+from bottlenecks.hardware import chip
+from bottlenecks.memory_scores import gpt
+from bottlenecks.networks import system
+
+GPT = gpt(8, 1024, 16, vocab=51200)
+ON = training.machine(system("DGX H100"))
+A100 = training.machine(chip("A100 SXM 80GB"))
+PERFECT = training.Era(name="perfect", attention="fused", host_s=0.0, stolen=0.0)
+BASE = {"seq_len": 2048, "micro_batch": 2, "micro_batches": 4}
+
+
+def step(model=GPT, on=A100, era=PERFECT, **layout):
+    return training.step(model, Layout(**(BASE | layout)), on=on, era=era)
+
+
+def test_one_chip_is_the_ledger():
+    """One chip has no message and no bubble: kernels of the ledger, and the update."""
+    rows = ops.forward(GPT, batch=2, queries=2048)
+    rows = rows + ops.backward(rows)
+    rows = [r._replace(shape=r.shape | {"implementation": "fused"}) if r.kind == "attention" else r
+            for r in rows]  # fmt: skip
+    found = step()
+    kernels = found.seconds - found.rows["optimiser"]
+    assert kernels == pytest.approx(4 * kernel_time.ledger_s(rows, A100), rel=1e-9)
+
+
+def test_one_chip_sends_nothing():
+    rows = step().rows
+    for name in ("tensor parallel", "context parallel", "expert parallel", "pipeline sends",
+                 "pipeline bubble", "uneven stages", "data parallel"):  # fmt: skip
+        assert rows[name] == 0
+
+
+def test_rows_have_fixed_names_and_none_is_negative():
+    for found in (step(), step(tp=2, pp=4, dp=2, zero=1, recompute="full"), step(dp=8, zero=3)):
+        assert tuple(found.rows) == training.ROWS
+        assert all(np.all(value >= -1e-12) for value in found.rows.values())
+
+
+def test_the_bubble_by_hand():
+    """(p - 1)/(m v) of the work: 3 of 8 micro-batches; interleaved in two chunks, half of it."""
+    times = {"stages": 4, "micro_batches": 8}
+    plain = training.bubble_s(1.0, 2.0, 1.0, chunks=1, schedule="1f1b", **times)
+    assert plain / (8 * 3.0) == pytest.approx(3 / 8)
+    half = training.bubble_s(1.0, 2.0, 1.0, chunks=2, schedule="interleaved", **times)
+    assert half == pytest.approx(plain / 2)
+    assert training.bubble_s(1.0, 2.0, 1.0, chunks=1, schedule="zb1p", **times) == 3  # F + B - 2 W
+    assert training.bubble_s(1.0, 2.0, 1.0, chunks=1, schedule="zb2p", **times) == 0
+    # (8/2 - 1)(F + 2 B - 3 W) = 3 x 2
+    dual = training.bubble_s(
+        1.0, 2.0, 1.0, stages=8, chunks=1, micro_batches=8, schedule="dualpipe"
+    )
+    assert dual == 6
+
+
+def test_bubble_of_a_step():
+    """Of even stages without ends, the bubble is (p - 1)/m of the work."""
+    rows = step(pp=4, micro_batches=8).rows
+    idle = ("pipeline bubble", "uneven stages", "pipeline sends", "optimiser")
+    work = sum(value for name, value in rows.items() if name not in idle)
+    assert rows["pipeline bubble"] == pytest.approx(work * 3 / 8, rel=1e-6)
+
+
+def test_model_flop_by_hand():
+    """6 FLOP a weight and token, 6 more a head value and pair, causal: 3 x 4 x s(s+1)/2 x width."""
+    found = step()
+    tokens, sequences, width = 8 * 2048, 8, 1024
+    weights = 8 * 12 * width**2 + 51200 * width
+    pairs = 2048 * 2049 / 2
+    by_hand = 6 * weights * tokens + 8 * 3 * 4 * pairs * width * sequences
+    assert found.model_flop == pytest.approx(by_hand, rel=1e-9)
+    assert found.full_flop == pytest.approx(
+        6 * weights * tokens + 8 * 3 * 4 * 2048**2 * width * sequences, rel=1e-9
+    )
+    assert found.mfu == pytest.approx(by_hand / found.seconds / 312e12)
+
+
+def test_flop_do_not_depend_on_the_layout():
+    one = step(micro_batches=32)
+    for cut in ({"tp": 4}, {"pp": 4}, {"cp": 2}, {"tp": 2, "pp": 2, "sp": False}):
+        many = step(micro_batches=32, **cut)
+        assert many.model_flop == pytest.approx(one.model_flop, rel=1e-9)
+
+
+def test_recomputation_adds_a_third_of_the_hardware_flop():
+    """A second forward pass of the layers: 4/3 without the logits."""
+    tall = gpt(64, 1024, 16, vocab=128)
+    assert step(tall, recompute="full").hardware_flop / step(tall).hardware_flop == pytest.approx(4 / 3, rel=1e-3)  # fmt: skip
+
+
+def test_arrays_equal_scalars():
+    choices = {"tp": [1, 2, 4, 8], "pp": [1, 2, 4, 2], "dp": [1, 4, 2, 8], "zero": [0, 1, 1, 3],
+               "micro_batch": [1, 2, 1, 4], "recompute": ["none", "full", "selective", "none"],
+               "schedule": ["1f1b", "zb1p", "interleaved", "1f1b"], "vpp": [1, 1, 2, 1]}  # fmt: skip
+    many = step(on=ON, **{name: np.array(values) for name, values in choices.items()})
+    for i in range(4):
+        alone = step(on=ON, **{name: values[i] for name, values in choices.items()})
+        assert many.seconds[i] == pytest.approx(float(alone.seconds), rel=1e-12)
+        assert many.shortfall_bytes[i] == pytest.approx(float(alone.shortfall_bytes))
+
+
+LAYOUTS = st.fixed_dictionaries({
+    "tp": st.sampled_from([1, 2, 8, 16]), "pp": st.sampled_from([1, 2, 4]),
+    "dp": st.sampled_from([1, 4, 16]), "cp": st.sampled_from([1, 2]),
+    "zero": st.sampled_from([0, 1, 3]), "micro_batch": st.sampled_from([1, 4]),
+    "micro_batches": st.sampled_from([4, 8]), "sp": st.booleans(),
+    "recompute": st.sampled_from(["none", "selective", "products", "full"]),
+    "schedule": st.sampled_from(["gpipe", "1f1b", "zb1p", "zb2p", "dualpipe"]),
+})  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None)
+@given(LAYOUTS, st.sampled_from(list(training.eras())), st.booleans())
+def test_shares_sum_to_one(layout, era, mixture):
+    shape = model("Qwen3-30B-A3B") if mixture else GPT
+    known = BASE | layout | ({"ep": layout["dp"], "tp": 2} if mixture else {})
+    whole = Layout(**known)
+    found = shares.shares(
+        lambda on: training.seconds(shape, whole, on=on, era=era), ON, training.RESOURCES
+    )
+    assert sum(found.values()) == pytest.approx(1, abs=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(LAYOUTS, st.sampled_from(["matmul_flop_per_s", "memory_bytes_per_s", "cache_bytes_per_s",
+                                 "link_speed", "port_speed"]))  # fmt: skip
+def test_more_bandwidth_is_never_slower(layout, field):
+    whole = Layout(**(BASE | layout))
+    better = replace(ON, **{field: getattr(ON, field) * 1.5})
+    slow, fast = (training.seconds(GPT, whole, on=on, era="2023") for on in (ON, better))
+    assert fast <= slow * (1 + 1e-9)
+
+
+def test_narrow_products_are_faster_and_attention_is_not():
+    wide, narrow = (training.machine(chip("H100 SXM5"), f) for f in ("bf16", "fp8"))
+    big = model("Llama-3-70B")
+    layout = Layout(seq_len=8192, tp=8)
+    one, two = (
+        training.step(big, layout, on=on, era="2024", memory=False) for on in (wide, narrow)
+    )
+    assert two.seconds < one.seconds
+    assert two.peak_flop_per_s == pytest.approx(2 * one.peak_flop_per_s, rel=1e-3)
+
+
+def test_power_caps_what_is_sustained():
+    """The same FLOP a joule at 500 W against 700 W: five sevenths of the rate."""
+    full, capped = (training.machine(chip(n)) for n in ("H100 SXM5", "Custom H100 96GB (HBM2e)"))
+    assert capped.matmul_flop_per_s / full.matmul_flop_per_s == pytest.approx(5 / 7)
+    watts = training.FLOP_PER_JOULE["Hopper"][2]
+    assert full.matmul_flop_per_s == pytest.approx(700 * watts)
+
+
+def test_zero_3_gathers_with_every_micro_batch():
+    """Across slow ports: twice the micro-batches of half the size send twice the weights."""
+    slow = replace(A100, port_speed=0.01)
+    few, many = (step(on=slow, dp=64, zero=3, micro_batch=b, micro_batches=8 // b) for b in (4, 2))
+    assert many.rows["data parallel"] == pytest.approx(2 * few.rows["data parallel"], rel=0.06)
+    once = step(on=slow, dp=64, zero=1, micro_batch=2, micro_batches=4)
+    assert once.rows["data parallel"] < many.rows["data parallel"] / 2
+
+
+def test_what_does_not_fit_says_by_how_much():
+    found = training.step(model("GPT-3 175B"), Layout(seq_len=2048), on=A100, era="2023")
+    # 18 bytes a weight of state alone, 80 GB there
+    assert not found.fits
+    assert found.shortfall_bytes > 18 * 174e9 - 80e9
+
+
+def test_an_unknown_era_is_told():
+    with pytest.raises(ValueError, match="did you mean"):
+        step(era="2032")
+
+
+def test_distinct_is_exact():
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(1, 9, 1000), rng.choice([0.5, 1.0, 3.0], 1000)
+    which, (found_a, found_b, found_c) = training.distinct(a, b, True)
+    assert np.array_equal(found_a[which], a)
+    assert np.array_equal(found_b[which], b)
+    assert found_a.size == np.unique(np.stack([a, b]), axis=1).shape[1]
+    assert np.all(found_c[which] == True)  # noqa: E712
+
+
+def test_every_era_switch_is_named_once():
+    assert len({f.name for f in fields(training.Era)}) == len(fields(training.Era))
+    assert list(training.eras()) == sorted(training.eras())
+
+
+def test_seconds_are_the_sum_of_the_rows():
+    for kwargs in ({"tp": 2, "pp": 4, "dp": 2}, {"dp": 8, "zero": 3, "recompute": "full"}):
+        layout = Layout(**(BASE | kwargs))
+        rows = training.step(GPT, layout, on=ON, era="2022").rows
+        assert training.seconds(GPT, layout, on=ON, era="2022") == pytest.approx(sum(rows.values()))
+
+
+def test_hardware_sweeps_through_a_step():
+    """An array in the machine's record gives an array of steps, each that of its own machine."""
+    rates = ON.memory_bytes_per_s * np.array([0.5, 1.0, 2.0])
+    layout = Layout(**(BASE | {"tp": 2, "dp": 4, "zero": 1}))
+    many = training.seconds(GPT, layout, on=replace(ON, memory_bytes_per_s=rates), era="2024")
+    alone = [
+        training.seconds(GPT, layout, on=replace(ON, memory_bytes_per_s=r), era="2024")
+        for r in rates
+    ]
+    assert many == pytest.approx(np.array(alone).ravel())
