@@ -1,0 +1,365 @@
+"""Figures of chapter 07, Why is decoding slow?"""
+
+from functools import cache
+
+import numpy as np
+
+from bottlenecks import corpus, footprint, inference, inference_rows, memory, ops, shares
+from bottlenecks.architecture import model
+from bottlenecks.exhibits.registry import Control, Exhibit, one, pick, stack
+from bottlenecks.exhibits.style import COLOUR, LINE, MARKERS, SERIES, axis_in
+from bottlenecks.hardware import bytes_per_value, chip
+from bottlenecks.units import plain, si
+
+GREY = "#6E6E6E"  # of words: dark enough to read
+MODELS = ("Llama-3-8B", "Llama-3-70B", "Llama-3.1-405B", "DeepSeek-V3")
+GPUS = ("A100 SXM 80GB", "H100 SXM5", "H200 SXM", "B200 SXM (HGX)")
+RELEASED = {"DeepSeek-V3": "fp8", "gpt-oss-120b": "mxfp4"}  # format of the weights, where not bf16
+CHIPS = (1, 2, 4, 8, 16, 32, 64)
+CONTEXTS = tuple(2**i for i in range(9, 18))
+OWNED = inference.RESOURCES  # who owns a second; here waiting for a wire belongs to the exchange
+OWNERS = {
+    "memory": f"{OWNED['memory']} {OWNED['cache']}", "compute": OWNED["compute"],
+    "network": f"{OWNED['network']} /waits", "latency": OWNED["latency"].replace(" waits", ""),
+}  # fmt: skip
+PARTS = {  # of a step: words, colour
+    "weights": ("weights", COLOUR["memory"]), "cache": ("cache", COLOUR["cache"]),
+    "exchange": ("exchange", COLOUR["network"]), "arithmetic": ("arithmetic", COLOUR["compute"]),
+    "fixed": ("fixed times", COLOUR["latency"]),
+}  # fmt: skip
+
+
+def _serving(chip_name, model_name, weight_format, tp):
+    """(model, plan, server): weights of a format over `tp` chips, multiplied in it if the chip can."""
+    device = chip(chip_name)
+    able = weight_format in device.peaks and bytes_per_value(weight_format) == 1
+    head = None if weight_format == "bf16" else "bf16"
+    plan = inference.Plan(tp=tp, weight_format=weight_format, head_format=head)
+    return (
+        model(model_name),
+        plan,
+        inference.server(device, weight_format if able else "bf16"),
+    )
+
+
+def _step(serving, batch, context):
+    """Seconds of a decode step, whole and by part: each is its share (eq:shares) of the whole."""
+    m, plan, on = serving
+    at = {"batch": batch, "context": context}
+
+    def attention_s(server):
+        return inference.attention_s(m, plan, server, batch=batch, queries=1, keys=context)
+
+    whole = inference.decode(m, plan, on, **at).seconds
+    share = shares.shares(lambda s: inference.decode(m, plan, s, **at).seconds, on, OWNERS)
+    attending = attention_s(on)
+    cached = shares.shares(attention_s, on, {"memory": OWNERS["memory"]})["memory"] * attending
+    found = {
+        "step_s": whole, "weights": share["memory"] * whole - cached, "cache": cached,
+        "exchange": share["network"] * whole, "arithmetic": share["compute"] * whole,
+        "fixed": share["latency"] * whole,
+    }  # fmt: skip
+    shape = np.broadcast_shapes(*(np.shape(v) for v in found.values()))
+    return {name: np.broadcast_to(value, shape) for name, value in found.items()}
+
+
+def _floor_s(model_name, weight_format, chip_name, chips):
+    """eq:latency-floor, with the weights that the ledger of one token reads."""
+    m, plan, on = _serving(chip_name, model_name, weight_format, 1)
+    read = ops.total(inference.rows(m, plan, on, batch=1, queries=1, keys=2), "weight_bytes")
+    return inference.latency_floor_s(read, chips=chips, bytes_per_s=chip(chip_name).memory_bytes_per_s)
+
+
+def _tokens(count):
+    return f"{plain(count, 6)} tokens"
+
+
+def _chips(count):
+    return f"{plain(count, 4)} chip{'s' * int(count != 1)}"
+
+
+def _powers_axis(ax, ticks, pad=1.12):
+    ax.set(xscale="log", xlim=(ticks[0] / pad, ticks[-1] * pad))
+    ax.set_xticks(ticks, [f"{t:,}" for t in ticks])
+    ax.minorticks_off()
+
+
+# ---- 1: the floor ---------------------------------------------------------------------------------
+
+ONE_USER = 2048  # tokens in the cache
+
+
+@cache
+def _floor_lines(model_name, chip_name):
+    heads = model(model_name).heads
+    chips = np.array([n for n in CHIPS if n <= heads])
+    form = RELEASED.get(model_name, "bf16")
+    serving = _serving(chip_name, model_name, form, chips)
+    m, plan, on = serving
+    fits = inference.largest_batch(m, plan, on, context=ONE_USER) >= 1
+    return {"chips": chips, "floor_s": _floor_s(model_name, form, chip_name, chips),
+            "fits": fits.astype(float)} | _step(serving, 1, ONE_USER)  # fmt: skip
+
+
+def _floor_table(model_name, chip_name, chips):
+    lines = _floor_lines(model_name, chip_name)
+    possible = chips <= lines["chips"][-1]
+    here = {
+        name: np.exp(np.interp(np.log(chips), np.log(lines["chips"]), np.log(lines[name])))
+        if possible else np.nan
+        for name in ("floor_s", "step_s")
+    }  # fmt: skip
+    return stack(
+        line=lines,
+        here={"chips": chips, **here, "model": model_name, "chip": chip_name,
+              "format": RELEASED.get(model_name, "bf16")},
+    )  # fmt: skip
+
+
+def _floor_draw(figure):
+    figure.set_size_inches(7.6, 5.8)
+    top = figure.add_axes([0.105, 0.40, 0.68, 0.575])
+    low = figure.add_axes([0.105, 0.09, 0.68, 0.245])
+    for ax in (top, low):
+        _powers_axis(ax, CHIPS, 1.14)
+    top.set(yscale="log", ylim=(4e-5, 0.7), ylabel="time of a token")
+    top.set_xticklabels([])
+    axis_in(top.yaxis, "s")
+    low.set(ylim=(0, 1), xlabel="chips that share the weights", ylabel="share of the step")
+    low.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    shades = [ax.axvspan(0.5, 0.5, color="#EFEFEF", lw=0, zorder=0) for ax in (top, low)]
+    no_room = top.text(0.93, 5.2e-5, "", color=GREY, fontsize=9, va="bottom")
+    (step,) = top.plot([], [], color=COLOUR["total"], lw=2.2, marker="o", ms=4)
+    (floor,) = top.plot([], [], color=COLOUR["memory"], lw=2.0, ls="--", marker="o", ms=3)
+    words = [top.text(1, 1, w, color=c, va="center", fontsize=9.5, clip_on=False)
+             for w, c in (("step", COLOUR["total"]), ("floor", COLOUR["memory"]))]  # fmt: skip
+    (least,) = top.plot([], [], "v", ms=9, color=COLOUR["highlight"], mec="black", mew=0.7)
+    stops = top.text(1, 1, "", va="top", fontsize=9, color=GREY)
+    told = top.text(0.99, 0.985, "", transform=top.transAxes, ha="right", va="top", linespacing=1.45,
+                    bbox={"fc": "white", "ec": "none", "pad": 2})  # fmt: skip
+    marks = [ax.axvline(1, color=COLOUR["highlight"], lw=1.6, zorder=1) for ax in (top, low)]
+    names = [low.text(1.02, y, f"■ {word}", color=colour, transform=low.transAxes, va="center", fontsize=9.5)
+             for y, (word, colour) in zip((0.92, 0.71, 0.5, 0.29, 0.08), reversed(PARTS.values()), strict=True)]  # fmt: skip
+    bands = {}
+
+    def update(table):
+        columns = pick(table, "line", "chips", "step_s", "floor_s", "fits")
+        chips, step_s, floor_s, fits = columns
+        step.set_data(chips, step_s)
+        floor.set_data(chips, floor_s)
+        for word, line in zip(words, (step_s, floor_s), strict=True):
+            word.set_position((chips[-1] * 1.14, line[-1]))
+        best = np.nanargmin(step_s)
+        least.set_data([chips[best]], [step_s[best] * 1.28])
+        stops.set_text("" if best == chips.size - 1 else "more chips\nstop helping")
+        stops.set_position((chips[best] * 1.07, step_s[best] / 1.2))
+        end = chips[fits > 0][0] / 2**0.5 if fits[0] == 0 else 0.5
+        for shade in shades:
+            shade.set(x=0.5, width=end - 0.5)
+        no_room.set_text("weights do\nnot fit" if end > 1.5 else "no\nroom" if end > 1 else "")
+        for old in bands.values():
+            old.remove()
+        base = np.zeros(chips.size)
+        for part, (_, colour) in PARTS.items():
+            share = pick(table, "line", part) / step_s
+            bands[part] = low.fill_between(chips, base, base + share, color=colour, lw=0)
+            base = base + share
+        n, seconds, bound = (one(table, "here", c) for c in ("chips", "step_s", "floor_s"))
+        for mark in marks:
+            mark.set_xdata([n, n])
+        if np.isfinite(seconds):
+            text = (f"{_chips(n)}: step {si(seconds, 's')}, floor {si(bound, 's')}\n"
+                    f"fastest with {_chips(chips[best])}: {si(step_s[best], 's')}")  # fmt: skip
+        else:
+            text = f"{chips[-1]} heads can not be dealt to {_chips(n)}"
+        told.set_text(text)
+        return [step, floor, *words, least, stops, *shades, no_room, *bands.values(), *marks, told, *names]
+
+    return update
+
+
+def _floor_summary(table):
+    chips, step_s, floor_s, fits = pick(table, "line", "chips", "step_s", "floor_s", "fits")
+    n, seconds, bound, name, on, form = (
+        one(table, "here", c) for c in ("chips", "step_s", "floor_s", "model", "chip", "format")
+    )
+    best = np.argmin(step_s)
+    here = (
+        f"on {_chips(n)} a token takes {si(seconds, 's')}, {plain(seconds / bound)} times the floor of {si(bound, 's')}"
+        if np.isfinite(seconds) else f"its {chips[-1]} heads can not be dealt to {_chips(n)}"
+    )  # fmt: skip
+    part = max(PARTS, key=lambda p: pick(table, "line", p)[best])
+    room = "" if fits[0] else f" The weights need {_chips(chips[fits > 0][0])} of these." if fits.any() else ""
+    return (
+        f"{name} in {form}, one user, {_tokens(ONE_USER)} in the cache, {on}: {here}. Fastest with "
+        f"{_chips(chips[best])}, {si(step_s[best], 's')}, {plain(step_s[best] / floor_s[best])} times the floor there; most of it "
+        f"is {PARTS[part][0]}.{room}"
+    )
+
+
+floor = Exhibit(
+    slug="07-floor",
+    title="One user, more chips.",
+    caption="Least time of a token (dashed: the weights that a token uses, read once by all chips together at the datasheet's "
+    "bandwidth) and the modelled decode step of one user, with tensor parallelism over more and more chips; below, who owns the "
+    "step. Weights are in 16 bits, DeepSeek-V3's in fp8 as released. Activations are counted with the weights. The triangle: "
+    "beyond it, more chips make a token slower.",
+    alt="Two panels over the number of chips on a logarithmic axis: above, the floor falls in proportion while the step's time falls, "
+    "flattens and rises; below, stacked shares of the step by weights, cache, exchange, arithmetic and fixed times.",
+    controls={
+        "model_name": Control(label="model", values=MODELS, start="Llama-3-70B"),
+        "chip_name": Control(label="chip", values=GPUS, start="H100 SXM5"),
+        "chips": Control(label="chips", values=CHIPS, start=8, unit=""),
+    },
+    table=_floor_table, draw=_floor_draw, summary=_floor_summary,
+)  # fmt: skip
+
+
+# ---- 2: the batch ---------------------------------------------------------------------------------
+
+SETUPS = {  # words: model, chip, chips
+    "Llama-3-8B on 1 x H100": ("Llama-3-8B", "H100 SXM5", 1),
+    "Llama-3-70B on 8 x H100": ("Llama-3-70B", "H100 SXM5", 8),
+    "DeepSeek-V3 on 8 x H200": ("DeepSeek-V3", "H200 SXM", 8),
+}
+BATCHES = tuple(2**i for i in range(11))
+SWEPT = 2.0 ** np.arange(0, 10.1, 0.25)
+LINES = {  # of the batch's figure: words, colour, dash
+    "step_s": ("step", COLOUR["total"], "-"), "weights": ("weights", COLOUR["memory"], LINE["memory"]),
+    "cache": ("cache", COLOUR["cache"], LINE["cache"]), "arithmetic": ("arithmetic", COLOUR["compute"], "-"),
+    "rest": ("rest", COLOUR["idle"], LINE["idle"]),
+}  # fmt: skip
+
+
+def _of_setup(setup):
+    name, on, chips = SETUPS[setup]
+    return _serving(on, name, RELEASED.get(name, "bf16"), chips)
+
+
+@cache
+def _batch_grid(setup, contexts):
+    """Steps over the contexts and the swept batches, and the largest batch at each context."""
+    serving, tokens = _of_setup(setup), np.array(contexts, dtype=float)
+    m, plan, on = serving
+    steps = _step(serving, SWEPT, tokens[:, None])
+    steps["rest"] = steps["exchange"] + steps["fixed"]
+    return steps, inference.largest_batch(m, plan, on, context=np.floor(tokens))
+
+
+def _batch_lines(setup, context):
+    contexts = CONTEXTS if context in CONTEXTS else (context,)
+    steps, room = _batch_grid(setup, contexts)
+    at = contexts.index(context)
+    return {name: values[at] for name, values in steps.items()}, room[at].item()
+
+
+def _batch_table(setup, context, batch):
+    lines, room = _batch_lines(setup, context)
+    lines = {"batch": SWEPT} | {name: lines[name] for name in LINES}
+    here = {n: np.exp(np.interp(np.log(batch), np.log(SWEPT), np.log(lines[n]))) for n in LINES}
+    lines |= {"user_tokens_per_s": 1 / lines["step_s"], "tokens_per_s": SWEPT / lines["step_s"]}
+    here |= {"batch": batch, "context": context, "room": room, "setup": setup,
+             "user_tokens_per_s": 1 / here["step_s"], "tokens_per_s": batch / here["step_s"]}  # fmt: skip
+    return stack(line=lines, here=here)
+
+
+def _above_each_other(heights, gap):
+    """Heights of labels on an axis from 0 to 1, moved apart to at least `gap`, none above 1."""
+    placed = np.array(heights, dtype=float)
+    order = np.argsort(-placed, kind="stable")
+    ceiling = 1.0
+    for i in order:
+        placed[i] = min(placed[i], ceiling)
+        ceiling = placed[i] - gap
+    return placed
+
+
+def _fraction(ax, y):
+    """Heights on a logarithmic axis as fractions of it, kept within it."""
+    low, high = np.log(ax.get_ylim())
+    return np.clip((np.log(y) - low) / (high - low), 0.03, 1)
+
+
+def _batch_draw(figure):
+    figure.set_size_inches(7.6, 6.4)
+    top = figure.add_axes([0.105, 0.47, 0.72, 0.48])
+    low = figure.add_axes([0.105, 0.085, 0.72, 0.345])
+    for ax in (top, low):
+        _powers_axis(ax, BATCHES)
+    top.set(yscale="log", ylim=(1e-4, 10), ylabel="time of a decode step")
+    top.set_xticklabels([])
+    axis_in(top.yaxis, "s")
+    low.set(yscale="log", ylim=(0.1, 3e5), xlabel="sequences at once (batch)", ylabel="tokens a second")
+    low.set_yticks([1, 10, 100, 1000, 1e4, 1e5], ["1", "10", "100", "1,000", "10,000", "100,000"])
+    low.tick_params(axis="y", which="minor", length=0)
+    shades = [ax.axvspan(2e3, 2e3, color="#E9E9E9", lw=0, zorder=0) for ax in (top, low)]
+    full = low.text(0, 0.16, "", color=GREY, fontsize=9, va="bottom", ha="right")
+    lines = {n: top.plot([], [], color=c, ls=d, lw=2.4 if n == "step_s" else 1.7)[0] for n, (_, c, d) in LINES.items()}  # fmt: skip
+    ends = {n: top.text(1.015, 0, w, color=GREY if n == "rest" else c, va="center", fontsize=9.5, transform=top.transAxes)
+            for n, (w, c, _) in LINES.items()}  # fmt: skip
+    rates = {
+        "tokens_per_s": ("in all", COLOUR["total"], "-"), "user_tokens_per_s": ("each user", COLOUR["total"], "--"),
+    }  # fmt: skip
+    speeds = {n: low.plot([], [], color=c, ls=d)[0] for n, (_, c, d) in rates.items()}
+    labels = {n: low.text(1.015, 0, w, color=c, va="center", fontsize=9.5, transform=low.transAxes)
+              for n, (w, c, _) in rates.items()}  # fmt: skip
+    marks = [ax.axvline(1, color=COLOUR["highlight"], lw=1.6, zorder=1) for ax in (top, low)]
+    told = top.text(0, 1.025, "", transform=top.transAxes, va="bottom")
+
+    def update(table):
+        x = pick(table, "line", "batch")
+        for ax, group, names in ((top, lines, ends), (low, speeds, labels)):
+            columns = {n: pick(table, "line", n) for n in group}
+            heights = _fraction(ax, np.array([c[-1] for c in columns.values()]))
+            for n, height in zip(group, _above_each_other(heights, 0.065), strict=True):
+                group[n].set_data(x, columns[n])
+                names[n].set_y(height)
+        n, room, step_s, user, every = (
+            one(table, "here", c) for c in ("batch", "room", "step_s", "user_tokens_per_s", "tokens_per_s")
+        )  # fmt: skip
+        begins = min(max(room, 0.5), 2e3)
+        for shade in shades:
+            shade.set(x=begins, width=2e3 - begins)
+        full.set_text("" if room >= SWEPT[-1] else "memory is full ")
+        full.set(x=1080 if begins < 100 else begins, ha="right")
+        for mark in marks:
+            mark.set_xdata([n, n])
+        told.set_text(f"batch {plain(n, 4)}: {si(step_s, 's')}, {plain(user)} tokens/s each, {plain(every)} in all"
+                      + (f"; room for {plain(room, 6)}" if n > room else ""))  # fmt: skip
+        return [*lines.values(), *ends.values(), *speeds.values(), *labels.values(), *shades, full, *marks, told]
+
+    return update
+
+
+def _batch_summary(table):
+    n, context, room, setup, step_s, user, every = (
+        one(table, "here", c)
+        for c in ("batch", "context", "room", "setup", "step_s", "user_tokens_per_s", "tokens_per_s")
+    )  # fmt: skip
+    parts = ", ".join(
+        f"{LINES[p][0]} {plain(100 * one(table, 'here', p) / step_s, 2)} %"
+        for p in LINES if p != "step_s"
+    )  # fmt: skip
+    fits = "more than are swept fit" if room > SWEPT[-1] else f"{plain(room, 6)} sequences fit"
+    return (
+        f"{setup}, {_tokens(context)} in each cache, batch {plain(n, 4)}: a step of {si(step_s, 's')}, {plain(user)} tokens/s "
+        f"for each user, {plain(every)} in all. Of the step: {parts}. In memory {fits}."
+    )
+
+
+batch = Exhibit(
+    slug="07-batch",
+    title="What a larger batch buys.",
+    caption="Above: time of a decode step against the sequences that share it, and the parts of it that belong to reading "
+    "weights (with activations), reading the cache, arithmetic, and the rest: exchange and fixed times. Below: tokens a second "
+    "of each user and of all. Shaded: the cache of so many sequences does not fit beside the weights, with a tenth of the "
+    "memory held back. 16-bit weights and cache; DeepSeek-V3's weights in fp8. Several chips: tensor parallel.",
+    alt="Two panels over the batch, logarithmic: the time of a step, flat and then rising, with lines for weights, cache, "
+    "arithmetic and rest; and tokens a second of all users, rising, and of each user, falling.",
+    controls={
+        "setup": Control(label="model and chips", values=tuple(SETUPS), start="Llama-3-8B on 1 x H100"),
+        "context": Control(label="tokens in each cache", values=CONTEXTS, start=4096, unit="tokens"),
+        "batch": Control(label="batch", values=BATCHES, start=32),
+    },
+    table=_batch_table, draw=_batch_draw, summary=_batch_summary,
+)  # fmt: skip
