@@ -1,6 +1,6 @@
 """Figures of chapter 07, Why is decoding slow?"""
 
-from functools import cache
+from functools import cache as keep
 
 import numpy as np
 
@@ -89,7 +89,7 @@ def _powers_axis(ax, ticks, pad=1.12):
 ONE_USER = 2048  # tokens in the cache
 
 
-@cache
+@keep
 def _floor_lines(model_name, chip_name):
     heads = model(model_name).heads
     chips = np.array([n for n in CHIPS if n <= heads])
@@ -236,7 +236,7 @@ def _of_setup(setup):
     return _serving(on, name, RELEASED.get(name, "bf16"), chips)
 
 
-@cache
+@keep
 def _batch_grid(setup, contexts):
     """Steps over the contexts and the swept batches, and the largest batch at each context."""
     serving, tokens = _of_setup(setup), np.array(contexts, dtype=float)
@@ -282,8 +282,8 @@ def _fraction(ax, y):
 
 def _batch_draw(figure):
     figure.set_size_inches(7.6, 6.4)
-    top = figure.add_axes([0.105, 0.47, 0.72, 0.48])
-    low = figure.add_axes([0.105, 0.085, 0.72, 0.345])
+    top = figure.add_axes([0.13, 0.47, 0.71, 0.48])
+    low = figure.add_axes([0.13, 0.085, 0.71, 0.345])
     for ax in (top, low):
         _powers_axis(ax, BATCHES)
     top.set(yscale="log", ylim=(1e-4, 10), ylabel="time of a decode step")
@@ -293,7 +293,7 @@ def _batch_draw(figure):
     low.set_yticks([1, 10, 100, 1000, 1e4, 1e5], ["1", "10", "100", "1,000", "10,000", "100,000"])
     low.tick_params(axis="y", which="minor", length=0)
     shades = [ax.axvspan(2e3, 2e3, color="#E9E9E9", lw=0, zorder=0) for ax in (top, low)]
-    full = low.text(0, 0.16, "", color=GREY, fontsize=9, va="bottom", ha="right")
+    full = low.text(0, 2e5, "", color=GREY, fontsize=9, va="top", ha="right", bbox={"ec": "none", "pad": 1})
     lines = {n: top.plot([], [], color=c, ls=d, lw=2.4 if n == "step_s" else 1.7)[0] for n, (_, c, d) in LINES.items()}  # fmt: skip
     ends = {n: top.text(1.015, 0, w, color=GREY if n == "rest" else c, va="center", fontsize=9.5, transform=top.transAxes)
             for n, (w, c, _) in LINES.items()}  # fmt: skip
@@ -320,8 +320,10 @@ def _batch_draw(figure):
         begins = min(max(room, 0.5), 2e3)
         for shade in shades:
             shade.set(x=begins, width=2e3 - begins)
-        full.set_text("" if room >= SWEPT[-1] else "memory is full ")
-        full.set(x=1080 if begins < 100 else begins, ha="right")
+        inside = begins < 200
+        full.set(text="" if room > SWEPT[-1] else "memory is full" if inside else "beyond, memory is full",
+                 x=1060 if inside else begins * 0.96)  # fmt: skip
+        full.get_bbox_patch().set_facecolor("#E9E9E9" if inside else "white")
         for mark in marks:
             mark.set_xdata([n, n])
         told.set_text(f"batch {plain(n, 4)}: {si(step_s, 's')}, {plain(user)} tokens/s each, {plain(every)} in all"
@@ -362,4 +364,117 @@ batch = Exhibit(
         "batch": Control(label="batch", values=BATCHES, start=32),
     },
     table=_batch_table, draw=_batch_draw, summary=_batch_summary,
+)  # fmt: skip
+
+
+# ---- 3: the cache ---------------------------------------------------------------------------------
+
+KEPT = {  # model: words for how it attends, form
+    "GPT-3 175B": ("multi-head", "MHA"), "Llama-2-7B": ("multi-head", "MHA"),
+    "Llama-3.1-405B": ("grouped, 8 of 128", "GQA"), "Llama-2-70B": ("grouped, 8 of 64", "GQA"),
+    "Llama-3-8B": ("grouped, 8 of 32", "GQA"), "PaLM 62B": ("multi-query, 1 of 32", "MQA"),
+    "DeepSeek-V2": ("latent", "MLA"), "DeepSeek-V3": ("latent", "MLA"),
+    "Gemma-3-27B": ("windows in 5 of 6 layers", "windows"), "gpt-oss-120b": ("windows in half", "windows"),
+    "Mistral-7B-v0.1": ("windows in all", "windows"),
+}  # fmt: skip
+FORMS = dict(zip(("MHA", "GQA", "MQA", "MLA", "windows"), (SERIES[7], SERIES[0], SERIES[2], SERIES[3], SERIES[4]), strict=True))  # fmt: skip
+NODE = ("H100 SXM5", 8)
+
+
+@keep
+def _multi_head_bytes():
+    """Bytes a token that each model would keep with keys and values of its own for every head."""
+    found = []
+    for name in KEPT:
+        m = model(name)
+        values = (m.head_values + (m.v_head_values or m.head_values)) / 2  # of a key and of a value
+        found.append(memory.kv_cache_bytes(1, layers=m.layers, kv_heads=m.heads, head_values=values, value_bytes=2))  # fmt: skip
+    return np.array(found)
+
+
+@keep
+def _cache_grid(contexts):
+    """(bytes a token, sequences that fit), each with a row for a context and a column for a model."""
+    kept, fits, tokens = [], [], np.array(contexts)
+    for name in KEPT:
+        m, plan, on = _serving(NODE[0], name, RELEASED.get(name, "bf16"), NODE[1])
+        kept.append(footprint.serving_rows(m, footprint.Serving(context=tokens))["cache"] / tokens)
+        fits.append(inference.largest_batch(m, plan, on, context=tokens))
+    return np.array(kept, dtype=float).T, np.array(fits, dtype=float).T
+
+
+def _cache_table(context):
+    contexts = CONTEXTS if context in CONTEXTS else (round(context),)
+    kept, fits = (grid[contexts.index(round(context))] for grid in _cache_grid(contexts))
+    return stack(
+        model={"model": list(KEPT), "form": [f for _, f in KEPT.values()], "bytes_per_token": kept,
+               "multi_head_bytes_per_token": _multi_head_bytes(), "sequences": fits},
+        here={"context": round(context)},
+    )  # fmt: skip
+
+
+def _cache_draw(figure):
+    figure.set_size_inches(7.6, 5.6)
+    ax = figure.add_axes([0.285, 0.1, 0.46, 0.80])
+    ax.set(xscale="log", xlim=(1e3, 1e7), ylim=(len(KEPT) - 0.45, -0.55), xlabel="cache for each token of the context")  # fmt: skip
+    axis_in(ax.xaxis, "B")
+    ax.set_yticks([])
+    ax.grid(False, axis="y")
+    y = np.arange(len(KEPT))
+    colours = [FORMS[form] for _, form in KEPT.values()]
+    across = ax.get_yaxis_transform()
+    ax.barh(y, _multi_head_bytes(), left=0, height=0.7, fc="none", ec="#777777", lw=1, ls=(0, (3, 2)))
+    bars = ax.barh(y, np.full(y.size, 1e3), height=0.7, color=colours)
+    for i, (name, (how, _)) in enumerate(KEPT.items()):
+        ax.text(-0.02, i - 0.17, name, transform=across, ha="right", va="center", fontsize=9.5)
+        ax.text(-0.02, i + 0.22, how, transform=across, ha="right", va="center", fontsize=8, color=colours[i])
+    beside = {"transform": across, "ha": "right", "va": "center", "fontsize": 9.5}
+    amounts = [ax.text(1.19, i, "", **beside) for i in y]
+    rooms = [ax.text(1.53, i, "", **beside) for i in y]
+    for x, title in ((1.19, "a token"), (1.53, "sequences beside\nthe weights on\n8 x H100")):
+        ax.text(x, -0.62, title, transform=across, ha="right", va="bottom", fontsize=9, color=GREY)
+    told = figure.text(0.012, 0.975, "", va="top")
+    figure.text(0.012, 0.93, "dashed: with multi-head attention", va="top", fontsize=9, color=GREY)
+
+    def update(table):
+        kept, fits = pick(table, "model", "bytes_per_token", "sequences")
+        for bar, amount, room, value, count in zip(bars, amounts, rooms, kept, fits, strict=True):
+            bar.set_width(value)
+            amount.set_text(si(value, "B", 3))
+            room.set_text(plain(count, 3) if count else "does not fit")
+            room.set_color(COLOUR["total"] if count else GREY)
+        told.set_text(f"Sequences of {_tokens(one(table, 'here', 'context'))}")
+        return [*bars, *amounts, *rooms, told]
+
+    return update
+
+
+def _cache_summary(table):
+    names, kept, fits, whole = pick(
+        table, "model", "model", "bytes_per_token", "sequences", "multi_head_bytes_per_token"
+    )
+    most, least = np.argmax(kept), np.argmin(kept)
+    saved = whole / kept
+    best = np.argmax(saved)
+    none = names[fits == 0].tolist()
+    return (
+        f"At {_tokens(one(table, 'here', 'context'))} a sequence: {names[most]} keeps {si(kept[most], 'B')} for each token, "
+        f"{names[least]} {si(kept[least], 'B')}; {names[best]} keeps {plain(saved[best])} times less than multi-head "
+        f"attention of its shape. Most sequences on 8 x H100: {names[np.argmax(fits)]}, {plain(fits.max())}. "
+        f"No room for one: {', '.join(none) or 'no model'}."
+    )
+
+
+cache = Exhibit(
+    slug="07-cache",
+    title="What a token leaves behind.",
+    caption="Bytes of cache for each token of the context in 16 bits, by how a model attends: every head its own keys and values "
+    "(multi-head), heads in groups, one pair for all heads, a latent, or windows that forget (averaged over the context). Dashed: the same "
+    "layers and heads with multi-head attention and no window. At the right, sequences that fit beside the weights on eight H100 with "
+    "tensor parallelism, a tenth of the memory held back: 16-bit weights, DeepSeek-V3's in fp8 and gpt-oss's in four bits. A cache with "
+    "fewer heads than chips is copied: multi-query and latent caches lie whole on every chip.",
+    alt="Horizontal bars on a logarithmic axis, one for each of eleven models: bytes of cache a token, coloured by attention form, with an "
+    "outline of what multi-head attention would keep, and beside each bar the sequences that fit on eight H100.",
+    controls={"context": Control(label="tokens of each sequence", values=CONTEXTS, start=8192, unit="tokens")},
+    table=_cache_table, draw=_cache_draw, summary=_cache_summary,
 )  # fmt: skip
