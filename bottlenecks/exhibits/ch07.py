@@ -32,13 +32,13 @@ PARTS = {  # of a step: words, colour
 def _serving(chip_name, model_name, weight_format, tp):
     """(model, plan, server): weights of a format over `tp` chips, multiplied in it if the chip can."""
     device = chip(chip_name)
-    able = weight_format in device.peaks and bytes_per_value(weight_format) == 1
+    narrow = {"fp8": "fp8", "nvfp4": "fp4"}.get(weight_format, "bf16")
     head = None if weight_format == "bf16" else "bf16"
     plan = inference.Plan(tp=tp, weight_format=weight_format, head_format=head)
     return (
         model(model_name),
         plan,
-        inference.server(device, weight_format if able else "bf16"),
+        inference.server(device, narrow if narrow in device.peaks else "bf16"),
     )
 
 
@@ -477,4 +477,163 @@ cache = Exhibit(
     "outline of what multi-head attention would keep, and beside each bar the sequences that fit on eight H100.",
     controls={"context": Control(label="tokens of each sequence", values=CONTEXTS, start=8192, unit="tokens")},
     table=_cache_table, draw=_cache_draw, summary=_cache_summary,
+)  # fmt: skip
+
+
+# ---- 4: design a server ---------------------------------------------------------------------------
+
+FORMATS = {"bf16": "bf16", "fp8": "fp8", "fp4": "nvfp4"}  # as a reader says it, as weights are kept
+DESIGNED = tuple(2**i for i in range(10))
+WIDEST_S = 0.11  # end of the axis
+
+
+@keep
+def _design_grid(model_name, chip_name, weights):
+    """Steps over chips, batches and contexts."""
+    serving = _serving(chip_name, model_name, FORMATS[weights], np.array(CHIPS)[:, None, None])
+    return _step(serving, np.array(DESIGNED, dtype=float)[:, None], np.array(CONTEXTS, dtype=float))
+
+
+def _design_table(model_name, chip_name, weights, chips, batch, context, target_s):
+    chips, batch, context = round(chips), round(batch), round(context)
+    serving = m, plan, on = _serving(chip_name, model_name, FORMATS[weights], chips)
+    dealt = m.heads % chips == 0
+    if chips in CHIPS and batch in DESIGNED and context in CONTEXTS:
+        at = CHIPS.index(chips), DESIGNED.index(batch), CONTEXTS.index(context)
+        steps = {name: v[at] for name, v in _design_grid(model_name, chip_name, weights).items()}
+    elif dealt:
+        steps = {name: float(v) for name, v in _step(serving, batch, context).items()}
+    if not dealt:
+        steps = dict.fromkeys(("step_s", *PARTS), np.nan)
+    used = {"weights": np.nan, "cache": np.nan, "other": np.nan}
+    if dealt:
+        sizes = footprint.Serving(tp=chips, batch=batch, context=context,
+                                  weight_bytes=bytes_per_value(plan.weight_format))  # fmt: skip
+        rows = footprint.serving_rows(m, sizes)
+        used = {"weights": rows["weights"], "cache": rows["cache"],
+                "other": footprint.total_bytes(rows) - rows["weights"] - rows["cache"]}  # fmt: skip
+    return stack(
+        part={"part": list(PARTS), "seconds": np.array([steps[p] for p in PARTS], dtype=float)},
+        memory={"part": list(used), "bytes": np.array(list(used.values()), dtype=float)},
+        here={"model": model_name, "chip": chip_name, "format": weights, "chips": chips, "batch": batch,
+              "context": context, "target_s": target_s, "step_s": steps["step_s"], "heads": m.heads,
+              "available_bytes": inference.HELD_BACK * on.memory_bytes,
+              "tokens_per_s_per_chip": batch / steps["step_s"] / chips},
+    )  # fmt: skip
+
+
+MEMORY_COLOUR = {"weights": COLOUR["memory"], "cache": COLOUR["cache"], "other": COLOUR["idle"]}
+
+
+def _verdict(table):
+    """What became of the target, in words, and a colour for it."""
+    step_s, target_s, heads, chips, available = (
+        one(table, "here", c) for c in ("step_s", "target_s", "heads", "chips", "available_bytes")
+    )
+    if np.isnan(step_s):
+        return f"{plain(heads)} heads can not be dealt to {_chips(chips)}", COLOUR["compute"]
+    used = pick(table, "memory", "bytes").sum()
+    if used > available:
+        return f"does not fit: {plain(used / available)} times the memory there is", COLOUR["compute"]
+    if step_s <= target_s:
+        return f"meets {si(target_s, 's')}, with {plain(100 * (1 - step_s / target_s), 2)} % to spare", COLOUR["network"]
+    return f"misses {si(target_s, 's')}: {plain(step_s / target_s)} times as long", COLOUR["compute"]
+
+
+def _design_draw(figure):
+    figure.set_size_inches(7.6, 5.4)
+    ax = figure.add_axes([0.03, 0.605, 0.93, 0.235])
+    ax.set(xlim=(0, WIDEST_S), ylim=(0, 1), yticks=())
+    axis_in(ax.xaxis, "s")
+    ax.set_xticks(np.arange(0, 0.101, 0.02))
+    ax.spines["left"].set_visible(False)
+    bars = {p: ax.barh(0.42, 0, height=0.62, color=c)[0] for p, (_, c) in PARTS.items()}
+    goal = ax.axvline(0.02, color=COLOUR["total"], lw=2.4)
+    word = ax.text(0.02, 1.02, "target", ha="center", va="bottom", fontsize=9.5, clip_on=False)
+    beyond = ax.text(0.985, 0.42, "", transform=ax.transAxes, ha="right", va="center", color="white", weight="bold")
+    head = figure.text(0.03, 0.965, "", va="top", fontsize=12.5, weight="bold")
+    places = np.linspace(0.475, 0.235, len(PARTS))
+    cells = {}
+    for (part, (name, colour)), y in zip(PARTS.items(), places, strict=True):
+        figure.text(0.03, y, f"■ {name}", color=colour, va="center")
+        cells[part] = [figure.text(x, y, "", ha="right", va="center") for x in (0.30, 0.39)]
+    figure.text(0.03, 0.165, "step", va="center", weight="bold")
+    whole = figure.text(0.30, 0.165, "", ha="right", va="center", weight="bold")
+    rates = [(figure.text(0.50, y, title, va="center", color=GREY), figure.text(0.97, y, "", ha="right", va="center"))
+             for y, title in ((0.475, "tokens/s of each user"), (0.415, "tokens/s of a chip"), (0.355, "tokens/s of all chips"))]  # fmt: skip
+    room = figure.add_axes([0.50, 0.10, 0.47, 0.065])
+    room.set(xlim=(0, 1.25), ylim=(0, 1), yticks=())
+    room.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
+    room.spines["left"].set_visible(False)
+    held = {p: room.barh(0.5, 0, height=0.8, color=c)[0] for p, c in MEMORY_COLOUR.items()}
+    room.axvline(1, color=COLOUR["total"], lw=2)
+    filled = figure.text(0.50, 0.225, "", va="center", color=GREY)
+    amount = figure.text(0.97, 0.225, "", va="center", ha="right")
+
+    def update(table):
+        seconds = np.nan_to_num(pick(table, "part", "seconds"))
+        step_s, target_s, user = (one(table, "here", c) for c in ("step_s", "target_s", "batch"))
+        ends = np.minimum(np.concatenate([[0], np.cumsum(seconds)]), WIDEST_S)
+        for i, (part, bar) in enumerate(bars.items()):
+            bar.set(x=ends[i], width=ends[i + 1] - ends[i])
+            shown = np.isfinite(step_s)
+            cells[part][0].set_text(f"{plain(seconds[i] * 1e3)} ms" if shown else "")
+            cells[part][1].set_text(f"{100 * seconds[i] / step_s:.0f} %" if shown else "")
+        whole.set_text(f"{plain(step_s * 1e3)} ms" if np.isfinite(step_s) else "")
+        beyond.set_text("goes on →" if step_s > WIDEST_S else "")
+        goal.set_xdata([target_s, target_s])
+        word.set(x=target_s, text=f"target {si(target_s, 's')}")
+        text, colour = _verdict(table)
+        head.set(text=text[0].upper() + text[1:], color=colour)
+        each = one(table, "here", "tokens_per_s_per_chip")
+        values = (1 / step_s, each, each * one(table, "here", "chips"))
+        for (_, cell), value in zip(rates, values, strict=True):
+            cell.set_text(plain(value) if np.isfinite(value) else "")
+        sizes, available = pick(table, "memory", "bytes"), one(table, "here", "available_bytes")
+        parts = np.minimum(np.concatenate([[0], np.cumsum(np.nan_to_num(sizes))]) / available, 1.25)
+        for i, bar in enumerate(held.values()):
+            bar.set(x=parts[i], width=parts[i + 1] - parts[i])
+        filled.set_text("memory of a chip")
+        amount.set_text(f"{si(sizes.sum(), 'B')} of {si(available, 'B')}" if user and np.isfinite(step_s) else "")
+        flat = [c for pair in cells.values() for c in pair]
+        return [*bars.values(), goal, word, beyond, head, *flat, whole, *(c for _, c in rates), *held.values(), filled, amount]
+
+    return update
+
+
+def _design_summary(table):
+    name, on, form, chips, batch, context, step_s, each, available = (
+        one(table, "here", c) for c in
+        ("model", "chip", "format", "chips", "batch", "context", "step_s", "tokens_per_s_per_chip", "available_bytes")
+    )  # fmt: skip
+    text = (f"{name}, weights in {form}, on {_chips(chips)} {on}, batch {plain(batch, 4)}, {_tokens(context)} in each "
+            f"cache: {_verdict(table)[0]}")  # fmt: skip
+    if np.isnan(step_s):
+        return f"{text}."
+    seconds, used = pick(table, "part", "seconds"), pick(table, "memory", "bytes").sum()
+    most = list(PARTS)[np.argmax(seconds)]
+    return (
+        f"{text}. A step of {si(step_s, 's')}, most of it {PARTS[most][0]}, {plain(100 * seconds.max() / step_s, 2)} %; "
+        f"{plain(each)} tokens/s of each chip; {si(used, 'B')} of {si(available, 'B')} of a chip's memory."
+    )
+
+
+design = Exhibit(
+    slug="07-design",
+    title="Design a server.",
+    caption="The decode step of a server of your choice, split by who owns it, against a target. Tensor parallel over all chips; "
+    "the cache in 16 bits; weights in fp8 or fp4 are multiplied in that format where the chip can, otherwise widened; the output "
+    "head stays in 16 bits. Activations are counted with the weights. A tenth of the memory is held back.",
+    alt="One long horizontal bar of a step's time in milliseconds, split into weights, cache, exchange, arithmetic and fixed times, with a "
+    "vertical line at the target; below, the parts in numbers, tokens a second, and how full the memory is.",
+    controls={
+        "model_name": Control(label="model", values=MODELS, start="Llama-3-70B"),
+        "chip_name": Control(label="chip", values=GPUS, start="H100 SXM5"),
+        "weights": Control(label="weights", values=tuple(FORMATS), start="fp8"),
+        "chips": Control(label="chips", values=CHIPS, start=8),
+        "batch": Control(label="batch", values=DESIGNED, start=32),
+        "context": Control(label="tokens in each cache", values=CONTEXTS, start=8192, unit="tokens"),
+        "target_s": Control(label="target", values=tuple(i / 1000 for i in range(5, 101, 5)), start=0.02, unit="s"),
+    },
+    table=_design_table, draw=_design_draw, summary=_design_summary,
 )  # fmt: skip
