@@ -550,7 +550,7 @@ def _design_draw(figure):
     bars = {p: ax.barh(0.42, 0, height=0.62, color=c)[0] for p, (_, c) in PARTS.items()}
     goal = ax.axvline(0.02, color=COLOUR["total"], lw=2.4)
     word = ax.text(0.02, 1.02, "target", ha="center", va="bottom", fontsize=9.5, clip_on=False)
-    beyond = ax.text(0.985, 0.42, "", transform=ax.transAxes, ha="right", va="center", color="white", weight="bold")
+    beyond = figure.text(0.97, 0.96, "", ha="right", va="top", color=GREY, fontsize=9.5)
     head = figure.text(0.03, 0.965, "", va="top", fontsize=12.5, weight="bold")
     places = np.linspace(0.475, 0.235, len(PARTS))
     cells = {}
@@ -580,7 +580,7 @@ def _design_draw(figure):
             cells[part][0].set_text(f"{plain(seconds[i] * 1e3)} ms" if shown else "")
             cells[part][1].set_text(f"{100 * seconds[i] / step_s:.0f} %" if shown else "")
         whole.set_text(f"{plain(step_s * 1e3)} ms" if np.isfinite(step_s) else "")
-        beyond.set_text("goes on →" if step_s > WIDEST_S else "")
+        beyond.set_text(f"bar cut off, it ends at {si(step_s, 's')}" if step_s > WIDEST_S else "")
         goal.set_xdata([target_s, target_s])
         word.set(x=target_s, text=f"target {si(target_s, 's')}")
         text, colour = _verdict(table)
@@ -606,7 +606,7 @@ def _design_summary(table):
         one(table, "here", c) for c in
         ("model", "chip", "format", "chips", "batch", "context", "step_s", "tokens_per_s_per_chip", "available_bytes")
     )  # fmt: skip
-    text = (f"{name}, weights in {form}, on {_chips(chips)} {on}, batch {plain(batch, 4)}, {_tokens(context)} in each "
+    text = (f"{name}, weights in {form}, on {plain(chips)} x {on}, batch {plain(batch, 4)}, {_tokens(context)} in each "
             f"cache: {_verdict(table)[0]}")  # fmt: skip
     if np.isnan(step_s):
         return f"{text}."
@@ -636,4 +636,243 @@ design = Exhibit(
         "target_s": Control(label="target", values=tuple(i / 1000 for i in range(5, 101, 5)), start=0.02, unit="s"),
     },
     table=_design_table, draw=_design_draw, summary=_design_summary,
+)  # fmt: skip
+
+
+# ---- 5: speculation -------------------------------------------------------------------------------
+
+PAIR = ("Llama-3-70B", "Llama-3-8B")  # the model, and what drafts for it
+DRAFTED = np.arange(13)
+GUESSED = (0.5, 0.7, 0.9)
+GUESSES = tuple(round(0.3 + 0.05 * i, 2) for i in range(14))
+ASKED = tuple(2**i for i in range(8))
+
+
+@keep
+def _speculated(batch, acceptances):
+    """Tokens a second of each user: a row for each acceptance, a column for each number drafted."""
+    m, plan, on = _serving("H100 SXM5", PAIR[0], "bf16", 8)
+    seconds = inference.speculative_s(
+        m, model(PAIR[1]), plan, on, batch=batch, context=ONE_USER,
+        acceptance=np.array(acceptances)[:, None], drafted=DRAFTED,
+    )  # fmt: skip
+    return 1 / seconds
+
+
+def _speculation_table(acceptance, batch):
+    fixed, mine = _speculated(batch, GUESSED), _speculated(batch, (acceptance,))[0]
+    best = np.argmax(mine)
+    return stack(
+        **{f"{a:g}": {"drafted": DRAFTED, "tokens_per_s": rate} for a, rate in zip(GUESSED, fixed, strict=True)},
+        chosen={"drafted": DRAFTED, "tokens_per_s": mine},
+        here={"acceptance": acceptance, "batch": batch, "drafted": DRAFTED[best],
+              "tokens_per_s": mine[best], "alone_tokens_per_s": mine[0]},
+    )  # fmt: skip
+
+
+def _speculation_draw(figure):
+    ax = figure.add_axes([0.085, 0.13, 0.735, 0.76])
+    ax.set(xlim=(-0.3, 12.3), ylim=(0, 240), xlabel="tokens drafted for each pass", ylabel="tokens a second of each user")  # fmt: skip
+    ax.set_xticks(DRAFTED)
+    alone = ax.axhline(0, color=COLOUR["idle"], lw=1.4, ls=LINE["idle"])
+    lines = {f"{a:g}": ax.plot([], [], color="#9A9A9A", lw=1.3, marker="o", ms=3)[0] for a in GUESSED}
+    (mine,) = ax.plot([], [], color=COLOUR["total"], lw=2.4, marker="o", ms=5)
+    (top,) = ax.plot([], [], "D", ms=10, color=COLOUR["highlight"], mec="black", mew=0.8, zorder=4)
+    words = [ax.text(1.015, 0, w, transform=ax.get_yaxis_transform(), va="center", fontsize=9.5, color=c, weight=b)
+             for w, c, b in (*((f"{a:g} taken", GREY, "normal") for a in lines), ("", COLOUR["total"], "bold"),
+                             ("no drafts", GREY, "normal"))]  # fmt: skip
+    told = ax.text(0, 1.03, "", transform=ax.transAxes, va="bottom")
+
+    def update(table):
+        rates = {name: pick(table, name, "tokens_per_s") for name in lines}
+        for name, line in lines.items():
+            line.set_data(DRAFTED, rates[name])
+        chosen = pick(table, "chosen", "tokens_per_s")
+        mine.set_data(DRAFTED, chosen)
+        a, n, best, rate, plainly = (
+            one(table, "here", c) for c in ("acceptance", "batch", "drafted", "tokens_per_s", "alone_tokens_per_s")
+        )  # fmt: skip
+        alone.set_ydata([plainly, plainly])
+        top.set_data([best], [rate])
+        ends = np.array([*(r[-1] for r in rates.values()), chosen[-1], plainly])
+        twice = [i for i, name in enumerate(lines) if np.isclose(float(name), a)]
+        shown = [i for i in range(len(words)) if i not in twice]
+        words[3].set_text(f"{a:.3g} taken")
+        for i, word in enumerate(words):
+            word.set_visible(i in shown)
+        heights = 240 * _above_each_other(ends[shown] / 240, 0.052)
+        heights += max(0, 5 - heights.min())
+        for i, height in zip(shown, heights, strict=True):
+            words[i].set_y(height)
+        gain = rate / plainly
+        told.set_text(f"batch {plain(n, 3)}, {a:.3g} of the drafts taken: "
+                      + (f"best is to draft {int(best)}, {gain:.2f} times as fast" if best else "drafting does not pay"))  # fmt: skip
+        return [alone, *lines.values(), mine, top, *words, told]
+
+    return update
+
+
+def _speculation_summary(table):
+    a, n, best, rate, plainly = (
+        one(table, "here", c) for c in ("acceptance", "batch", "drafted", "tokens_per_s", "alone_tokens_per_s")
+    )  # fmt: skip
+    most = pick(table, "chosen", "tokens_per_s")[-1]
+    text = (
+        f"it is best to draft {int(best)}: {plain(rate)} tokens/s, {rate / plainly:.2f} times as many"
+        if best else "drafting does not pay"
+    )  # fmt: skip
+    return (
+        f"{PAIR[0]} on 8 x H100, {PAIR[1]} drafts, batch {plain(n, 3)}, {a:.3g} of the drafts taken: {plain(plainly)} tokens/s for "
+        f"each user without drafts; {text}. With 12 drafts {plain(most)}."
+    )
+
+
+speculation = Exhibit(
+    slug="07-speculation",
+    title="A small model drafts, the large one checks.",
+    caption="Tokens a second of each user when Llama-3-8B drafts some tokens and Llama-3-70B checks them in one pass, both in 16 bits "
+    "with tensor parallelism over 8 H100, 2,048 tokens in each cache. A draft is taken with the same chance each, and all after a "
+    "refused one are lost. Dotted: no drafts.",
+    alt="Lines of tokens a second against the number of drafted tokens from 0 to 12, for three shares of drafts taken and for a chosen one, with "
+    "a mark at the best number and a horizontal line without drafts.",
+    controls={
+        "acceptance": Control(label="share of drafts taken", values=GUESSES, start=0.8),
+        "batch": Control(label="batch", values=ASKED, start=1),
+    },
+    table=_speculation_table, draw=_speculation_draw, summary=_speculation_summary,
+)  # fmt: skip
+
+
+# ---- 6: reality -----------------------------------------------------------------------------------
+
+GROUPS = {  # words: groups of rows that `inference_rows` scores together
+    "decode, one chip": ("decode, one chip",), "decode, many chips": ("decode, many chips",),
+    "prefill, one chip": ("prefill, one chip",), "prefill, many chips": ("prefill, many chips",),
+    "static": ("static, one chip", "static, many chips"), "saturated": ("saturated",),
+}  # fmt: skip
+LIMITS = {"decode": (2e-3, 0.6), "prefill": (2e-2, 500), "static": (1e-2, 100), "saturated": (5e-6, 2e-2)}
+WHAT = {"decode": "time of a step", "prefill": "time of the prompts",
+        "static": "time from start to end", "saturated": "time a token, all users together"}  # fmt: skip
+
+
+@keep
+def _scored(group):
+    """Scored rows of a group: modelled and measured seconds."""
+    rows = corpus.table("inference")
+    mine = np.isin(inference_rows.groups(rows), GROUPS[group])
+    mine &= (rows["suspect"] == "") & (rows["duplicate_of"] < 0)
+    rows = {name: values[mine] for name, values in rows.items()}
+    seconds = np.full(rows["phase"].size, np.nan)
+    for case in inference_rows.cases(rows)[0]:  # times alone: neither their owners nor intervals
+        seconds[case.rows] = case.time(case.server)
+    measured, predicted, unit = inference_rows.headline(rows, seconds)
+    ratio = np.where(unit == "tokens/s", measured / predicted, predicted / measured)
+    fair = np.isfinite(ratio)
+    columns = {
+        "source": rows["source_id"], "role": rows["role"], "predicted_s": seconds,
+        "measured_s": seconds / ratio, "error": predicted / measured - 1,
+    }  # fmt: skip
+    return {name: values[fair] for name, values in columns.items()}
+
+
+def _measured_table(group):
+    columns = _scored(group)
+    shown = ("source", "predicted_s", "measured_s", "error")
+    found = {
+        role: {name: columns[name][columns["role"] == role] for name in shown} for role in ("fit", "held-out")
+    }  # fmt: skip
+    return stack(**found, here={"group": group})
+
+
+def _measured_draw(figure):
+    figure.set_size_inches(7.6, 6.4)
+    times = figure.add_axes([0.115, 0.385, 0.58, 0.60])
+    ratios = figure.add_axes([0.115, 0.085, 0.58, 0.27])
+    wide, band = np.array([1e-7, 1e4]), {"color": COLOUR["idle"], "alpha": 0.35, "lw": 0}
+    times.set(xscale="log", yscale="log", ylabel="measured")
+    ratios.set(xscale="log", yscale="log", ylim=(0.3, 5), xlabel="predicted", ylabel="measured / predicted")
+    times.fill_between(wide, wide * 0.9, wide * 1.1, **band)
+    ratios.fill_between(wide, [0.9, 0.9], [1.1, 1.1], **band)
+    times.plot(wide, wide, color=COLOUR["total"], lw=0.8)
+    ratios.axhline(1, color=COLOUR["total"], lw=0.8)
+    for axis in (times.xaxis, times.yaxis, ratios.xaxis):
+        axis_in(axis, "s")
+    times.tick_params(axis="x", labelbottom=False)
+    ratios.set_yticks([0.5, 1, 2, 4], ["1/2", "1", "2", "4"])
+    ratios.tick_params(axis="y", which="minor", length=0, labelleft=False)
+    plain_dot = {"marker": "o", "ms": 3, "color": "#B5B5B5", "mew": 0, "ls": ""}
+    fit = [ax.plot([], [], **plain_dot)[0] for ax in (times, ratios)]
+    beside = {"transform": times.transAxes, "clip_on": False}
+    slots = []
+    for i in range(5):
+        style = {"color": SERIES[i], "marker": MARKERS[i], "ls": "", "ms": 5, "mfc": "none", "mew": 1.1}
+        pair = [ax.plot([], [], **style)[0] for ax in (times, ratios)]
+        (mark,) = times.plot([], [], **style, **beside)
+        word = times.text(1.08, 0.9 - 0.105 * i, "", va="center", fontsize=9.5, linespacing=1.25, **beside)
+        slots.append((pair, mark, word))
+    times.text(1.03, 0.985, "held out: rows,\nmean error", weight="bold", va="top", **beside)
+    greys = [(times.plot([], [], **plain_dot, **beside)[0],
+              times.text(1.08, 0.27 - 0.105 * i, "", va="center", fontsize=9.5, color=GREY, linespacing=1.25, **beside))
+             for i in range(2)]  # fmt: skip
+    times.text(1.03, 0.03, "band: within 10 %", fontsize=9.5, color=GREY, **beside)
+    what = times.text(0.03, 0.97, "", transform=times.transAxes, va="top", color=GREY)
+
+    def fill(pair, x, y):
+        pair[0].set_data(x, y)
+        pair[1].set_data(x, y / x)
+
+    def beside_it(mark, word, height, source, errors, note=""):
+        mark.set_data(([1.045], [height]) if source else ([], []))
+        word.set_y(height)
+        word.set_text(f"{source}{note}\n{errors.size:,}, {100 * np.abs(errors).mean():.0f} %" if source else "")
+
+    def update(table):
+        kind = one(table, "here", "group").partition(",")[0]
+        ends = LIMITS[kind]
+        for ax in (times, ratios):
+            ax.set_xlim(ends)
+        times.set_ylim(ends)
+        what.set_text(WHAT[kind])
+        sources, x, y, error = pick(table, "held-out", "source", "predicted_s", "measured_s", "error")
+        present = np.unique(sources).tolist()
+        for i, (pair, mark, word) in enumerate(slots):
+            mine = sources == (present[i] if i < len(present) else "none")
+            fill(pair, x[mine], y[mine])
+            beside_it(mark, word, 0.855 - 0.115 * i, present[i] if mine.any() else "", error[mine])
+        sources, x, y, error = pick(table, "fit", "source", "predicted_s", "measured_s", "error")
+        fill(fit, x, y)
+        present = np.unique(sources).tolist()
+        for i, (mark, word) in enumerate(greys):
+            mine = sources == (present[i] if i < len(present) else "none")
+            beside_it(mark, word, 0.265 - 0.115 * i, present[i] if mine.any() else "", error[mine], ", fitted")
+        return [*fit, *(a for pair, mark, word in slots for a in (*pair, mark, word)), *(a for g in greys for a in g), what]
+
+    return update
+
+
+def _measured_summary(table):
+    def by_source(role):
+        sources, error = pick(table, role, "source", "error")
+        return {s: 100 * np.abs(error[sources == s]).mean() for s in np.unique(sources).tolist()}
+
+    held, fitted = by_source("held-out"), by_source("fit")
+    count = pick(table, "held-out", "error").size
+    text = ", ".join(f"{s} {e:.0f} %" for s, e in held.items())
+    return (
+        f"{one(table, 'here', 'group')}: {count} held-out rows of {len(held)} sources, mean absolute error {text}; "
+        f"{np.mean(list(held.values())):.0f} % a source."
+        + (f" Fitted: {', '.join(f'{s} {e:.0f} %' for s, e in fitted.items())}." if fitted else "")
+    )
+
+
+measured = Exhibit(
+    slug="07-measured",
+    title="Does it hold?",
+    caption="Measurements of inference in the corpus against the model of this chapter: decode steps and prompts on one chip and on many, whole "
+    "requests from start to end (static), and servers whose requests never run out (saturated; their rates are drawn as the time a "
+    "token). In colour, sources that no constant was fitted on; grey, those that the constants of serving came from.",
+    alt="Log-log scatter of measured against predicted times, and below it their ratio, with a band of ten percent; a marker for each "
+    "held-out source, fitted rows small and grey.",
+    controls={"group": Control(label="measurements", values=tuple(GROUPS), start="decode, one chip")},
+    table=_measured_table, draw=_measured_draw, summary=_measured_summary, rescales=True,
 )  # fmt: skip
