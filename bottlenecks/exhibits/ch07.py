@@ -67,7 +67,9 @@ def _floor_s(model_name, weight_format, chip_name, chips):
     """eq:latency-floor, with the weights that the ledger of one token reads."""
     m, plan, on = _serving(chip_name, model_name, weight_format, 1)
     read = ops.total(inference.rows(m, plan, on, batch=1, queries=1, keys=2), "weight_bytes")
-    return inference.latency_floor_s(read, chips=chips, bytes_per_s=chip(chip_name).memory_bytes_per_s)
+    return inference.latency_floor_s(
+        read, chips=chips, bytes_per_s=chip(chip_name).memory_bytes_per_s
+    )
 
 
 def _tokens(count):
@@ -173,7 +175,19 @@ def _floor_draw(figure):
         else:
             text = f"{chips[-1]} heads can not be dealt to {_chips(n)}"
         told.set_text(text)
-        return [step, floor, *words, least, stops, *shades, no_room, *bands.values(), *marks, told, *names]
+        return [
+            step,
+            floor,
+            *words,
+            least,
+            stops,
+            *shades,
+            no_room,
+            *bands.values(),
+            *marks,
+            told,
+            *names,
+        ]
 
     return update
 
@@ -189,7 +203,13 @@ def _floor_summary(table):
         if np.isfinite(seconds) else f"its {chips[-1]} heads can not be dealt to {_chips(n)}"
     )  # fmt: skip
     part = max(PARTS, key=lambda p: pick(table, "line", p)[best])
-    room = "" if fits[0] else f" The weights need {_chips(chips[fits > 0][0])} of these." if fits.any() else ""
+    room = (
+        ""
+        if fits[0]
+        else f" The weights need {_chips(chips[fits > 0][0])} of these."
+        if fits.any()
+        else ""
+    )
     return (
         f"{name} in {form}, one user, {_tokens(ONE_USER)} in the cache, {on}: {here}. Fastest with "
         f"{_chips(chips[best])}, {si(step_s[best], 's')}, {plain(step_s[best] / floor_s[best])} times the floor there; most of it "
@@ -289,11 +309,15 @@ def _batch_draw(figure):
     top.set(yscale="log", ylim=(1e-4, 10), ylabel="time of a decode step")
     top.set_xticklabels([])
     axis_in(top.yaxis, "s")
-    low.set(yscale="log", ylim=(0.1, 3e5), xlabel="sequences at once (batch)", ylabel="tokens a second")
+    low.set(
+        yscale="log", ylim=(0.1, 3e5), xlabel="sequences at once (batch)", ylabel="tokens a second"
+    )
     low.set_yticks([1, 10, 100, 1000, 1e4, 1e5], ["1", "10", "100", "1,000", "10,000", "100,000"])
     low.tick_params(axis="y", which="minor", length=0)
     shades = [ax.axvspan(2e3, 2e3, color="#E9E9E9", lw=0, zorder=0) for ax in (top, low)]
-    full = low.text(0, 2e5, "", color=GREY, fontsize=9, va="top", ha="right", bbox={"ec": "none", "pad": 1})
+    full = low.text(
+        0, 2e5, "", color=GREY, fontsize=9, va="top", ha="right", bbox={"ec": "none", "pad": 1}
+    )
     lines = {n: top.plot([], [], color=c, ls=d, lw=2.4 if n == "step_s" else 1.7)[0] for n, (_, c, d) in LINES.items()}  # fmt: skip
     ends = {n: top.text(1.015, 0, w, color=GREY if n == "rest" else c, va="center", fontsize=9.5, transform=top.transAxes)
             for n, (w, c, _) in LINES.items()}  # fmt: skip
@@ -328,7 +352,16 @@ def _batch_draw(figure):
             mark.set_xdata([n, n])
         told.set_text(f"batch {plain(n, 4)}: {si(step_s, 's')}, {plain(user)} tokens/s each, {plain(every)} in all"
                       + (f"; room for {plain(room, 6)}" if n > room else ""))  # fmt: skip
-        return [*lines.values(), *ends.values(), *speeds.values(), *labels.values(), *shades, full, *marks, told]
+        return [
+            *lines.values(),
+            *ends.values(),
+            *speeds.values(),
+            *labels.values(),
+            *shades,
+            full,
+            *marks,
+            told,
+        ]
 
     return update
 
@@ -423,11 +456,22 @@ def _cache_draw(figure):
     y = np.arange(len(KEPT))
     colours = [FORMS[form] for _, form in KEPT.values()]
     across = ax.get_yaxis_transform()
-    ax.barh(y, _multi_head_bytes(), left=0, height=0.7, fc="none", ec="#777777", lw=1, ls=(0, (3, 2)))
+    ax.barh(
+        y, _multi_head_bytes(), left=0, height=0.7, fc="none", ec="#777777", lw=1, ls=(0, (3, 2))
+    )
     bars = ax.barh(y, np.full(y.size, 1e3), height=0.7, color=colours)
     for i, (name, (how, _)) in enumerate(KEPT.items()):
         ax.text(-0.02, i - 0.17, name, transform=across, ha="right", va="center", fontsize=9.5)
-        ax.text(-0.02, i + 0.22, how, transform=across, ha="right", va="center", fontsize=8, color=colours[i])
+        ax.text(
+            -0.02,
+            i + 0.22,
+            how,
+            transform=across,
+            ha="right",
+            va="center",
+            fontsize=8,
+            color=colours[i],
+        )
     beside = {"transform": across, "ha": "right", "va": "center", "fontsize": 9.5}
     amounts = [ax.text(1.19, i, "", **beside) for i in y]
     rooms = [ax.text(1.53, i, "", **beside) for i in y]
@@ -534,10 +578,17 @@ def _verdict(table):
         return f"{plain(heads)} heads can not be dealt to {_chips(chips)}", COLOUR["compute"]
     used = pick(table, "memory", "bytes").sum()
     if used > available:
-        return f"does not fit: {plain(used / available)} times the memory there is", COLOUR["compute"]
+        return f"does not fit: {plain(used / available)} times the memory there is", COLOUR[
+            "compute"
+        ]
     if step_s <= target_s:
-        return f"meets {si(target_s, 's')}, with {plain(100 * (1 - step_s / target_s), 2)} % to spare", COLOUR["network"]
-    return f"misses {si(target_s, 's')}: {plain(step_s / target_s)} times as long", COLOUR["compute"]
+        return (
+            f"meets {si(target_s, 's')}, with {plain(100 * (1 - step_s / target_s), 2)} % to spare",
+            COLOUR["network"],
+        )
+    return f"misses {si(target_s, 's')}: {plain(step_s / target_s)} times as long", COLOUR[
+        "compute"
+    ]
 
 
 def _design_draw(figure):
@@ -594,9 +645,25 @@ def _design_draw(figure):
         for i, bar in enumerate(held.values()):
             bar.set(x=parts[i], width=parts[i + 1] - parts[i])
         filled.set_text("memory of a chip")
-        amount.set_text(f"{si(sizes.sum(), 'B')} of {si(available, 'B')}" if user and np.isfinite(step_s) else "")
+        amount.set_text(
+            f"{si(sizes.sum(), 'B')} of {si(available, 'B')}"
+            if user and np.isfinite(step_s)
+            else ""
+        )
         flat = [c for pair in cells.values() for c in pair]
-        return [*bars.values(), goal, word, beyond, head, *flat, whole, *(c for _, c in rates), *held.values(), filled, amount]
+        return [
+            *bars.values(),
+            goal,
+            word,
+            beyond,
+            head,
+            *flat,
+            whole,
+            *(c for _, c in rates),
+            *held.values(),
+            filled,
+            amount,
+        ]
 
     return update
 
@@ -675,11 +742,13 @@ def _speculation_draw(figure):
     ax.set(xlim=(-0.3, 12.3), ylim=(0, 240), xlabel="tokens drafted for each pass", ylabel="tokens a second of each user")  # fmt: skip
     ax.set_xticks(DRAFTED)
     alone = ax.axhline(0, color=COLOUR["idle"], lw=1.4, ls=LINE["idle"])
-    lines = {f"{a:g}": ax.plot([], [], color="#9A9A9A", lw=1.3, marker="o", ms=3)[0] for a in GUESSED}
+    lines = {
+        f"{a:g}": ax.plot([], [], color="#9A9A9A", lw=1.3, marker="o", ms=3)[0] for a in GUESSED
+    }
     (mine,) = ax.plot([], [], color=COLOUR["total"], lw=2.4, marker="o", ms=5)
     (top,) = ax.plot([], [], "D", ms=10, color=COLOUR["highlight"], mec="black", mew=0.8, zorder=4)
     words = [ax.text(1.015, 0, w, transform=ax.get_yaxis_transform(), va="center", fontsize=9.5, color=c, weight=b)
-             for w, c, b in (*((f"{a:g} taken", GREY, "normal") for a in lines), ("", COLOUR["total"], "bold"),
+             for w, c, b in (*((f"{a} taken", GREY, "normal") for a in lines), ("", COLOUR["total"], "bold"),
                              ("no drafts", GREY, "normal"))]  # fmt: skip
     told = ax.text(0, 1.03, "", transform=ax.transAxes, va="bottom")
 
@@ -750,7 +819,12 @@ GROUPS = {  # words: groups of rows that `inference_rows` scores together
     "prefill, one chip": ("prefill, one chip",), "prefill, many chips": ("prefill, many chips",),
     "static": ("static, one chip", "static, many chips"), "saturated": ("saturated",),
 }  # fmt: skip
-LIMITS = {"decode": (2e-3, 0.6), "prefill": (2e-2, 500), "static": (1e-2, 100), "saturated": (5e-6, 2e-2)}
+LIMITS = {
+    "decode": (2e-3, 0.6),
+    "prefill": (1e-2, 500),
+    "static": (5e-3, 100),
+    "saturated": (5e-6, 3e-2),
+}
 WHAT = {"decode": "time of a step", "prefill": "time of the prompts",
         "static": "time from start to end", "saturated": "time a token, all users together"}  # fmt: skip
 
@@ -790,7 +864,9 @@ def _measured_draw(figure):
     ratios = figure.add_axes([0.115, 0.085, 0.58, 0.27])
     wide, band = np.array([1e-7, 1e4]), {"color": COLOUR["idle"], "alpha": 0.35, "lw": 0}
     times.set(xscale="log", yscale="log", ylabel="measured")
-    ratios.set(xscale="log", yscale="log", ylim=(0.3, 5), xlabel="predicted", ylabel="measured / predicted")
+    ratios.set(
+        xscale="log", yscale="log", ylim=(0.2, 6), xlabel="predicted", ylabel="measured / predicted"
+    )
     times.fill_between(wide, wide * 0.9, wide * 1.1, **band)
     ratios.fill_between(wide, [0.9, 0.9], [1.1, 1.1], **band)
     times.plot(wide, wide, color=COLOUR["total"], lw=0.8)
@@ -798,17 +874,26 @@ def _measured_draw(figure):
     for axis in (times.xaxis, times.yaxis, ratios.xaxis):
         axis_in(axis, "s")
     times.tick_params(axis="x", labelbottom=False)
-    ratios.set_yticks([0.5, 1, 2, 4], ["1/2", "1", "2", "4"])
+    ratios.set_yticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
     ratios.tick_params(axis="y", which="minor", length=0, labelleft=False)
     plain_dot = {"marker": "o", "ms": 3, "color": "#B5B5B5", "mew": 0, "ls": ""}
     fit = [ax.plot([], [], **plain_dot)[0] for ax in (times, ratios)]
     beside = {"transform": times.transAxes, "clip_on": False}
     slots = []
     for i in range(5):
-        style = {"color": SERIES[i], "marker": MARKERS[i], "ls": "", "ms": 5, "mfc": "none", "mew": 1.1}
+        style = {
+            "color": SERIES[i],
+            "marker": MARKERS[i],
+            "ls": "",
+            "ms": 5,
+            "mfc": "none",
+            "mew": 1.1,
+        }
         pair = [ax.plot([], [], **style)[0] for ax in (times, ratios)]
         (mark,) = times.plot([], [], **style, **beside)
-        word = times.text(1.08, 0.9 - 0.105 * i, "", va="center", fontsize=9.5, linespacing=1.25, **beside)
+        word = times.text(
+            1.08, 0.9 - 0.105 * i, "", va="center", fontsize=9.5, linespacing=1.25, **beside
+        )
         slots.append((pair, mark, word))
     times.text(1.03, 0.985, "held out: rows,\nmean error", weight="bold", va="top", **beside)
     greys = [(times.plot([], [], **plain_dot, **beside)[0],
@@ -824,7 +909,11 @@ def _measured_draw(figure):
     def beside_it(mark, word, height, source, errors, note=""):
         mark.set_data(([1.045], [height]) if source else ([], []))
         word.set_y(height)
-        word.set_text(f"{source}{note}\n{errors.size:,}, {100 * np.abs(errors).mean():.0f} %" if source else "")
+        word.set_text(
+            f"{source}{note}\n{errors.size:,}, {100 * np.abs(errors).mean():.0f} %"
+            if source
+            else ""
+        )
 
     def update(table):
         kind = one(table, "here", "group").partition(",")[0]
@@ -833,19 +922,33 @@ def _measured_draw(figure):
             ax.set_xlim(ends)
         times.set_ylim(ends)
         what.set_text(WHAT[kind])
-        sources, x, y, error = pick(table, "held-out", "source", "predicted_s", "measured_s", "error")
+        sources, x, y, error = pick(
+            table, "held-out", "source", "predicted_s", "measured_s", "error"
+        )
         present = np.unique(sources).tolist()
         for i, (pair, mark, word) in enumerate(slots):
             mine = sources == (present[i] if i < len(present) else "none")
             fill(pair, x[mine], y[mine])
-            beside_it(mark, word, 0.855 - 0.115 * i, present[i] if mine.any() else "", error[mine])
+            beside_it(mark, word, 0.83 - 0.115 * i, present[i] if mine.any() else "", error[mine])
         sources, x, y, error = pick(table, "fit", "source", "predicted_s", "measured_s", "error")
         fill(fit, x, y)
         present = np.unique(sources).tolist()
         for i, (mark, word) in enumerate(greys):
             mine = sources == (present[i] if i < len(present) else "none")
-            beside_it(mark, word, 0.265 - 0.115 * i, present[i] if mine.any() else "", error[mine], ", fitted")
-        return [*fit, *(a for pair, mark, word in slots for a in (*pair, mark, word)), *(a for g in greys for a in g), what]
+            beside_it(
+                mark,
+                word,
+                0.265 - 0.115 * i,
+                present[i] if mine.any() else "",
+                error[mine],
+                ", fitted",
+            )
+        return [
+            *fit,
+            *(a for pair, mark, word in slots for a in (*pair, mark, word)),
+            *(a for g in greys for a in g),
+            what,
+        ]
 
     return update
 
