@@ -160,3 +160,29 @@ def tokens_per_s(source, name, *, chips, weights):
     mine &= (rows["phase"] == "decode") & np.char.startswith(rows["weight_dtype"], weights)
     mine &= np.char.find(rows["notes"], "speculative") < 0
     return float(rows["tokens_per_s"][mine][0])
+
+
+def attention_intensity(shape, *, batch, context):
+    """Operations of a decode step's attention for each byte of cache that it reads."""
+    rows = [
+        r for r in ops.decode(shape, batch=batch, context_tokens=context) if r.kind == "attention"
+    ]
+    return ops.total(rows) / ops.total(rows, "cache_bytes")
+
+
+def source_table(source, *, phase):
+    """Rows of a table: one source's runs of a phase, predicted beside measured."""
+    rows = corpus.table("inference")
+    rows = corpus.where(rows, (rows["source_id"] == source) & (rows["phase"] == phase))
+    found = predictions.predict("inference", rows, owners=False)
+    return [
+        {
+            "model": str(rows["model"][i]), "chips": int(rows["n_chips"][i]), "sequences": int(rows["batch"][i]),
+            "weights": str(rows["weight_dtype"][i]),
+            "measured": f"{plain(found['measured'][i], 3)} {found['unit'][i]}",
+            "predicted": f"{plain(found['predicted'][i], 3)} {found['unit'][i]}",
+            "predicted / measured": f"{found['ratio'][i]:.2f}",
+        }
+        for i in range(rows["model"].size)
+        if np.isfinite(found["ratio"][i]) and rows["confidence"][i] != "memory"
+    ]  # fmt: skip
