@@ -120,8 +120,8 @@ def _floor_table(model_name, chip_name, chips):
 
 def _floor_draw(figure):
     figure.set_size_inches(7.6, 5.8)
-    top = figure.add_axes([0.105, 0.40, 0.68, 0.575])
-    low = figure.add_axes([0.105, 0.09, 0.68, 0.245])
+    top = figure.add_axes([0.125, 0.40, 0.67, 0.575])
+    low = figure.add_axes([0.125, 0.09, 0.67, 0.245])
     for ax in (top, low):
         _powers_axis(ax, CHIPS, 1.14)
     top.set(yscale="log", ylim=(4e-5, 0.7), ylabel="time of a token")
