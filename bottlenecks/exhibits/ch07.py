@@ -212,8 +212,8 @@ def _floor_summary(table):
     )
     return (
         f"{name} in {form}, one user, {_tokens(ONE_USER)} in the cache, {on}: {here}. Fastest with "
-        f"{_chips(chips[best])}, {si(step_s[best], 's')}, {plain(step_s[best] / floor_s[best])} times the floor there; most of it "
-        f"is {PARTS[part][0]}.{room}"
+        f"{_chips(chips[best])}, {si(step_s[best], 's')}, {plain(step_s[best] / floor_s[best])} times the floor there; its largest "
+        f"part: {PARTS[part][0]}.{room}"
     )
 
 
@@ -680,7 +680,7 @@ def _design_summary(table):
     seconds, used = pick(table, "part", "seconds"), pick(table, "memory", "bytes").sum()
     most = list(PARTS)[np.argmax(seconds)]
     return (
-        f"{text}. A step of {si(step_s, 's')}, most of it {PARTS[most][0]}, {plain(100 * seconds.max() / step_s, 2)} %; "
+        f"{text}. A step of {si(step_s, 's')}, its largest part {PARTS[most][0]}, {plain(100 * seconds.max() / step_s, 2)} %; "
         f"{plain(each)} tokens/s of each chip; {si(used, 'B')} of {si(available, 'B')} of a chip's memory."
     )
 
