@@ -120,8 +120,8 @@ def _floor_table(model_name, chip_name, chips):
 
 def _floor_draw(figure):
     figure.set_size_inches(7.6, 5.8)
-    top = figure.add_axes([0.105, 0.40, 0.68, 0.575])
-    low = figure.add_axes([0.105, 0.09, 0.68, 0.245])
+    top = figure.add_axes([0.125, 0.40, 0.67, 0.575])
+    low = figure.add_axes([0.125, 0.09, 0.67, 0.245])
     for ax in (top, low):
         _powers_axis(ax, CHIPS, 1.14)
     top.set(yscale="log", ylim=(4e-5, 0.7), ylabel="time of a token")
@@ -212,8 +212,8 @@ def _floor_summary(table):
     )
     return (
         f"{name} in {form}, one user, {_tokens(ONE_USER)} in the cache, {on}: {here}. Fastest with "
-        f"{_chips(chips[best])}, {si(step_s[best], 's')}, {plain(step_s[best] / floor_s[best])} times the floor there; most of it "
-        f"is {PARTS[part][0]}.{room}"
+        f"{_chips(chips[best])}, {si(step_s[best], 's')}, {plain(step_s[best] / floor_s[best])} times the floor there; its largest "
+        f"part: {PARTS[part][0]}.{room}"
     )
 
 
@@ -680,7 +680,7 @@ def _design_summary(table):
     seconds, used = pick(table, "part", "seconds"), pick(table, "memory", "bytes").sum()
     most = list(PARTS)[np.argmax(seconds)]
     return (
-        f"{text}. A step of {si(step_s, 's')}, most of it {PARTS[most][0]}, {plain(100 * seconds.max() / step_s, 2)} %; "
+        f"{text}. A step of {si(step_s, 's')}, its largest part {PARTS[most][0]}, {plain(100 * seconds.max() / step_s, 2)} %; "
         f"{plain(each)} tokens/s of each chip; {si(used, 'B')} of {si(available, 'B')} of a chip's memory."
     )
 
