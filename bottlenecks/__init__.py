@@ -22,6 +22,7 @@ Modules, lowest floor first; each imports only from floors below it.
     roofline.py                     laws: one device, from time to energy
     tiling.py                       laws: tiles and waves of a kernel over the cores of a chip
     counting.py                     laws: operations of a transformer, as the literature counts them
+    attention.py                    laws: attention's work and traffic by form
     memory.py                       laws: what training and inference keep on a chip
     collectives.py                  laws: a group of ranks that must agree
     ops.py                          models: operations as rows, and the seconds they take
