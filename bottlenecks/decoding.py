@@ -116,7 +116,7 @@ def scaling_table(name="Llama-2-7B"):
         )  # fmt: skip
         lines.append({
             "chips": int(rows["n_chips"][i]), "floor": f"{plain(1 / floor, 3)} tokens/s",
-            "predicted": f"{plain(predicted['predicted'][i], 3)} {predicted['unit'][i]}",
+            "predicted": f"{plain(1e3 / predicted['predicted'][i], 3)} tokens/s",
             "measured": f"{plain(rows['tokens_per_s'][i], 3)} tokens/s",
             "of the floor": f"{rows['tokens_per_s'][i] * floor:.0%}",
         })  # fmt: skip
