@@ -13,6 +13,7 @@ from bottlenecks.units import parse_unit, si
 
 EXERCISES = {}
 
+BINARY = "the ratio of binary to decimal units (GiB, GB)"
 SLIPS = (  # ratio of the answer to the expected number, and what usually makes it
     ((1e3, 1e6, 1e9, 1e12, 1e-3, 1e-6, 1e-9, 1e-12), "a power of a thousand: look at the prefixes"),
     ((2.0, 0.5), "a factor of two: a multiply-add is two operations, a sparse peak is not a dense one, "
@@ -20,7 +21,7 @@ SLIPS = (  # ratio of the answer to the expected number, and what usually makes 
     ((4.0, 0.25), "a factor of four: count the bytes of a value, and each factor of two twice"),
     ((8.0, 0.125), "a factor of eight: bits and bytes"),
     ((100.0, 0.01), "a factor of a hundred: a percentage and a fraction"),
-    ((2**30 / 1e9, 1e9 / 2**30, 2**40 / 1e12, 1e12 / 2**40), "the ratio of binary to decimal units (GiB, GB)"),
+    ((2**30 / 1e9, 1e9 / 2**30, 2**40 / 1e12, 1e12 / 2**40), BINARY),
 )  # fmt: skip
 
 
@@ -80,6 +81,8 @@ def _slip(value, expected, exercise):
         return "The size or the sign can not be right."
     ratio = value / expected
     for ratios, what in SLIPS:
+        if what == BINARY and not exercise.unit.startswith("B"):
+            continue
         if any(math.isclose(ratio, slip, rel_tol=min(exercise.rtol, 0.01)) for slip in ratios):
             return f"It is off by {what}."
     if 0.9 < ratio < 1.1:

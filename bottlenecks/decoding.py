@@ -143,8 +143,14 @@ def best_chips(shape, device, *, most=64, batch=1, context=2048, weight_format="
 
 
 def groups_of(scores, role="held-out"):
-    """Rows of a table: errors of inference by kind of run, with the worst source."""
-    return [r for r in predictions.summary_table(scores) if r["sources"] == role]
+    """Rows of a table: errors of inference by kind of run, each source counted once."""
+    return [
+        {
+            "run": r["group"], "sources": r["sources"], "rows": r["rows"], "mean error": f"{r['error']:.0%}",
+            "worst source": f"{r['worst source']}, {r['its error']:.0%}",
+        }
+        for r in predictions.summary(scores) if r["role"] == role
+    ]  # fmt: skip
 
 
 def reads(shape, *, batch, context):
@@ -171,13 +177,13 @@ def attention_intensity(shape, *, batch, context):
 
 
 def source_table(source, *, phase):
-    """Rows of a table: one source's runs of a phase, predicted beside measured."""
+    """Rows of a table: one source's runs of a phase on one model and machine, predicted beside measured."""
     rows = corpus.table("inference")
     rows = corpus.where(rows, (rows["source_id"] == source) & (rows["phase"] == phase))
     found = predictions.predict("inference", rows, owners=False)
     return [
         {
-            "model": str(rows["model"][i]), "chips": int(rows["n_chips"][i]), "sequences": int(rows["batch"][i]),
+            "sequences": int(rows["batch"][i]), "prompt and answer": f"{rows['input_len'][i]:,.0f} + {rows['output_len'][i]:,.0f}",
             "weights": str(rows["weight_dtype"][i]),
             "measured": f"{plain(found['measured'][i], 3)} {found['unit'][i]}",
             "predicted": f"{plain(found['predicted'][i], 3)} {found['unit'][i]}",

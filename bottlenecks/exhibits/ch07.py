@@ -388,13 +388,14 @@ batch = Exhibit(
     caption="Above: time of a decode step against the sequences that share it, and the parts of it that belong to reading "
     "weights (with activations), reading the cache, arithmetic, and the rest: exchange and fixed times. Below: tokens a second "
     "of each user and of all. Shaded: the cache of so many sequences does not fit beside the weights, with a tenth of the "
-    "memory held back. 16-bit weights and cache; DeepSeek-V3's weights in fp8. Several chips: tensor parallel.",
+    "memory held back. 16-bit weights and cache; DeepSeek-V3's weights in fp8. Several chips: tensor parallel. Arithmetic goes up in "
+    "stairs, since a kernel's tiles do (chapter 04).",
     alt="Two panels over the batch, logarithmic: the time of a step, flat and then rising, with lines for weights, cache, "
     "arithmetic and rest; and tokens a second of all users, rising, and of each user, falling.",
     controls={
-        "setup": Control(label="model and chips", values=tuple(SETUPS), start="Llama-3-8B on 1 x H100"),
-        "context": Control(label="tokens in each cache", values=CONTEXTS, start=4096, unit="tokens"),
-        "batch": Control(label="batch", values=BATCHES, start=32),
+        "setup": Control(label="model and chips", values=tuple(SETUPS), start="Llama-3-70B on 8 x H100"),
+        "context": Control(label="tokens in each cache", values=CONTEXTS, start=2048, unit="tokens"),
+        "batch": Control(label="batch", values=BATCHES, start=16),
     },
     table=_batch_table, draw=_batch_draw, summary=_batch_summary,
 )  # fmt: skip
@@ -698,7 +699,7 @@ design = Exhibit(
         "chip_name": Control(label="chip", values=GPUS, start="H100 SXM5"),
         "weights": Control(label="weights", values=tuple(FORMATS), start="fp8"),
         "chips": Control(label="chips", values=CHIPS, start=8),
-        "batch": Control(label="batch", values=DESIGNED, start=32),
+        "batch": Control(label="batch", values=DESIGNED, start=64),
         "context": Control(label="tokens in each cache", values=CONTEXTS, start=8192, unit="tokens"),
         "target_s": Control(label="target", values=tuple(i / 1000 for i in range(5, 101, 5)), start=0.02, unit="s"),
     },
