@@ -25,6 +25,7 @@ Modules, lowest floor first; each imports only from floors below it.
     attention.py                    laws: attention's work and traffic by form
     memory.py                       laws: what training and inference keep on a chip
     collectives.py                  laws: a group of ranks that must agree
+    traffic.py                      laws: what each split of a training step sends, against its arithmetic
     ops.py                          models: operations as rows, and the seconds they take
     kernel_time.py                  models: the seconds of a real kernel, by family of chips
     footprint.py                    models: a model in a layout, as rows of bytes on one chip
