@@ -19,9 +19,11 @@ from bottlenecks.doors import one_of, positive
 from bottlenecks.networks import link, links
 
 COLLECTIVES = ("all_reduce", "reduce_scatter", "all_gather", "broadcast", "all_to_all", "p2p")
-ALGORITHMS = ("Ring", "Tree", "NVLS", "NVLSTree", "Direct")  # NCCL's names; Direct: pair by pair
+# NCCL's names; Direct: pair by pair; Put: the same by stores of one's own kernel, for who asks.
+ALGORITHMS = ("Ring", "Tree", "NVLS", "NVLSTree", "Direct", "Put")
 PROTOCOLS = ("LL", "LL128", "Simple")
 LL_SHARE = 1 / 4  # of the bandwidth that LL reaches in an all-reduce: nccl-tuning-2020
+LAUNCHES = ("library", "framework", "queued")  # queued: calls wait on the device, back to back
 KINDS = {"scale-up": "NVLINK", "scale-up + out": "NVLINK", "host": "PCI"}  # of links; others: NET
 SHARP = {"NVLink 4": "Hopper"}  # whose switch it is; later ones: Blackwell
 SWITCH_RANKS = 8  # for which segment_nvlink4_s stands when a switch sums
@@ -33,7 +35,9 @@ class Efficiency:
 
     link: float = 1.0  # share of a link inside a node or rack
     port: float = 1.0  # share of a network port
+    latency: float = 1.0  # a step over what the library's own tuner counts
     call_s: float = 0.0  # least time of a collective: launch, and waiting for the last rank
+    framework_s: float = 0.0  # the same where a framework launches it
     segment_s: float = 0.0  # what cutting a message adds, as eq:pipeline's fill
     segment_nvlink4_s: float = 0.0  # the same on chips with NVLink 4 and later
     # (where, low, high): 80 % of measured / predicted lie between. Where: link, latency (what binds),
@@ -66,14 +70,15 @@ class Way(NamedTuple):
 
 def collective_time(
     collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, sums_in=1,
-    algorithms=None, protocols=None, efficiency=None,
+    algorithms=None, protocols=None, efficiency=None, launch="library",
 ):  # fmt: skip
     """Seconds of a collective, with its 80 % interval and the way chosen; arguments broadcast.
 
     `tiers` are those of a `System`, inside out. `per_domain` ranks of the group sit in each domain of
     the innermost tier (default: as many as fit). `groups` send through the same port outside it
     at once. `sums_in` of the tiers that can sum in the switch do so: 1, the inner one alone, is what
-    libraries do unasked. `algorithms` and `protocols` narrow the choice.
+    libraries do unasked. `algorithms` and `protocols` narrow the choice. `launch`, a name of
+    `LAUNCHES`, says who calls.
 
     >>> from bottlenecks.networks import system
     >>> dgx = system("DGX H100").tiers
@@ -82,6 +87,7 @@ def collective_time(
     ['', 'NVLS', 'Ring']
     """
     one_of("collective", collective, COLLECTIVES)
+    one_of("launch", launch, LAUNCHES)
     positive("message_bytes", message_bytes)
     positive("ranks", ranks)
     positive("groups", groups)
@@ -100,7 +106,7 @@ def collective_time(
         )
     first = occupied(tiers, ranks, per_domain)[0]
     return fastest(found, ranks=ranks, beyond=np.asarray(ranks) > first, efficiency=efficiency,
-                   call_s=0.0 if collective == "p2p" else efficiency.call_s,
+                   call_s=0.0 if collective == "p2p" else least_s(launch, efficiency),
                    segment_s=segment_s(tiers, efficiency))  # fmt: skip
 
 
@@ -125,13 +131,19 @@ def fastest(found, *, ranks, beyond, efficiency, call_s, segment_s):
     return Timed(least, least * low, least * high, algorithm, protocol, bound)
 
 
+def least_s(launch, efficiency):
+    """Least time of a call: `launch` by the library alone, through a framework, or without the host."""
+    return {"library": efficiency.call_s, "framework": efficiency.framework_s, "queued": 0.0}[launch]
+
+
 def way_s(way, efficiency, segment_s):
     """Seconds of a way, how many of them scale with latencies, and whether ports hold it up."""
     link_s, port_s = way.link_s / efficiency.link, way.port_s / efficiency.port
     stream_s = np.maximum(link_s, port_s)
-    fill_s = way.fill_s + way.cuts * segment_s
-    seconds = way.fixed_s + collectives.pipelined_s(stream_s, fill_s=fill_s)
-    return seconds, way.fixed_s + fill_s + (fill_s * stream_s) ** 0.5, port_s > link_s
+    fixed_s = efficiency.latency * way.fixed_s
+    fill_s = efficiency.latency * way.fill_s + way.cuts * segment_s
+    seconds = fixed_s + collectives.pipelined_s(stream_s, fill_s=fill_s)
+    return seconds, fixed_s + fill_s + (fill_s * stream_s) ** 0.5, port_s > link_s
 
 
 def segment_s(tiers, efficiency):
@@ -162,7 +174,7 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
             wait = sum(rounds * hop * _step_s(tier, kind, "Ring", protocol)
                        for hop, tier, kind in zip(hops, tiers, kinds, strict=True))  # fmt: skip
             fixed, fill = _base_s("Ring", protocol) + waits * wait, (1 - waits) * wait
-            yield _way("Ring", protocol, fixed, fill, 1.0, streams, kinds)
+            yield _way("Ring", protocol, fixed, fill, _cuts(protocol), streams, kinds)
 
     def tree(sends):
         streams = [_tree_sends(sends, part) * message / (inside_of * rate)
@@ -171,7 +183,7 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
         for protocol in _protocols(kinds):
             fill = sum(sends * deep * _step_s(tier, kind, "Tree", protocol)
                        for deep, tier, kind in zip(depth, tiers, kinds, strict=True))  # fmt: skip
-            yield _way("Tree", protocol, _base_s("Tree", protocol), fill, 1.0, streams, kinds)
+            yield _way("Tree", protocol, _base_s("Tree", protocol), fill, _cuts(protocol), streams, kinds)
 
     def in_switch():
         first, beyond = inside[0], size > inside[0]
@@ -192,7 +204,10 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
         yield _way("NVLS", "Simple", np.where(beyond, np.inf, fixed), 0.0, cuts, streams, kinds)
         yield _way("NVLSTree", "Simple", np.where(beyond, fixed, np.inf), 0.0, cuts, streams, kinds)
 
-    def direct(share, detour):
+    def whole(protocol):
+        return 0.0
+
+    def direct(share, detour, algorithm="Direct", cuts=_cuts):
         streams = [share(within) * message / rate
                    for within, rate in zip([1.0, *inside], rates, strict=False)]  # fmt: skip
         streams[0] = streams[0] * (detour if axes else 1)
@@ -202,7 +217,7 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
                 for hop, tier, kind in zip(hops, tiers, kinds, strict=True)
             )), axis=0)  # fmt: skip
             wait = wait + _base_s("Ring", protocol)
-            yield _way("Direct", protocol, wait, 0.0, 0.0, streams, kinds)  # nobody forwards
+            yield _way(algorithm, protocol, wait, 0.0, cuts(protocol), streams, kinds)
 
     fraction = (size - 1) / size
     if collective == "all_reduce":
@@ -212,9 +227,10 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
         return [*ring(1.0 * (size > 1), 1, waits=0), *tree(1)]  # a chain: eq:chain-broadcast
     if collective == "all_to_all":
         far = np.maximum(axes * side / 4, 1)  # a link at every hop: eq:torus-all-to-all
-        return [*direct(lambda within: np.maximum(size - within, 0) / size, far)]
-    if collective == "p2p":
-        return [*direct(lambda within: 1.0 * (size > within), 2 * axes)]  # one link of them all
+        part = (lambda within: np.maximum(size - within, 0) / size, far)
+        return [*direct(*part), *(direct(*part, "Put", whole) if "Put" in (asked or ()) else ())]
+    if collective == "p2p":  # one link of them all, and nobody else to wait for
+        return [*direct(lambda within: 1.0 * (size > within), 2 * axes, cuts=whole)]
     return [*ring(fraction, 1)]
 
 
@@ -329,6 +345,13 @@ def _sums_share(tier):
     if tier.link in SHARP or _kind(tier, 0) != "NVLINK":
         return _constant("NVLS efficiency", "Hopper")
     return _constant("NVLS efficiency", "Blackwell")
+
+
+def _cuts(protocol):
+    """Waits for a segment under a protocol, in those of Simple; LL has a flag in every word, and none."""
+    step = "hardware latency per step"
+    waits = _constant(step, "NVLINK", "Ring", protocol) / _constant(step, "NVLINK", "Ring", "Simple")
+    return 0.0 if protocol == "LL" else waits
 
 
 def _protocols(kinds):

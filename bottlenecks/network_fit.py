@@ -21,8 +21,8 @@ NODES = 4  # of a row that names ports and no count
 # Whose ports a text counts; others: 8.
 CHIPS_PER_HOST = {"GB200 (per GPU)": 4, "GB300 (per GPU)": 4}
 GBITS = {"EDR": 100, "HDR": 200, "NDR": 400, "XDR": 800}
-START = Efficiency(link=0.8, port=1.0, call_s=30e-6, segment_s=10e-6, segment_nvlink4_s=10e-6)
-FITTED = ("link", "call_s", "segment_s", "segment_nvlink4_s")
+START = Efficiency(link=0.8, port=1.0, call_s=30e-6, framework_s=30e-6, segment_s=10e-6, segment_nvlink4_s=10e-6)
+FITTED = ("link", "latency", "call_s", "framework_s", "segment_s", "segment_nvlink4_s")
 COLUMNS = ("predicted_s", "low_s", "high_s", "measured_s", "unit", "ratio", "bound", "algorithm",
            "protocol", "assumed", "reason")  # fmt: skip
 
@@ -38,7 +38,7 @@ def configurations(rows):
         "tiers": np.empty(count, object), "ways": np.empty(count, object),
         "ranks": np.full(count, np.nan), "per_domain": np.full(count, np.nan),
         "message_bytes": np.full(count, np.nan), "measured_s": np.full(count, np.nan),
-        "sums_in": np.ones(count, int), "unit": np.full(count, "", "U3"),
+        "sums_in": np.ones(count, int), "launch": np.full(count, "library", "U9"), "unit": np.full(count, "", "U3"),
         "assumed": np.full(count, "", "U200"), "reason": np.full(count, "", "U120"),
     }  # fmt: skip
     columns = [rows[name].tolist() for name in _READ]
@@ -78,7 +78,7 @@ def _configuration(row, names_sharp):
     return {
         "tiers": tiers, "ranks": ranks, "per_domain": per_domain, "message_bytes": message,
         "measured_s": measured, "unit": unit, "ways": _ways(row, names_sharp),
-        "sums_in": 2 if "IB SHARP" in row["network"] else 1, "assumed": "; ".join(assumed),
+        "sums_in": 2 if "IB SHARP" in row["network"] else 1, "launch": _launch(row["library"]), "assumed": "; ".join(assumed),
     }  # fmt: skip
 
 
@@ -196,6 +196,8 @@ def _measured(row, ranks, assumed):
 def _ways(row, names_sharp):
     """Algorithms that the row leaves open; None: all."""
     said, network = row["algorithm"], row["network"]
+    if "low-latency kernels" in row["library"]:
+        return ("Put",)
     if "NVLSTree" in said:
         return ("NVLSTree",)
     if "NVLS off" in said or said == "Ring" or said.startswith("Ring ("):
@@ -205,6 +207,11 @@ def _ways(row, names_sharp):
     if names_sharp and "SHARP" not in network and row["collective"] == "all_reduce":
         return ("Ring", "Tree")
     return None
+
+
+def _launch(library):
+    """Who calls, by the row's text. Over a thousand calls (-n 1000) the host is far ahead."""
+    return "framework" if "via PyTorch" in library else "queued" if "-n 1000" in library else "library"
 
 
 # ---- prediction
@@ -239,14 +246,15 @@ def _batches(rows, asked):
     for i in np.flatnonzero(asked["reason"] == "").tolist():
         tiers = tuple((tier.ranks, tier.bytes_per_s, tier.link) for tier in asked["tiers"][i])
         spread = bool(np.isnan(asked["per_domain"][i]))
-        key = (rows["collective"][i].item(), tiers, asked["ways"][i], asked["sums_in"][i].item(), spread)  # fmt: skip
+        key = (rows["collective"][i].item(), tiers, asked["ways"][i], asked["sums_in"][i].item(),
+               asked["launch"][i].item(), spread)  # fmt: skip
         groups.setdefault(key, []).append(i)
-    for (collective, _, algorithms, sums_in, spread), mine in groups.items():
+    for (collective, _, algorithms, sums_in, launch, spread), mine in groups.items():
         yield np.array(mine), {
             "collective": collective, "message_bytes": asked["message_bytes"][mine],
             "tiers": asked["tiers"][mine[0]], "ranks": asked["ranks"][mine],
             "per_domain": None if spread else asked["per_domain"][mine],
-            "algorithms": algorithms, "sums_in": sums_in,
+            "algorithms": algorithms, "sums_in": sums_in, "launch": launch,
         }  # fmt: skip
 
 
@@ -297,7 +305,7 @@ def _ways_of_rows(rows):
     fields["fixed_s"][:] = np.inf  # no such way
     asked["segment"] = np.full(rows["source_id"].size, "", "U20")
     for mine, arguments in _batches(rows, asked):
-        allowed = arguments.pop("algorithms")
+        allowed, _ = arguments.pop("algorithms"), arguments.pop("launch")
         new = communication.segment_s(arguments["tiers"], Efficiency(segment_nvlink4_s=1.0))
         asked["segment"][mine] = "segment_nvlink4_s" if new else "segment_s"
         for way in communication.ways(**arguments, asked=allowed):
@@ -314,7 +322,8 @@ def _seconds(found, asked, efficiency):
     new = asked["segment"] == "segment_nvlink4_s"
     segment_s = np.where(new, efficiency.segment_nvlink4_s, efficiency.segment_s)
     seconds, _, _ = communication.way_s(found, efficiency, segment_s)
-    return np.maximum(seconds.min(axis=0), efficiency.call_s)
+    least = {launch: communication.least_s(launch, efficiency) for launch in communication.LAUNCHES}
+    return np.maximum(seconds.min(axis=0), sum((asked["launch"] == k) * s for k, s in least.items()))
 
 
 def _weights(seen, mask):
