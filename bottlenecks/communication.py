@@ -26,7 +26,7 @@ LL_SHARE = 1 / 4  # of the bandwidth that LL reaches in an all-reduce: nccl-tuni
 LAUNCHES = ("library", "framework", "queued")  # queued: calls wait on the device, back to back
 KINDS = {"scale-up": "NVLINK", "scale-up + out": "NVLINK", "host": "PCI"}  # of links; others: NET
 SHARP = {"NVLink 4": "Hopper"}  # whose switch it is; later ones: Blackwell
-SWITCH_RANKS = 8  # for which segment_nvlink4_s stands when a switch sums
+SWITCH_RANKS = 8  # for which a segment stands when a switch sums
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,7 +39,8 @@ class Efficiency:
     call_s: float = 0.0  # least time of a collective: launch, and waiting for the last rank
     framework_s: float = 0.0  # the same where a framework launches it
     segment_s: float = 0.0  # what cutting a message adds, as eq:pipeline's fill
-    segment_nvlink4_s: float = 0.0  # the same on chips with NVLink 4 and later
+    segment_nvlink4_s: float = 0.0  # the same on chips with NVLink 4
+    segment_nvlink5_s: float = 0.0  # and with later ones
     # (where, low, high): 80 % of measured / predicted lie between. Where: link, latency (what binds),
     # and beyond, for groups that leave the innermost domain; the last that applies counts.
     spread: tuple = ()
@@ -148,8 +149,14 @@ def way_s(way, efficiency, segment_s):
 
 def segment_s(tiers, efficiency):
     """What cutting a message adds on the chips of these tiers."""
-    new = "NVLink SHARP" in _wire(tiers[0].link)["in_network_reduction"]
-    return efficiency.segment_nvlink4_s if new else efficiency.segment_s
+    return getattr(efficiency, segment_name(tiers))
+
+
+def segment_name(tiers):
+    """The field of `Efficiency` that says so."""
+    sums = "NVLink SHARP" in _wire(tiers[0].link)["in_network_reduction"]
+    new = "segment_nvlink4_s" if tiers[0].link in SHARP else "segment_nvlink5_s"
+    return new if sums else "segment_s"
 
 
 # ---- the ways
@@ -177,8 +184,9 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
             yield _way("Ring", protocol, fixed, fill, _cuts(protocol), streams, kinds)
 
     def tree(sends):
-        streams = [_tree_sends(sends, part) * message / (inside_of * rate)
-                   for inside_of, rate, part in zip([1.0, *inside], rates, parts, strict=False)]  # fmt: skip
+        streams = [_tree_sends(sends, part, kind) * message / (inside_of * rate)
+                   for inside_of, rate, part, kind
+                   in zip([1.0, *inside], rates, parts, kinds, strict=False)]  # fmt: skip
         depth = [parts[0] - 1, *(np.ceil(np.log2(part)) for part in parts[1:])]
         for protocol in _protocols(kinds):
             fill = sum(sends * deep * _step_s(tier, kind, "Tree", protocol)
@@ -191,7 +199,7 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
         wait = _base_s("Tree", "Simple") + _step_s(tiers[0], "NVLINK", "NVLS", "Simple")
         for i in range(1, len(tiers)):
             sums = sums_in > i and tiers[i].in_network_reduction
-            sends = np.where(sums, parts[i] > 1, _tree_sends(2, parts[i]))
+            sends = np.where(sums, parts[i] > 1, _tree_sends(2, parts[i], kinds[i]))
             streams.append(sends * message / (inside[i - 1] * rates[i]))
             deep = np.where(sums, parts[i] > 1, 2 * np.ceil(np.log2(parts[i])))
             wait = wait + deep * _step_s(tiers[i], kinds[i], "NVLSTree", "Simple")
@@ -309,9 +317,12 @@ def _torus(tier, inside):
     return axes, inside ** (1 / axes) if axes else inside
 
 
-def _tree_sends(sends, parts):
-    """Messages that each node of a tree sends: up and down; two nodes only exchange theirs."""
-    return np.where(parts > 2, sends, 1) * (parts > 1)
+def _tree_sends(sends, parts, kind):
+    """Messages that each node of a tree sends: up and down; two nodes only exchange theirs.
+
+    Inside a node the tree is a chain, and nobody exchanges.
+    """
+    return np.where((parts > 2) | (kind != "NET"), sends, 1) * (parts > 1)
 
 
 # ---- constants of the library's own tuner (corpus table nccl_tuning_constants)

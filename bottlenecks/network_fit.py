@@ -21,8 +21,9 @@ NODES = 4  # of a row that names ports and no count
 # Whose ports a text counts; others: 8.
 CHIPS_PER_HOST = {"GB200 (per GPU)": 4, "GB300 (per GPU)": 4}
 GBITS = {"EDR": 100, "HDR": 200, "NDR": 400, "XDR": 800}
-START = Efficiency(link=0.8, port=1.0, call_s=30e-6, framework_s=30e-6, segment_s=10e-6, segment_nvlink4_s=10e-6)
-FITTED = ("link", "latency", "call_s", "framework_s", "segment_s", "segment_nvlink4_s")
+SEGMENTS = ("segment_s", "segment_nvlink4_s", "segment_nvlink5_s")
+START = Efficiency(link=0.8, call_s=30e-6, framework_s=30e-6, **dict.fromkeys(SEGMENTS, 10e-6))
+FITTED = ("link", "latency", "call_s", "framework_s", *SEGMENTS)
 COLUMNS = ("predicted_s", "low_s", "high_s", "measured_s", "unit", "ratio", "bound", "algorithm",
            "protocol", "assumed", "reason")  # fmt: skip
 
@@ -306,8 +307,7 @@ def _ways_of_rows(rows):
     asked["segment"] = np.full(rows["source_id"].size, "", "U20")
     for mine, arguments in _batches(rows, asked):
         allowed, _ = arguments.pop("algorithms"), arguments.pop("launch")
-        new = communication.segment_s(arguments["tiers"], Efficiency(segment_nvlink4_s=1.0))
-        asked["segment"][mine] = "segment_nvlink4_s" if new else "segment_s"
+        asked["segment"][mine] = communication.segment_name(arguments["tiers"])
         for way in communication.ways(**arguments, asked=allowed):
             if allowed is None or way.algorithm in allowed:
                 for name in _TIMES:
@@ -319,8 +319,7 @@ _TIMES = ("fixed_s", "fill_s", "cuts", "link_s", "port_s")
 
 
 def _seconds(found, asked, efficiency):
-    new = asked["segment"] == "segment_nvlink4_s"
-    segment_s = np.where(new, efficiency.segment_nvlink4_s, efficiency.segment_s)
+    segment_s = sum((asked["segment"] == name) * getattr(efficiency, name) for name in SEGMENTS)
     seconds, _, _ = communication.way_s(found, efficiency, segment_s)
     least = {launch: communication.least_s(launch, efficiency) for launch in communication.LAUNCHES}
     return np.maximum(seconds.min(axis=0), sum((asked["launch"] == k) * s for k, s in least.items()))
