@@ -7,7 +7,7 @@ Without an `Efficiency` wires are perfect; `network_fit.fitted()` has the measur
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -35,12 +35,16 @@ class Efficiency:
 
     link: float = 1.0  # share of a link inside a node or rack
     port: float = 1.0  # share of a network port
-    latency: float = 1.0  # a step over what the library's own tuner counts
     call_s: float = 0.0  # least time of a collective: launch, and waiting for the last rank
     framework_s: float = 0.0  # the same where a framework launches it
+    ll128: float = 1.0  # a step of LL128 off the ports, over `latency`'s
+    # By generation of chips: to NVLink 3 and others', with NVLink 4, with NVLink 5 and later.
+    latency: float = 1.0  # a step over what the library's own tuner counts
+    latency_nvlink4: float = 1.0
+    latency_nvlink5: float = 1.0
     segment_s: float = 0.0  # what cutting a message adds, as eq:pipeline's fill
-    segment_nvlink4_s: float = 0.0  # the same on chips with NVLink 4
-    segment_nvlink5_s: float = 0.0  # and with later ones
+    segment_nvlink4_s: float = 0.0
+    segment_nvlink5_s: float = 0.0
     # (where, low, high): 80 % of measured / predicted lie between. Where: link, latency (what binds),
     # and beyond, for groups that leave the innermost domain; the last that applies counts.
     spread: tuple = ()
@@ -67,6 +71,7 @@ class Way(NamedTuple):
     cuts: np.ndarray  # how many times `segment_s` the pipeline takes to fill, besides
     link_s: np.ndarray  # bytes on the busiest tier inside
     port_s: np.ndarray  # bytes on the busiest tier of ports
+    ll128: np.ndarray  # 1 where `Efficiency.ll128` holds, else 0
 
 
 def collective_time(
@@ -92,7 +97,7 @@ def collective_time(
     positive("message_bytes", message_bytes)
     positive("ranks", ranks)
     positive("groups", groups)
-    efficiency = efficiency or Efficiency()
+    efficiency = of_generation(tiers, efficiency or Efficiency())
     found = [
         way
         for way in ways(collective, message_bytes, tiers=tiers, ranks=ranks, per_domain=per_domain,
@@ -107,15 +112,14 @@ def collective_time(
         )
     first = occupied(tiers, ranks, per_domain)[0]
     return fastest(found, ranks=ranks, beyond=np.asarray(ranks) > first, efficiency=efficiency,
-                   call_s=0.0 if collective == "p2p" else least_s(launch, efficiency),
-                   segment_s=segment_s(tiers, efficiency))  # fmt: skip
+                   call_s=0.0 if collective == "p2p" else least_s(launch, efficiency))  # fmt: skip
 
 
-def fastest(found, *, ranks, beyond, efficiency, call_s, segment_s):
+def fastest(found, *, ranks, beyond, efficiency, call_s):
     """The fastest of the ways, as Timed. `beyond`: whether the group leaves its innermost domain."""
     least, which, bound = np.inf, 0, "link"
     for i, way in enumerate(found):
-        seconds, latency_s, at_port = way_s(way, efficiency, segment_s)
+        seconds, latency_s, at_port = way_s(way, efficiency)
         owner = np.where(latency_s > seconds / 2, "latency", np.where(at_port, "port", "link"))
         better = seconds < least
         least, which = np.where(better, seconds, least), np.where(better, i, which)
@@ -137,26 +141,30 @@ def least_s(launch, efficiency):
     return {"library": efficiency.call_s, "framework": efficiency.framework_s, "queued": 0.0}[launch]
 
 
-def way_s(way, efficiency, segment_s):
+def way_s(way, efficiency):
     """Seconds of a way, how many of them scale with latencies, and whether ports hold it up."""
     link_s, port_s = way.link_s / efficiency.link, way.port_s / efficiency.port
     stream_s = np.maximum(link_s, port_s)
-    fixed_s = efficiency.latency * way.fixed_s
-    fill_s = efficiency.latency * way.fill_s + way.cuts * segment_s
+    latency = efficiency.latency * efficiency.ll128**way.ll128
+    fixed_s = latency * way.fixed_s
+    fill_s = latency * way.fill_s + way.cuts * efficiency.segment_s
     seconds = fixed_s + collectives.pipelined_s(stream_s, fill_s=fill_s)
     return seconds, fixed_s + fill_s + (fill_s * stream_s) ** 0.5, port_s > link_s
 
 
-def segment_s(tiers, efficiency):
-    """What cutting a message adds on the chips of these tiers."""
-    return getattr(efficiency, segment_name(tiers))
+def of_generation(tiers, efficiency):
+    """An efficiency whose `latency` and `segment_s` are those of the chips of these tiers."""
+    latency, segment_s = (getattr(efficiency, name) for name in generation(tiers))
+    return replace(efficiency, latency=latency, segment_s=segment_s)
 
 
-def segment_name(tiers):
-    """The field of `Efficiency` that says so."""
-    sums = "NVLink SHARP" in _wire(tiers[0].link)["in_network_reduction"]
-    new = "segment_nvlink4_s" if tiers[0].link in SHARP else "segment_nvlink5_s"
-    return new if sums else "segment_s"
+def generation(tiers):
+    """The two fields of `Efficiency` that hold for the chips of these tiers."""
+    if "NVLink SHARP" not in _wire(tiers[0].link)["in_network_reduction"]:
+        return "latency", "segment_s"
+    if tiers[0].link in SHARP:
+        return "latency_nvlink4", "segment_nvlink4_s"
+    return "latency_nvlink5", "segment_nvlink5_s"
 
 
 # ---- the ways
@@ -251,7 +259,9 @@ def _way(algorithm, protocol, fixed, fill, cuts, streams, kinds):
     def busiest(of):
         return np.max(np.broadcast_arrays(0.0, *of), axis=0) / share
 
-    return Way(algorithm, protocol, fixed, fill, cuts, busiest(inner), busiest(ports))
+    port_s = busiest(ports)
+    off_ports = (port_s == 0) & (protocol == "LL128")
+    return Way(algorithm, protocol, fixed, fill, cuts, busiest(inner), port_s, 1.0 * off_ports)
 
 
 # ---- how a group lies in the tiers

@@ -21,9 +21,11 @@ NODES = 4  # of a row that names ports and no count
 # Whose ports a text counts; others: 8.
 CHIPS_PER_HOST = {"GB200 (per GPU)": 4, "GB300 (per GPU)": 4}
 GBITS = {"EDR": 100, "HDR": 200, "NDR": 400, "XDR": 800}
+LATENCIES = ("latency", "latency_nvlink4", "latency_nvlink5")
 SEGMENTS = ("segment_s", "segment_nvlink4_s", "segment_nvlink5_s")
 START = Efficiency(link=0.8, call_s=30e-6, framework_s=30e-6, **dict.fromkeys(SEGMENTS, 10e-6))
-FITTED = ("link", "latency", "call_s", "framework_s", *SEGMENTS)
+FITTED = ("link", "call_s", "framework_s", "ll128", *LATENCIES, *SEGMENTS)
+MOVED = 1e-3  # of the loss, for a number that moves by a factor of e
 COLUMNS = ("predicted_s", "low_s", "high_s", "measured_s", "unit", "ratio", "bound", "algorithm",
            "protocol", "assumed", "reason")  # fmt: skip
 
@@ -304,10 +306,10 @@ def _ways_of_rows(rows):
     order = [(a, p) for a in communication.ALGORITHMS for p in communication.PROTOCOLS]
     fields = {name: np.zeros((len(order), rows["source_id"].size)) for name in _TIMES}
     fields["fixed_s"][:] = np.inf  # no such way
-    asked["segment"] = np.full(rows["source_id"].size, "", "U20")
+    asked["generation"] = np.zeros(rows["source_id"].size, int)
     for mine, arguments in _batches(rows, asked):
         allowed, _ = arguments.pop("algorithms"), arguments.pop("launch")
-        asked["segment"][mine] = communication.segment_name(arguments["tiers"])
+        asked["generation"][mine] = LATENCIES.index(communication.generation(arguments["tiers"])[0])
         for way in communication.ways(**arguments, asked=allowed):
             if allowed is None or way.algorithm in allowed:
                 for name in _TIMES:
@@ -315,12 +317,16 @@ def _ways_of_rows(rows):
     return communication.Way("", "", **fields), asked
 
 
-_TIMES = ("fixed_s", "fill_s", "cuts", "link_s", "port_s")
+_TIMES = ("fixed_s", "fill_s", "cuts", "link_s", "port_s", "ll128")
 
 
 def _seconds(found, asked, efficiency):
-    segment_s = sum((asked["segment"] == name) * getattr(efficiency, name) for name in SEGMENTS)
-    seconds, _, _ = communication.way_s(found, efficiency, segment_s)
+    latency, segment_s = (
+        np.array([getattr(efficiency, name) for name in names])[asked["generation"]]
+        for names in (LATENCIES, SEGMENTS)
+    )
+    of_rows = replace(efficiency, latency=latency, segment_s=segment_s)
+    seconds, _, _ = communication.way_s(found, of_rows)
     least = {launch: communication.least_s(launch, efficiency) for launch in communication.LAUNCHES}
     return np.maximum(seconds.min(axis=0), sum((asked["launch"] == k) * s for k, s in least.items()))
 
@@ -333,11 +339,16 @@ def _weights(seen, mask):
 
 
 def _search(found, asked, weights):
-    """Pattern search, one number at a time, by factors that shrink."""
+    """Pattern search, one number at a time, by factors that shrink.
+
+    A number that no row speaks for stays where it starts: leaving costs a little.
+    """
 
     def loss(efficiency):
         seconds = _seconds(found, asked, efficiency)
-        return float(np.sum(weights * np.abs(np.log(seconds / asked["measured_s"]))))
+        moved = [np.log(getattr(efficiency, n) / getattr(START, n)) ** 2 for n in FITTED]
+        off = np.abs(np.log(seconds / asked["measured_s"]))
+        return float(np.sum(weights * off) + MOVED * np.sum(moved))
 
     best, factor = START, 1.3
     least = loss(best)

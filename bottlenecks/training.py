@@ -463,12 +463,12 @@ def send_s(collective, message_bytes, ranks, *, on, per_domain=None, groups=1):
                      link_s=way.link_s / on.link_speed, port_s=way.port_s / on.port_speed)
         for way in found
     ]  # fmt: skip
-    efficiency = on.efficiency
+    efficiency = communication.of_generation(on.tiers, on.efficiency)
+    efficiency = replace(efficiency, segment_s=efficiency.segment_s * on.waits)
     first = communication.occupied(on.tiers, ranks, per_domain if on.domain < np.inf else None)[0]
     timed = communication.fastest(
         found, ranks=ranks, beyond=ranks > first, efficiency=efficiency,
-        call_s=0.0 if collective == "p2p" else efficiency.call_s * on.waits,
-        segment_s=communication.segment_s(on.tiers, efficiency) * on.waits,
+        call_s=0.0 if collective == "p2p" else efficiency.framework_s * on.waits,
     )  # fmt: skip
     return timed.seconds
 
