@@ -26,6 +26,7 @@ LL_SHARE = 1 / 4  # of the bandwidth that LL reaches in an all-reduce: nccl-tuni
 LAUNCHES = ("library", "framework", "queued")  # queued: calls wait on the device, back to back
 KINDS = {"scale-up": "NVLINK", "scale-up + out": "NVLINK", "host": "PCI"}  # of links; others: NET
 SHARP = {"NVLink 4": "Hopper"}  # whose switch it is; later ones: Blackwell
+HALF_HOST = 4  # chips on a PCIe root, behind one way to the other root of the host (nv_gtc25: 2 x 4)
 SWITCH_RANKS = 8  # for which a segment stands when a switch sums
 
 
@@ -227,6 +228,11 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
         streams = [share(within) * message / rate
                    for within, rate in zip([1.0, *inside], rates, strict=False)]  # fmt: skip
         streams[0] = streams[0] * (detour if axes else 1)
+        for i, kind in enumerate(kinds):
+            if kind == "PCI":  # a wire that the chips of each half of a host share
+                half = np.minimum(HALF_HOST, inside[i])
+                shared_s = half * share(half) * message / link(tiers[i].link).bytes_per_s
+                streams[i] = np.maximum(streams[i], shared_s)
         for protocol in _protocols(kinds):
             wait = np.max(np.broadcast_arrays(*(
                 (hop > 0) * _step_s(tier, kind, "Ring", protocol)
