@@ -26,7 +26,9 @@ LL_SHARE = 1 / 4  # of the bandwidth that LL reaches in an all-reduce: nccl-tuni
 LAUNCHES = ("library", "framework", "queued")  # queued: calls wait on the device, back to back
 KINDS = {"scale-up": "NVLINK", "scale-up + out": "NVLINK", "host": "PCI"}  # of links; others: NET
 SHARP = {"NVLink 4": "Hopper"}  # whose switch it is; later ones: Blackwell
-HALF_HOST = 4  # chips on a PCIe root, behind one way to the other root of the host (nv_gtc25: 2 x 4)
+HALF_HOST = (
+    4  # chips on a PCIe root, behind one way to the other root of the host (nv_gtc25: 2 x 4)
+)
 SWITCH_RANKS = 8  # for which a segment stands when a switch sums
 
 
@@ -98,6 +100,8 @@ def collective_time(
     positive("message_bytes", message_bytes)
     positive("ranks", ranks)
     positive("groups", groups)
+    if not tiers:
+        raise ValueError("tiers must hold at least one Tier, got none")
     efficiency = of_generation(tiers, efficiency or Efficiency())
     found = [
         way
@@ -139,7 +143,9 @@ def fastest(found, *, ranks, beyond, efficiency, call_s):
 
 def least_s(launch, efficiency):
     """Least time of a call: `launch` by the library alone, through a framework, or without the host."""
-    return {"library": efficiency.call_s, "framework": efficiency.framework_s, "queued": 0.0}[launch]
+    return {"library": efficiency.call_s, "framework": efficiency.framework_s, "queued": 0.0}[
+        launch
+    ]
 
 
 def way_s(way, efficiency):
@@ -200,7 +206,9 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
         for protocol in _protocols(kinds):
             fill = sum(sends * deep * _step_s(tier, kind, "Tree", protocol)
                        for deep, tier, kind in zip(depth, tiers, kinds, strict=True))  # fmt: skip
-            yield _way("Tree", protocol, _base_s("Tree", protocol), fill, _cuts(protocol), streams, kinds)
+            yield _way(
+                "Tree", protocol, _base_s("Tree", protocol), fill, _cuts(protocol), streams, kinds
+            )
 
     def in_switch():
         first, beyond = inside[0], size > inside[0]
@@ -377,7 +385,9 @@ def _sums_share(tier):
 def _cuts(protocol):
     """Waits for a segment under a protocol, in those of Simple; LL has a flag in every word, and none."""
     step = "hardware latency per step"
-    waits = _constant(step, "NVLINK", "Ring", protocol) / _constant(step, "NVLINK", "Ring", "Simple")
+    waits = _constant(step, "NVLINK", "Ring", protocol) / _constant(
+        step, "NVLINK", "Ring", "Simple"
+    )
     return 0.0 if protocol == "LL" else waits
 
 

@@ -214,7 +214,9 @@ def _ways(row, names_sharp):
 
 def _launch(library):
     """Who calls, by the row's text. Over a thousand calls (-n 1000) the host is far ahead."""
-    return "framework" if "via PyTorch" in library else "queued" if "-n 1000" in library else "library"
+    return (
+        "framework" if "via PyTorch" in library else "queued" if "-n 1000" in library else "library"
+    )
 
 
 # ---- prediction
@@ -328,7 +330,9 @@ def _seconds(found, asked, efficiency):
     of_rows = replace(efficiency, latency=latency, segment_s=segment_s)
     seconds, _, _ = communication.way_s(found, of_rows)
     least = {launch: communication.least_s(launch, efficiency) for launch in communication.LAUNCHES}
-    return np.maximum(seconds.min(axis=0), sum((asked["launch"] == k) * s for k, s in least.items()))
+    return np.maximum(
+        seconds.min(axis=0), sum((asked["launch"] == k) * s for k, s in least.items())
+    )
 
 
 def _weights(seen, mask):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bottlenecks.communication import COLLECTIVES, Efficiency, collective_time, occupied
-from bottlenecks.networks import Tier, system
+from bottlenecks.networks import Tier, link, system
 
 H100, A100 = system("DGX H100").tiers, system("DGX A100").tiers
 GIB = 2.0**30
@@ -116,7 +116,7 @@ def test_a_switch_that_sums_for_more_ranks_cuts_more():
         Tier(name="rack", ranks=72, bytes_per_s=1e9, link="NVLink 5", in_network_reduction=True),
     )
     message = 16e9 * 0.74 * 72 / 73  # nccl_tuning: 0.74 of the bandwidth
-    cut = Efficiency(segment_nvlink4_s=1e-3)
+    cut = Efficiency(segment_nvlink5_s=1e-3)
     at = seconds("all_reduce", message, tiers=rack, ranks=72, efficiency=cut, algorithms=("NVLS",))
     assert at == pytest.approx((16**0.5 + 0.009**0.5) ** 2, rel=1e-4)
 
@@ -215,3 +215,38 @@ def test_bad_input_is_stopped():
         seconds("all_gather", 1e6, tiers=H100, ranks=8, algorithms=("Tree",))
     with pytest.raises(ValueError, match="at least one Tier"):
         seconds("all_reduce", 1e6, tiers=(), ranks=8)
+
+
+# ---- protocols, callers and hosts
+
+
+def test_low_latency_words_carry_their_flag_and_are_never_cut():
+    cut = Efficiency(segment_nvlink4_s=1.0)
+    asked = {"tiers": H100, "ranks": 8, "protocols": ("LL",), "algorithms": ("Ring",)}
+    whole = seconds("all_reduce", 1e6, **asked)
+    assert seconds("all_reduce", 1e6, **asked, efficiency=cut) == whole
+
+
+def test_who_calls_says_what_a_short_message_waits_for():
+    calls = Efficiency(call_s=3.0, framework_s=2.0)
+    at = {launch: float(seconds("all_reduce", 8.0, tiers=H100, ranks=8, efficiency=calls, launch=launch))
+          for launch in ("library", "framework", "queued")}  # fmt: skip
+    assert at["library"] == 3.0 and at["framework"] == 2.0 and 0 < at["queued"] < 1e-3
+    with pytest.raises(ValueError, match="launch"):
+        seconds("all_reduce", 8.0, tiers=H100, ranks=8, launch="host")
+
+
+def test_inside_a_node_a_tree_is_a_chain_that_sends_twice():
+    # up and down over 300 GB/s, also between two chips; two nodes would exchange, once each
+    at = seconds(
+        "all_reduce", LARGE, tiers=A100, ranks=2, algorithms=("Tree",), protocols=("Simple",)
+    )
+    assert at == pytest.approx(2 * LARGE / 300e9, rel=1e-4)
+
+
+def test_half_a_host_shares_one_way_to_the_other_half():
+    # 4 of 8 chips on a root: each sends half of its message over, 4 x 4/8 messages on one wire of 32 GB/s
+    host = (Tier(name="host", ranks=8, bytes_per_s=32e9, link="PCIe 4.0 x16"),)
+    at = seconds("all_to_all", LARGE, tiers=host, ranks=8)
+    wire = link("PCIe 4.0 x16").bytes_per_s
+    assert at >= 2.0 * LARGE / wire * (1 - 1e-4)

@@ -109,9 +109,11 @@ def test_the_numbers_lie_where_sources_print_them():
     assert 365 / 400 < fitted.port <= 1
     # Short messages take 25 to 45 us in every sweep of role fit.
     assert 25e-6 < fitted.call_s < 45e-6
-    assert fitted.segment_nvlink4_s < fitted.segment_s < 50e-6
+    assert fitted.segment_nvlink5_s < fitted.segment_s < 50e-6
+    # The tuner's steps are within a factor of two of what any generation shows.
+    assert all(0.5 < getattr(fitted, name) < 2 for name in network_fit.LATENCIES)
     for _, low, high in fitted.spread:
-        assert 0.5 < low < 1 < high < 2
+        assert 0.4 < low < 1 < high < 2.5
 
 
 def test_a_group_not_fitted_to_changes_nothing():
@@ -137,20 +139,21 @@ def test_the_quick_form_of_the_fit_is_the_model():
 def test_all_reduce_inside_a_node():
     mine = HELD_OUT & INSIDE & ALL_REDUCE
     assert mine.sum() > 100
-    assert error(mine & LARGE) < 0.105
-    # Half of the rows are short ones of a profile that jumps between 8 and 60 us.
-    assert np.median(np.abs(AT["ratio"][mine] - 1)) < 0.20 and error(mine) < 0.32
-    assert 0.75 < coverage(mine) < 0.9
+    assert error(mine & LARGE) < 0.075
+    assert (
+        error(mine) < 0.26
+    )  # of rows; half are short ones of a profile that jumps between 8 and 60 us
+    assert 0.75 < coverage(mine) < 0.93
 
 
 def test_across_nodes():
     mine = HELD_OUT & ~INSIDE
-    assert mine.sum() > 60 and error(mine) < 0.21 and coverage(mine) > 0.5
+    assert mine.sum() > 60 and error(mine) < 0.18 and coverage(mine) > 0.75
 
 
 def test_on_what_it_was_fitted_to():
     mine = COUNTED & (ROWS["role"] == "fit")
-    assert error(mine) < 0.11 and error(mine & LARGE) < 0.04
+    assert error(mine) < 0.12 and error(mine & LARGE) < 0.075
 
 
 def test_errors_are_by_source_and_name_the_worst():
