@@ -11,7 +11,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bottlenecks import communication, counting, footprint, kernel_time, network_fit, ops, tiling
+from bottlenecks import (
+    communication,
+    counting,
+    engines,
+    footprint,
+    kernel_time,
+    network_fit,
+    ops,
+    tiling,
+)
 from bottlenecks.doors import one_of, positive
 from bottlenecks.hardware import bytes_per_value
 from bottlenecks.networks import Tier, systems
@@ -20,7 +29,6 @@ HOST_LINK = "PCIe Gen4 x16"
 PART = 1024  # tokens of a prompt's part on a pipeline
 CHUNK = 8192  # tokens of prompts that a server reads in one pass
 UNPACK = 8  # instructions to widen a weight: mask, shift, convert, scale, and their indices
-FEW_ROWS = 8  # of a product, up to which libraries take a matrix-vector kernel
 HELD_BACK = 0.9  # share of a chip's memory that servers give to weights and cache together
 COLUMNS = (  # products whose columns are dealt to tensor-parallel chips; the others': rows, groups
     "queries, keys, values", "queries", "queries, widened", "keys and values, widened", "gate and up",
@@ -149,6 +157,7 @@ class Plan:
     stationary: str = "1-D"
     parallel_block: bool = False  # attention and feed-forward side by side, one reduction for both
     overlap: float = 0.0  # share of the exchange that runs beside kernels
+    engine: engines.Engine | None = None  # None: a compiled server, which runs the ledger's rows
 
     def __post_init__(self):
         for name in ("tp", "pp", "ep"):
@@ -186,14 +195,22 @@ def rows(model, plan, server, *, batch, queries, keys, logits="last", only_atten
             "absorbed": np.max(queries) <= kernel_time.DECODING}  # fmt: skip
     whole = ops.forward(model, batch=batch, **made)
     if only_attention:
-        return [_cut(op, model, plan, server) for op in whole if op.kind == "attention"]
+        return _run(whole, model, plan, server, lambda op: op.kind == "attention")
     if model.experts is not None and np.any(np.greater(plan.ep, 1)):
         # Experts see the tokens of all groups.
         every = ops.forward(model, batch=batch * plan.ep, **made)
         whole = [b if b.name.startswith("experts: ") else a for a, b in zip(whole, every, strict=True)]  # fmt: skip
     if plan.parallel_block:  # one norm and one sum for both
         whole = [op for op in whole if (op.name, op.part) not in _SECOND]
-    return [_cut(op, model, plan, server) for op in whole]
+    return _run(whole, model, plan, server)
+
+
+def _run(whole, model, plan, server, kept=lambda op: True):
+    """One chip's part of some rows, as the kernels that the plan's engine runs."""
+    cut = [_cut(op, model, plan, server) for op in whole if kept(op)]
+    if plan.engine is None:
+        return cut
+    return [each for op in cut for each in engines.kernels(op, model, plan.engine)]
 
 
 _SECOND = (("feed-forward norm", "feed-forward"), ("residual add", "attention"))
@@ -280,10 +297,14 @@ def _kernels_s(op, server):
         )
         return arithmetic + memory - op.calls * server.fixed_s
     tiled_s = kernel_time.op_s(op, server)
-    if op.kind != "matmul" or np.min(op.shape["m"]) > FEW_ROWS or np.all(np.equal(server.cores, 1)):
+    if (
+        op.kind != "matmul"
+        or np.min(op.shape["m"]) > engines.FEW_ROWS
+        or np.all(np.equal(server.cores, 1))
+    ):
         return tiled_s
     vector_s = op.calls * few_rows_s(**op.shape, server=server)
-    return np.where(op.shape["m"] <= FEW_ROWS, np.minimum(tiled_s, vector_s), tiled_s)
+    return np.where(op.shape["m"] <= engines.FEW_ROWS, np.minimum(tiled_s, vector_s), tiled_s)
 
 
 def few_rows_s(m, k, n, *, groups, weight_bytes, server):
@@ -397,7 +418,7 @@ def one_pass(model, plan, server, *, batch, queries, keys, logits="last"):
     for op in rows(model, plan, server, batch=distinct, **made):
         if op.part == "ends":
             ends_s = ends_s + op_s(op, server)
-        elif op.kind != "attention":
+        elif op.kind != "attention" and op.part != engines.SCORES:
             layers_s = layers_s + op_s(op, server)
     tokens = distinct * queries
     transfer = bytes_per_value(server.format) * tokens * model.width / plan.tp

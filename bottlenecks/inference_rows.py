@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bottlenecks import corpus, data, inference, shares
+from bottlenecks import corpus, data, engines, inference, shares
 from bottlenecks.architecture import find_model, model, models
 from bottlenecks.doors import nearest
 from bottlenecks.hardware import BYTES_PER_VALUE, bytes_per_value, chip, chips
@@ -256,9 +256,16 @@ def _plan(first, shape, on, hosted, said, weight_format, head_format, cache_form
     plan = inference.Plan(
         tp=tp, pp=pp, ep=ep, weight_format=weight_format, head_format=head_format,
         cache_format=cache_format, stationary=stationary,
-        parallel_block="in parallel" in shape.notes,
+        parallel_block="in parallel" in shape.notes, engine=_engine(first, on),
     )  # fmt: skip
     return plan, max(n / plan.chips, 1.0), assumed
+
+
+def _engine(first, on):
+    """The program whose kernels run, where it is not a compiled server."""
+    if "llama.cpp" in str(first["framework"]).casefold():
+        return engines.LLAMA_CPP_METAL if on.vendor == "Apple" else engines.LLAMA_CPP
+    return None
 
 
 def _under_load(shape, plan, server, batch, prompt, output, copies):
@@ -295,7 +302,7 @@ def _alone(shape, plan, server, phase, batch, prompt, output, lengths_open, firs
             return lambda on: np.minimum(*(
                 inference.prefill_s(shape, way, on, batch=mine, prompt=prompt) for way in ways
             )), ["weights cut both ways or gathered, whichever is sooner"]  # fmt: skip
-        if str(first["framework"]).casefold().startswith("llama.cpp"):
+        if plan.engine is not None:
             return lambda on: _in_parts(shape, plan, on, mine, prompt), note
         return lambda on: inference.prefill_s(shape, plan, on, batch=mine, prompt=prompt), note
     made = np.where(np.isnan(output), OPEN_OUTPUT, output)
@@ -312,16 +319,21 @@ def _alone(shape, plan, server, phase, batch, prompt, output, lengths_open, firs
     return lambda on: inference.decode_s(shape, plan, on, batch=mine, context=context), note
 
 
-PARTS = 512  # tokens of a prompt that llama.cpp reads at once unless told otherwise
-
-
 def _in_parts(shape, plan, on, batch, prompt):
-    """Seconds of a prompt read in parts, each seeing those before it; stages work one after another."""
-    parts = np.ceil(prompt / PARTS)
+    """Seconds of a prompt read in parts, each seeing those before it, over stages of layers."""
+    engine = plan.engine
+    parts = np.ceil(prompt / engine.part_tokens)
     size = prompt / parts
     middle, half = (prompt - size) / 2, (prompt - size) / 12**0.5
     ends = (inference.prefill(shape, plan, on, batch=batch, prompt=size, cached=middle + sign * half) for sign in (-1, 1))  # fmt: skip
-    return parts * sum(end.seconds for end in ends) / 2
+    part_s = sum(end.seconds for end in ends) / 2
+    many = {"batch": 1, "queries": engine.part_tokens, "keys": engine.part_tokens}
+    dealt = shape.layers + 1  # the head counts as one
+    largest = np.ceil(dealt / plan.pp)
+    launches = engines.launches(inference.rows(shape, plan, on, **many)) * largest / dealt
+    ahead = engines.parts_under_way(plan.pp, launches=launches, queue=engine.queue)
+    ahead = np.minimum(np.minimum(ahead, engine.parts_ahead), dealt / largest)
+    return part_s * (1 + (parts - 1) / ahead)
 
 
 # ---- predictions
