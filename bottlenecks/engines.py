@@ -26,22 +26,32 @@ class Engine:
     value_bytes: int = 4  # of a value between two kernels
     casts: bool = True  # products of many rows take 16-bit operands and yield 16-bit results
     unpacks: bool = True  # narrow weights are written wide in front of a product of many rows
-    part_tokens: int = 512  # of a prompt that one pass reads
+    scores_written: bool = True  # of prompts; of single queries where heads do not share their reads
+    captured: bool = True  # steps are replayed as graphs: a collective waits for no host
+    part_tokens: int | None = None  # of a prompt that one pass reads; None: all
     parts_ahead: int = 1  # passes that may be under way on a pipeline's stages
     queue: int = 1024  # launches that wait for a chip before the host does
 
 
 # llama.cpp of spring 2024: llama-bench's defaults; copies of the inputs, llamacpp-pr6017; 16-bit
 # cuBLAS products of unpacked weights, llamacpp-pr3412. The queue: oneflow-pr890.
-LLAMA_CPP = Engine(name="llama.cpp", parts_ahead=4)
+LLAMA_CPP = Engine(name="llama.cpp", part_tokens=512, parts_ahead=4)
 # Apple's kernels widen weights and read 32-bit values on their way into the multipliers.
-LLAMA_CPP_METAL = Engine(name="llama.cpp, Metal", casts=False, unpacks=False)
+LLAMA_CPP_METAL = Engine(name="llama.cpp, Metal", casts=False, unpacks=False, part_tokens=512)
+# FasterTransformer of 2022: fused but for a prompt's scores (32 bits until the softmax), launched
+# kernel by kernel.
+FASTER_TRANSFORMER = Engine(
+    name="FasterTransformer", joined=True, value_bytes=2, casts=False, unpacks=False, captured=False
+)
 
 
 def kernels(op, model, engine):
     """The rows that an engine runs for a row of the ledger, already cut to one chip's part."""
     if op.kind == "attention":
-        return _attention(op, engine)
+        few = np.max(op.shape["queries"]) <= FEW_ROWS
+        return _attention(op, engine) if engine.scores_written and not (few and engine.joined) else [op]
+    if engine.joined:
+        return [op]
     if op.kind == "elementwise":
         return _elementwise(op, engine)
     return [each for part in _products(op, model, engine) for each in _product(part, engine)]
@@ -88,7 +98,7 @@ def _elementwise(op, engine):
     """Norms are scaled by a kernel of their own, and so are gates multiplied."""
     kind, wide = op.shape["kind"], engine.value_bytes
     values = op.shape["moved_bytes"] / bytes_per_value(op.format)  # touched
-    if engine.joined or (op.part == "ends" and kind == "add"):
+    if op.part == "ends" and kind == "add":
         return [op]
     if kind == "norm":
         return [_touched(op, op.name, wide * values, "norm"), _touched(op, f"{op.name}: scale", wide * values)]  # fmt: skip
@@ -104,10 +114,10 @@ def _elementwise(op, engine):
 def _products(op, model, engine):
     """A joined product as the several that an engine runs: the same rows and depth, fewer columns."""
     columns = [1.0]
-    if not engine.joined and op.name == "queries, keys, values":
+    if op.name == "queries, keys, values":
         heads = model.heads + 2 * model.kv_heads
         columns = [model.heads / heads, model.kv_heads / heads, model.kv_heads / heads]
-    elif not engine.joined and op.name.endswith("gate and up"):
+    elif op.name.endswith("gate and up"):
         columns = [0.5, 0.5]
     return [
         op._replace(
@@ -149,7 +159,8 @@ def _attention(op, engine):
     touch = {"part": SCORES}
     out = _touched(op, "heads in a row", 2 * wide * heads * queries * dv, **touch)
     into = _touched(op, "keys and values kept", (wide + b) * s["batch"] * s["kv_heads"] * queries * (d + dv) / 2, **touch)  # fmt: skip
-    softmax = _touched(op, "softmax", 2 * wide * scores, **touch)
+    full = 4 * scores  # bytes of the scores in 32 bits, in which they are made and softened
+    softmax = _touched(op, "softmax", 2 * full if engine.casts else full + b * scores, **touch)
     if few:
         return [into, into, _touched(op, "scores", s["cache_bytes"] * heads * keys * d, **touch), softmax,
                 _touched(op, "weighted values", s["cache_bytes"] * heads * keys * dv, **touch), out]  # fmt: skip

@@ -29,6 +29,7 @@ HOST_LINK = "PCIe Gen4 x16"
 PART = 1024  # tokens of a prompt's part on a pipeline
 CHUNK = 8192  # tokens of prompts that a server reads in one pass
 UNPACK = 8  # instructions to widen a weight: mask, shift, convert, scale, and their indices
+SLOT_BYTES = 8 * 512 * 8  # of a message, that a rank sends uncut (eq:one-slot)
 HELD_BACK = 0.9  # share of a chip's memory that servers give to weights and cache together
 COLUMNS = (  # products whose columns are dealt to tensor-parallel chips; the others': rows, groups
     "queries, keys, values", "queries", "queries, widened", "keys and values, widened", "gate and up",
@@ -124,8 +125,7 @@ def server(
         product_format=format,
         product_flop_per_s=kernel_time.device(chip, format).matmul_flop_per_s,
         memory_bytes=chip.memory_bytes, tiers=tiers_of(chip) if tiers is None else tiers,
-        # A collective in a stream is launched while the kernel before it runs: no call of its own.
-        reached=replace(network_fit.fitted(), call_s=0.0),
+        reached=network_fit.fitted(),
         experts_times=experts_times, takes_turns=chip.kind == "TPU", host_step_s=host_step_s, host_sequence_s=host_sequence_s,
     )  # fmt: skip
 
@@ -337,9 +337,10 @@ def exchange_s(model, plan, server, *, tokens):
     if plan.stationary == "gathered":
         return model.layers * _gathered_s(model, plan, server)
     reductions = (1 if plan.parallel_block else 2) * model.layers
+    captured = plan.engine is None or plan.engine.captured
     found = 0.0
     if np.any(np.greater(plan.tp, 1)):
-        found = reductions * collective_s("all_reduce", message, plan.tp, server)
+        found = reductions * collective_s("all_reduce", message, plan.tp, server, captured=captured)
     if model.experts is not None and np.any(np.greater(plan.ep, 1)):
         reached = counting.experts_touched(plan.ep, 1, model.experts_per_token)  # other groups
         sent = tokens * model.width * reached / plan.tp
@@ -398,15 +399,35 @@ def _gathered_s(model, plan, server):
     return whole * (plan.tp - 1) / plan.tp / server.link_bytes_per_s
 
 
-def collective_s(kind, message_bytes, ranks, server, **options):
-    """Seconds of a collective on a server's wires."""
+def collective_s(kind, message_bytes, ranks, server, *, captured=True, **options):
+    r"""Seconds of a collective on a server's wires.
+
+    Launched on its own it takes at least a call; `captured` in a graph, or in a stream that runs
+    ahead, it has none, and a message that fits one slot of the low-latency protocol for each rank,
+
+    $$M \le n \cdot 8 \cdot 512 \cdot 8\ \mathrm{B}$$  (eq:one-slot)
+
+    M  message_bytes  message                                         [B]
+    n  ranks          ranks; 8 lines of 8 bytes for 512 threads each  [-]
+
+    is not cut: nothing is waited for but the steps.
+
+    Source: nccl-device, its constants of the protocol.
+    """
     scale = server.links * server.waits  # time is homogeneous in bytes over bandwidth and waits
     if not server.tiers:
         return np.where(np.equal(ranks, 1), 0.0, np.inf)
-    found = communication.collective_time(
-        kind, message_bytes / scale, tiers=server.tiers, ranks=ranks, efficiency=server.reached
-    )
-    return server.waits * found.seconds
+    message = message_bytes / scale
+    asked = {"tiers": server.tiers, "ranks": ranks, **options}
+    if not captured:
+        found = communication.collective_time(kind, message, efficiency=server.reached, **asked)
+        return server.waits * found.seconds
+    reached = replace(server.reached, call_s=0.0)
+    seconds = communication.collective_time(kind, message, efficiency=reached, **asked).seconds
+    uncut = replace(reached, segment_s=0.0, segment_nvlink4_s=0.0)
+    whole = communication.collective_time(kind, message, efficiency=uncut, protocols=("LL",), **asked)  # fmt: skip
+    fits = message_bytes <= SLOT_BYTES * ranks
+    return server.waits * np.where(fits, np.minimum(seconds, whole.seconds), seconds)
 
 
 def one_pass(model, plan, server, *, batch, queries, keys, logits="last"):

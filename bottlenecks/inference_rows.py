@@ -265,6 +265,8 @@ def _engine(first, on):
     """The program whose kernels run, where it is not a compiled server."""
     if "llama.cpp" in str(first["framework"]).casefold():
         return engines.LLAMA_CPP_METAL if on.vendor == "Apple" else engines.LLAMA_CPP
+    if "fastertransformer" in str(first["framework"]).casefold():
+        return engines.FASTER_TRANSFORMER
     return None
 
 
@@ -302,7 +304,7 @@ def _alone(shape, plan, server, phase, batch, prompt, output, lengths_open, firs
             return lambda on: np.minimum(*(
                 inference.prefill_s(shape, way, on, batch=mine, prompt=prompt) for way in ways
             )), ["weights cut both ways or gathered, whichever is sooner"]  # fmt: skip
-        if plan.engine is not None:
+        if plan.engine is not None and plan.engine.part_tokens:
             return lambda on: _in_parts(shape, plan, on, mine, prompt), note
         return lambda on: inference.prefill_s(shape, plan, on, batch=mine, prompt=prompt), note
     made = np.where(np.isnan(output), OPEN_OUTPUT, output)
