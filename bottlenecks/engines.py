@@ -6,6 +6,7 @@ program does otherwise, and `kernels` writes the rows that it runs instead. Ever
 the program's source; none is fitted.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,7 @@ class Engine:
     unpacks: bool = True  # narrow weights are written wide in front of a product of many rows
     scores_written: bool = True  # of prompts; of single queries where heads do not share their reads
     captured: bool = True  # steps are replayed as graphs: a collective waits for no host
+    host_layer_s: float = 0.0  # of the host to launch a layer, while the chips run those before
     part_tokens: int | None = None  # of a prompt that one pass reads; None: all
     parts_ahead: int = 1  # passes that may be under way on a pipeline's stages
     queue: int = 1024  # launches that wait for a chip before the host does
@@ -43,6 +45,27 @@ LLAMA_CPP_METAL = Engine(name="llama.cpp, Metal", casts=False, unpacks=False, pa
 FASTER_TRANSFORMER = Engine(
     name="FasterTransformer", joined=True, value_bytes=2, casts=False, unpacks=False, captured=False
 )
+# Steps of PyTorch launched from Python: 33 ms for the 32 layers of LLaMA-7B (vllm-issue914).
+EAGER = Engine(
+    name="eager PyTorch", value_bytes=2, casts=False, captured=False, host_layer_s=1 / 30 / 32
+)
+# vLLM before it replayed graphs: 12 ms a step for as many layers (vllm-pr1440).
+VLLM_2023 = Engine(
+    name="vLLM of 2023", joined=True, value_bytes=2, casts=False, unpacks=False,
+    scores_written=False, captured=False, host_layer_s=1.2 / 100 / 32,
+)  # fmt: skip
+BY_NAME = (  # what a program calls itself, in small letters -> its engine; the first that fits
+    (r"llama\.cpp|ollama|\bggml", LLAMA_CPP),
+    (r"fastertransformer", FASTER_TRANSFORMER),
+    (r"megatron|transformers\b|hugging ?face|\bhf\b|\beager\b", EAGER),
+    (r"vllm\D*0\.[0-2](\.|\b)|vllm.*\b2023\b", VLLM_2023),
+)
+
+
+def find(program, *, maker=""):
+    """The engine of a program by its name, or None: a compiled server. `maker` is that of the chip."""
+    found = next((e for words, e in BY_NAME if re.search(words, program.casefold())), None)
+    return LLAMA_CPP_METAL if found is LLAMA_CPP and maker == "Apple" else found
 
 
 def kernels(op, model, engine):

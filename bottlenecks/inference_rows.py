@@ -130,7 +130,10 @@ def _case(mine, rows):
         first, shape, on, hosted, said, weight_format, head_format, cache_format
     )
     assumed = assumed + more
-    server = inference.server(on, format, experts_times=value("experts_times") if hosted else 1.0)
+    host_s = shape.layers * plan.engine.host_layer_s if plan.engine else 0.0
+    server = inference.server(
+        on, format, experts_times=value("experts_times") if hosted else 1.0, host_step_s=host_s
+    )
     batch, prompt, output = mine["batch"], mine["input_len"], mine["output_len"]
     lengths_open = np.isnan(prompt).any()
     if saturated:
@@ -256,18 +259,9 @@ def _plan(first, shape, on, hosted, said, weight_format, head_format, cache_form
     plan = inference.Plan(
         tp=tp, pp=pp, ep=ep, weight_format=weight_format, head_format=head_format,
         cache_format=cache_format, stationary=stationary,
-        parallel_block="in parallel" in shape.notes, engine=_engine(first, on),
+        parallel_block="in parallel" in shape.notes, engine=engines.find(str(first["framework"]), maker=on.vendor),
     )  # fmt: skip
     return plan, max(n / plan.chips, 1.0), assumed
-
-
-def _engine(first, on):
-    """The program whose kernels run, where it is not a compiled server."""
-    if "llama.cpp" in str(first["framework"]).casefold():
-        return engines.LLAMA_CPP_METAL if on.vendor == "Apple" else engines.LLAMA_CPP
-    if "fastertransformer" in str(first["framework"]).casefold():
-        return engines.FASTER_TRANSFORMER
-    return None
 
 
 def _under_load(shape, plan, server, batch, prompt, output, copies):
