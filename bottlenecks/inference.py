@@ -345,8 +345,10 @@ def exchange_s(model, plan, server, *, tokens):
         reached = counting.experts_touched(plan.ep, 1, model.experts_per_token)  # other groups
         sent = tokens * model.width * reached / plan.tp
         out = bytes_per_value(server.product_format)
-        there = collective_s("all_to_all", out * sent, plan.ep, server, per_domain=plan.tp)
-        back = collective_s("all_to_all", wide * sent, plan.ep, server, per_domain=plan.tp)
+        domain = server.tiers[0].ranks if server.tiers else None  # whose chips groups of tp share
+        near = {} if domain is None else {"per_domain": np.clip(domain // plan.tp, 1, plan.ep)}
+        there = collective_s("all_to_all", out * sent, plan.ep, server, captured=captured, **near)
+        back = collective_s("all_to_all", wide * sent, plan.ep, server, captured=captured, **near)
         found = found + (model.layers - model.dense_layers) * (there + back)
     return found * (1 - plan.overlap)
 
