@@ -11,7 +11,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bottlenecks import communication, counting, footprint, kernel_time, network_fit, ops, tiling
+from bottlenecks import (
+    communication,
+    counting,
+    engines,
+    footprint,
+    kernel_time,
+    network_fit,
+    ops,
+    tiling,
+)
 from bottlenecks.doors import one_of, positive
 from bottlenecks.hardware import bytes_per_value
 from bottlenecks.networks import Tier, systems
@@ -20,7 +29,7 @@ HOST_LINK = "PCIe Gen4 x16"
 PART = 1024  # tokens of a prompt's part on a pipeline
 CHUNK = 8192  # tokens of prompts that a server reads in one pass
 UNPACK = 8  # instructions to widen a weight: mask, shift, convert, scale, and their indices
-FEW_ROWS = 8  # of a product, up to which libraries take a matrix-vector kernel
+SLOT_BYTES = 8 * 512 * 8  # of a message, that a rank sends uncut (eq:one-slot)
 HELD_BACK = 0.9  # share of a chip's memory that servers give to weights and cache together
 COLUMNS = (  # products whose columns are dealt to tensor-parallel chips; the others': rows, groups
     "queries, keys, values", "queries", "queries, widened", "keys and values, widened", "gate and up",
@@ -116,8 +125,7 @@ def server(
         product_format=format,
         product_flop_per_s=kernel_time.device(chip, format).matmul_flop_per_s,
         memory_bytes=chip.memory_bytes, tiers=tiers_of(chip) if tiers is None else tiers,
-        # A collective in a stream is launched while the kernel before it runs: no call of its own.
-        reached=replace(network_fit.fitted(), call_s=0.0),
+        reached=network_fit.fitted(),
         experts_times=experts_times, takes_turns=chip.kind == "TPU", host_step_s=host_step_s, host_sequence_s=host_sequence_s,
     )  # fmt: skip
 
@@ -149,6 +157,7 @@ class Plan:
     stationary: str = "1-D"
     parallel_block: bool = False  # attention and feed-forward side by side, one reduction for both
     overlap: float = 0.0  # share of the exchange that runs beside kernels
+    engine: engines.Engine | None = None  # None: a compiled server, which runs the ledger's rows
 
     def __post_init__(self):
         for name in ("tp", "pp", "ep"):
@@ -186,14 +195,22 @@ def rows(model, plan, server, *, batch, queries, keys, logits="last", only_atten
             "absorbed": np.max(queries) <= kernel_time.DECODING}  # fmt: skip
     whole = ops.forward(model, batch=batch, **made)
     if only_attention:
-        return [_cut(op, model, plan, server) for op in whole if op.kind == "attention"]
+        return _run(whole, model, plan, server, lambda op: op.kind == "attention")
     if model.experts is not None and np.any(np.greater(plan.ep, 1)):
         # Experts see the tokens of all groups.
         every = ops.forward(model, batch=batch * plan.ep, **made)
         whole = [b if b.name.startswith("experts: ") else a for a, b in zip(whole, every, strict=True)]  # fmt: skip
     if plan.parallel_block:  # one norm and one sum for both
         whole = [op for op in whole if (op.name, op.part) not in _SECOND]
-    return [_cut(op, model, plan, server) for op in whole]
+    return _run(whole, model, plan, server)
+
+
+def _run(whole, model, plan, server, kept=lambda op: True):
+    """One chip's part of some rows, as the kernels that the plan's engine runs."""
+    cut = [_cut(op, model, plan, server) for op in whole if kept(op)]
+    if plan.engine is None:
+        return cut
+    return [each for op in cut for each in engines.kernels(op, model, plan.engine)]
 
 
 _SECOND = (("feed-forward norm", "feed-forward"), ("residual add", "attention"))
@@ -280,10 +297,14 @@ def _kernels_s(op, server):
         )
         return arithmetic + memory - op.calls * server.fixed_s
     tiled_s = kernel_time.op_s(op, server)
-    if op.kind != "matmul" or np.min(op.shape["m"]) > FEW_ROWS or np.all(np.equal(server.cores, 1)):
+    if (
+        op.kind != "matmul"
+        or np.min(op.shape["m"]) > engines.FEW_ROWS
+        or np.all(np.equal(server.cores, 1))
+    ):
         return tiled_s
     vector_s = op.calls * few_rows_s(**op.shape, server=server)
-    return np.where(op.shape["m"] <= FEW_ROWS, np.minimum(tiled_s, vector_s), tiled_s)
+    return np.where(op.shape["m"] <= engines.FEW_ROWS, np.minimum(tiled_s, vector_s), tiled_s)
 
 
 def few_rows_s(m, k, n, *, groups, weight_bytes, server):
@@ -316,15 +337,18 @@ def exchange_s(model, plan, server, *, tokens):
     if plan.stationary == "gathered":
         return model.layers * _gathered_s(model, plan, server)
     reductions = (1 if plan.parallel_block else 2) * model.layers
+    captured = plan.engine is None or plan.engine.captured
     found = 0.0
     if np.any(np.greater(plan.tp, 1)):
-        found = reductions * collective_s("all_reduce", message, plan.tp, server)
+        found = reductions * collective_s("all_reduce", message, plan.tp, server, captured=captured)
     if model.experts is not None and np.any(np.greater(plan.ep, 1)):
         reached = counting.experts_touched(plan.ep, 1, model.experts_per_token)  # other groups
         sent = tokens * model.width * reached / plan.tp
         out = bytes_per_value(server.product_format)
-        there = collective_s("all_to_all", out * sent, plan.ep, server, per_domain=plan.tp)
-        back = collective_s("all_to_all", wide * sent, plan.ep, server, per_domain=plan.tp)
+        domain = server.tiers[0].ranks if server.tiers else None  # whose chips groups of tp share
+        near = {} if domain is None else {"per_domain": np.clip(domain // plan.tp, 1, plan.ep)}
+        there = collective_s("all_to_all", out * sent, plan.ep, server, captured=captured, **near)
+        back = collective_s("all_to_all", wide * sent, plan.ep, server, captured=captured, **near)
         found = found + (model.layers - model.dense_layers) * (there + back)
     return found * (1 - plan.overlap)
 
@@ -377,15 +401,35 @@ def _gathered_s(model, plan, server):
     return whole * (plan.tp - 1) / plan.tp / server.link_bytes_per_s
 
 
-def collective_s(kind, message_bytes, ranks, server, **options):
-    """Seconds of a collective on a server's wires."""
+def collective_s(kind, message_bytes, ranks, server, *, captured=True, **options):
+    r"""Seconds of a collective on a server's wires.
+
+    Launched on its own it takes at least a call; `captured` in a graph, or in a stream that runs
+    ahead, it has none, and a message that fits one slot of the low-latency protocol for each rank,
+
+    $$M \le n \cdot 8 \cdot 512 \cdot 8\ \mathrm{B}$$  (eq:one-slot)
+
+    M  message_bytes  message                                         [B]
+    n  ranks          ranks; 8 lines of 8 bytes for 512 threads each  [-]
+
+    is not cut: nothing is waited for but the steps.
+
+    Source: nccl-device, its constants of the protocol.
+    """
     scale = server.links * server.waits  # time is homogeneous in bytes over bandwidth and waits
     if not server.tiers:
         return np.where(np.equal(ranks, 1), 0.0, np.inf)
-    found = communication.collective_time(
-        kind, message_bytes / scale, tiers=server.tiers, ranks=ranks, efficiency=server.reached
-    )
-    return server.waits * found.seconds
+    message = message_bytes / scale
+    asked = {"tiers": server.tiers, "ranks": ranks, **options}
+    if not captured:
+        found = communication.collective_time(kind, message, efficiency=server.reached, **asked)
+        return server.waits * found.seconds
+    reached = replace(server.reached, call_s=0.0)
+    seconds = communication.collective_time(kind, message, efficiency=reached, **asked).seconds
+    uncut = replace(reached, segment_s=0.0, segment_nvlink4_s=0.0)
+    whole = communication.collective_time(kind, message, efficiency=uncut, protocols=("LL",), **asked)  # fmt: skip
+    fits = message_bytes <= SLOT_BYTES * ranks
+    return server.waits * np.where(fits, np.minimum(seconds, whole.seconds), seconds)
 
 
 def one_pass(model, plan, server, *, batch, queries, keys, logits="last"):
@@ -397,7 +441,7 @@ def one_pass(model, plan, server, *, batch, queries, keys, logits="last"):
     for op in rows(model, plan, server, batch=distinct, **made):
         if op.part == "ends":
             ends_s = ends_s + op_s(op, server)
-        elif op.kind != "attention":
+        elif op.kind != "attention" and op.part != engines.SCORES:
             layers_s = layers_s + op_s(op, server)
     tokens = distinct * queries
     transfer = bytes_per_value(server.format) * tokens * model.width / plan.tp

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bottlenecks import corpus, data, inference, shares
+from bottlenecks import corpus, data, engines, inference, shares
 from bottlenecks.architecture import find_model, model, models
 from bottlenecks.doors import nearest
 from bottlenecks.hardware import BYTES_PER_VALUE, bytes_per_value, chip, chips
@@ -130,7 +130,10 @@ def _case(mine, rows):
         first, shape, on, hosted, said, weight_format, head_format, cache_format
     )
     assumed = assumed + more
-    server = inference.server(on, format, experts_times=value("experts_times") if hosted else 1.0)
+    host_s = shape.layers * plan.engine.host_layer_s if plan.engine else 0.0
+    server = inference.server(
+        on, format, experts_times=value("experts_times") if hosted else 1.0, host_step_s=host_s
+    )
     batch, prompt, output = mine["batch"], mine["input_len"], mine["output_len"]
     lengths_open = np.isnan(prompt).any()
     if saturated:
@@ -256,7 +259,7 @@ def _plan(first, shape, on, hosted, said, weight_format, head_format, cache_form
     plan = inference.Plan(
         tp=tp, pp=pp, ep=ep, weight_format=weight_format, head_format=head_format,
         cache_format=cache_format, stationary=stationary,
-        parallel_block="in parallel" in shape.notes,
+        parallel_block="in parallel" in shape.notes, engine=engines.find(str(first["framework"]), maker=on.vendor),
     )  # fmt: skip
     return plan, max(n / plan.chips, 1.0), assumed
 
@@ -295,7 +298,7 @@ def _alone(shape, plan, server, phase, batch, prompt, output, lengths_open, firs
             return lambda on: np.minimum(*(
                 inference.prefill_s(shape, way, on, batch=mine, prompt=prompt) for way in ways
             )), ["weights cut both ways or gathered, whichever is sooner"]  # fmt: skip
-        if str(first["framework"]).casefold().startswith("llama.cpp"):
+        if plan.engine is not None and plan.engine.part_tokens:
             return lambda on: _in_parts(shape, plan, on, mine, prompt), note
         return lambda on: inference.prefill_s(shape, plan, on, batch=mine, prompt=prompt), note
     made = np.where(np.isnan(output), OPEN_OUTPUT, output)
@@ -312,16 +315,21 @@ def _alone(shape, plan, server, phase, batch, prompt, output, lengths_open, firs
     return lambda on: inference.decode_s(shape, plan, on, batch=mine, context=context), note
 
 
-PARTS = 512  # tokens of a prompt that llama.cpp reads at once unless told otherwise
-
-
 def _in_parts(shape, plan, on, batch, prompt):
-    """Seconds of a prompt read in parts, each seeing those before it; stages work one after another."""
-    parts = np.ceil(prompt / PARTS)
+    """Seconds of a prompt read in parts, each seeing those before it, over stages of layers."""
+    engine = plan.engine
+    parts = np.ceil(prompt / engine.part_tokens)
     size = prompt / parts
     middle, half = (prompt - size) / 2, (prompt - size) / 12**0.5
     ends = (inference.prefill(shape, plan, on, batch=batch, prompt=size, cached=middle + sign * half) for sign in (-1, 1))  # fmt: skip
-    return parts * sum(end.seconds for end in ends) / 2
+    part_s = sum(end.seconds for end in ends) / 2
+    many = {"batch": 1, "queries": engine.part_tokens, "keys": engine.part_tokens}
+    dealt = shape.layers + 1  # the head counts as one
+    largest = np.ceil(dealt / plan.pp)
+    launches = engines.launches(inference.rows(shape, plan, on, **many)) * largest / dealt
+    ahead = engines.parts_under_way(plan.pp, launches=launches, queue=engine.queue)
+    ahead = np.minimum(np.minimum(ahead, engine.parts_ahead), dealt / largest)
+    return part_s * (1 + (parts - 1) / ahead)
 
 
 # ---- predictions

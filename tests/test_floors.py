@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "bottlenecks"
 FLOORS = (
     {"bottlenecks", "data"}, {"doors", "units", "facts"}, {"hardware", "networks", "architecture", "corpus"},
-    {"roofline", "tiling", "counting", "memory", "collectives", "attention", "traffic"}, {"ops", "kernel_time", "footprint", "communication", "network_fit", "inference", "training"},
+    {"roofline", "tiling", "counting", "memory", "collectives", "attention", "traffic"}, {"ops", "engines", "kernel_time", "footprint", "communication", "network_fit", "inference", "training"},
     {"machine", "probes", "measure", "kernels", "sweeps", "validation", "claims", "trends",
      "growth", "shares", "kernel_rows", "kernel_fit", "predictions", "ledgers", "eras", "decoding", "memory_scores", "fits",
      "inference_rows", "inference_fit", "training_rows", "collective_rows", "search"},
@@ -36,6 +36,8 @@ WITHIN_A_FLOOR = {
     ("inference_rows", "shares"),
     ("inference_fit", "inference_rows"),
     ("inference", "communication"),
+    ("inference", "engines"),
+    ("engines", "ops"),
     ("inference", "footprint"),
     ("inference", "kernel_time"),
     ("inference", "network_fit"),
