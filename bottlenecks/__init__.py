@@ -31,6 +31,7 @@ Modules, lowest floor first; each imports only from floors below it.
     footprint.py                    models: a model in a layout, as rows of bytes on one chip
     communication.py                models: collectives on the tiers of a system
     network_fit.py                  models: what measured collectives make of them, and the errors
+    engines.py                      models: the kernels that a program runs where it fuses less
     inference.py                    models: a prefill and a decode step, cut over chips; servers
     training.py                     models: one optimiser step in a layout, as rows of exposed seconds
     machine.py  probes.py           studies: what your own machine is; what a probe times on it

@@ -27,7 +27,9 @@ class Engine:
     value_bytes: int = 4  # of a value between two kernels
     casts: bool = True  # products of many rows take 16-bit operands and yield 16-bit results
     unpacks: bool = True  # narrow weights are written wide in front of a product of many rows
-    scores_written: bool = True  # of prompts; of single queries where heads do not share their reads
+    scores_written: bool = (
+        True  # of prompts; of single queries where heads do not share their reads
+    )
     captured: bool = True  # steps are replayed as graphs: a collective waits for no host
     host_layer_s: float = 0.0  # of the host to launch a layer, while the chips run those before
     part_tokens: int | None = None  # of a prompt that one pass reads; None: all
@@ -72,7 +74,11 @@ def kernels(op, model, engine):
     """The rows that an engine runs for a row of the ledger, already cut to one chip's part."""
     if op.kind == "attention":
         few = np.max(op.shape["queries"]) <= FEW_ROWS
-        return _attention(op, engine) if engine.scores_written and not (few and engine.joined) else [op]
+        return (
+            _attention(op, engine)
+            if engine.scores_written and not (few and engine.joined)
+            else [op]
+        )
     if engine.joined:
         return [op]
     if op.kind == "elementwise":

@@ -25,11 +25,10 @@ from bottlenecks.doors import one_of, positive
 from bottlenecks.hardware import bytes_per_value
 from bottlenecks.networks import Tier, systems
 
-HOST_LINK = "PCIe Gen4 x16"
+HOST_LINK = "PCIe 4.0 x16"
 PART = 1024  # tokens of a prompt's part on a pipeline
 CHUNK = 8192  # tokens of prompts that a server reads in one pass
 UNPACK = 8  # instructions to widen a weight: mask, shift, convert, scale, and their indices
-SLOT_BYTES = 8 * 512 * 8  # of a message, that a rank sends uncut (eq:one-slot)
 HELD_BACK = 0.9  # share of a chip's memory that servers give to weights and cache together
 COLUMNS = (  # products whose columns are dealt to tensor-parallel chips; the others': rows, groups
     "queries, keys, values", "queries", "queries, widened", "keys and values, widened", "gate and up",
@@ -402,34 +401,18 @@ def _gathered_s(model, plan, server):
 
 
 def collective_s(kind, message_bytes, ranks, server, *, captured=True, **options):
-    r"""Seconds of a collective on a server's wires.
+    """Seconds of a collective on a server's wires.
 
-    Launched on its own it takes at least a call; `captured` in a graph, or in a stream that runs
-    ahead, it has none, and a message that fits one slot of the low-latency protocol for each rank,
-
-    $$M \le n \cdot 8 \cdot 512 \cdot 8\ \mathrm{B}$$  (eq:one-slot)
-
-    M  message_bytes  message                                         [B]
-    n  ranks          ranks; 8 lines of 8 bytes for 512 threads each  [-]
-
-    is not cut: nothing is waited for but the steps.
-
-    Source: nccl-device, its constants of the protocol.
+    `captured` in a graph, or in a stream that runs ahead, it waits for no call.
     """
     scale = server.links * server.waits  # time is homogeneous in bytes over bandwidth and waits
     if not server.tiers:
         return np.where(np.equal(ranks, 1), 0.0, np.inf)
-    message = message_bytes / scale
-    asked = {"tiers": server.tiers, "ranks": ranks, **options}
-    if not captured:
-        found = communication.collective_time(kind, message, efficiency=server.reached, **asked)
-        return server.waits * found.seconds
-    reached = replace(server.reached, call_s=0.0)
-    seconds = communication.collective_time(kind, message, efficiency=reached, **asked).seconds
-    uncut = replace(reached, segment_s=0.0, segment_nvlink4_s=0.0)
-    whole = communication.collective_time(kind, message, efficiency=uncut, protocols=("LL",), **asked)  # fmt: skip
-    fits = message_bytes <= SLOT_BYTES * ranks
-    return server.waits * np.where(fits, np.minimum(seconds, whole.seconds), seconds)
+    found = communication.collective_time(
+        kind, message_bytes / scale, tiers=server.tiers, ranks=ranks, efficiency=server.reached,
+        launch="queued" if captured else "library", **options,
+    )  # fmt: skip
+    return server.waits * found.seconds
 
 
 def one_pass(model, plan, server, *, batch, queries, keys, logits="last"):

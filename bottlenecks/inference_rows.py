@@ -247,6 +247,9 @@ def _plan(first, shape, on, hosted, said, weight_format, head_format, cache_form
             stationary = "gathered" if "weight-gathered" in said else "2-D"
             assumed.append(f"weights {'gathered' if stationary == 'gathered' else 'cut both ways'}")
         elif tp > 1:
+            tp = int(
+                np.gcd(tp, shape.heads)
+            )  # a copy holds whole heads; the other chips hold copies
             assumed.append("tensor parallel")
     elif hosted and mixture and tp is not None and tp > 1 and ep is None:
         tp, ep = 1, tp
