@@ -281,10 +281,11 @@ def _under_load(shape, plan, server, batch, prompt, output, copies):
         at_once, note = np.minimum(fits, MOST_SEQUENCES), "as many sequences as fit, 2,048 at most"
     else:
         at_once, note = np.maximum(batch / copies / plan.ep, 1), ""
+    busy = np.fmin(batch / copies / plan.ep, 1)  # of groups, where there are more than sequences
 
     def time(on):
         load = inference.saturated(shape, plan, on, batch=at_once, prompt=prompt, output=output)
-        return 1 / (load.tokens_per_s * copies)
+        return 1 / (load.tokens_per_s * copies * busy)
 
     return time, [note]
 
