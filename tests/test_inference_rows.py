@@ -114,7 +114,8 @@ def test_a_copy_has_whole_heads():
 def test_groups_without_a_sequence_make_no_tokens():
     # 4 sequences on 8 chips with attention data parallel: half of the tokens of 8 in the same step
     half, whole = inference_rows.predict(rows(*(
-        LOAD | {"model": "Mixtral-8x7B", "n_chips": 8.0, "ep": 8.0, "batch": n} for n in (4.0, 8.0)
+        LOAD | {"model": "Mixtral-8x7B", "n_chips": 8.0, "ep": 8.0, "batch": n, "framework": "vLLM serve, max concurrency"}
+        for n in (4.0, 8.0)
     )))["seconds"]  # fmt: skip
     assert half == pytest.approx(2 * whole)
 
