@@ -96,11 +96,12 @@ class Layout:
 
 def _number(record, name, value):
     positive(f"{record}.{name}", value, zero_allowed=name in ZERO_ALLOWED)
-    if name in WHOLE and np.any(np.mod(value, 1)):
+    whole = np.asarray(value).dtype.kind in "iu"
+    if name in WHOLE and not whole and np.any(np.mod(value, 1)):
         bad = _first(value, np.mod(value, 1) != 0)
         raise ValueError(f"{record}.{name} must be whole, got {bad!r}; the nearest is {round(bad)}")
-    most = 3 if name == "zero" else 1 if name in SHARES else np.inf
-    if np.any(np.greater(value, most)):
+    most = 3 if name == "zero" else 1 if name in SHARES else None
+    if most is not None and np.any(np.greater(value, most)):
         bad = _first(value, np.greater(value, most))
         raise ValueError(
             f"{record}.{name} must be from 0 to {most}, got {bad!r}; the nearest is {most}"

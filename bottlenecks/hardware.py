@@ -151,13 +151,14 @@ def chips(*, kind=None, vendor=None, since=0, format=None):
         one_of("vendor", vendor, sorted({c.vendor for c in every.values()}))
     if format is not None:
         one_of("format", format, FORMATS)
+    positive("since", since, zero_allowed=True)
     return {
         name: c
         for name, c in every.items()
         if kind in (None, c.kind)
         and vendor in (None, c.vendor)
         and (format is None or format in c.peaks)
-        and int(c.launch[:4] or 0) >= positive("since", since, zero_allowed=True)
+        and int(c.launch[:4] or 0) >= since
     }
 
 

@@ -126,7 +126,6 @@ def _era(row, published, device, assumed):
     text = (row["notes"] + row["source"]).casefold()
     if era.attention == "unfused" and "flash" in text:
         era = replace(era, attention="fused, first")
-    on = kernel_time.device(device, next(iter(f for f in ("bf16", "fp16") if f in device.peaks)))
     if "DeepEP" in row["notes"] or row["model"].startswith("DeepSeek"):
         era = replace(era, sends_once=True)
     if row["notes"].startswith("MegaScale"):  # megascale: both overlap with the products
@@ -138,6 +137,7 @@ def _era(row, published, device, assumed):
     if "torchtitan" in text and era.attention == "fused, overlapped":
         era = replace(era, attention="fused")  # PyTorch's own is FlashAttention-2
     if "fused, overlapped" == era.attention:
+        on = kernel_time.device(device, next(f for f in ("bf16", "fp16") if f in device.peaks))
         era = replace(era, attention=kernel_time.default_implementation(on))
     return era
 
@@ -410,7 +410,7 @@ def predict(columns, *, owners=True):
         def time(on, case=case):
             return training.seconds(case.model, case.layout, on=on, era=case.era)
 
-        seconds = time(case.on)
+        seconds = _work(case).seconds
         low, high = spread(unlike(case, assumed[case.rows]))
         found["seconds"][case.rows] = seconds
         found["low_s"][case.rows], found["high_s"][case.rows] = seconds * low, seconds * high
