@@ -306,39 +306,46 @@ def training_rows(model, layout, *, stage=None):
         if np.any(np.greater_equal(stage, layout.pp)) or np.any(np.less(stage, 0)):
             raise ValueError(f"stage must be from 0 to pp - 1 ({layout.pp - 1!r}), got {stage!r}")
         return _stage_rows(model, layout, stage)
-    first = _stage_rows(model, layout, 0)
+    layer = _layers(model, layout)
+    first = _stage_rows(model, layout, 0, layer)
     if np.all(np.equal(layout.pp, 1)):
         return first
-    last = _stage_rows(model, layout, layout.pp - 1)
+    last = _stage_rows(model, layout, layout.pp - 1, layer)
     fuller = total_bytes(first) >= total_bytes(last)
     return {name: np.where(fuller, first[name], last[name])[()] for name in first}
 
 
-def _stage_rows(model, layout, stage):
+def _layers(model, layout):
+    """`_layer_bytes` of the kinds of layers that a model has: {is it a mixture: (kept, whole)}."""
+    has = {True: model.experts is not None, False: model.experts is None or np.any(model.dense_layers)}  # fmt: skip
+    return {k: _layer_bytes(model, layout, mixture=k) for k, there in has.items() if there}
+
+
+def _stage_rows(model, layout, stage, layer=None):
     params = stage_params(model, layout, stage)
     rows = _states(model, layout, params)
     start, layers = stage_layers(model, layout, stage)
     mixture = _mixture_layers(model, start, layers)
     held, recomputed = 0.0, 0.0
-    for kind, count in ((True, mixture), (False, layers - mixture)):
-        if np.any(count):
-            kept, whole = _layer_bytes(model, layout, mixture=kind)
-            held = held + kept * count
-            recomputed = np.maximum(recomputed, np.where(count > 0, whole - kept, 0))
+    for is_mixture, (kept, whole) in (layer or _layers(model, layout)).items():
+        count = mixture if is_mixture else layers - mixture
+        held = held + kept * count
+        recomputed = np.maximum(recomputed, np.where(count > 0, whole - kept, 0))
+    tokens = layout.tokens
     _, head = _ends(layout, stage)
     sp = np.where(layout.sp, layout.tp, 1)
     head_input = 2 * model.width / sp * layout.value_bytes  # the last norm's input and output
     sent = np.where(layout.keeps_outputs & np.greater(layout.pp, 1), model.width / sp, 0)
     held = (held + sent * layout.value_bytes) * in_flight(layout, stage)
     on_chip = 1 - layout.offloaded_activations
-    activations = layout.tokens * (held * on_chip + head_input * head)
+    activations = tokens * (held * on_chip + head_input * head)
     logits = head * memory.logits_bytes(
-        layout.tokens, model.vocab, bytes_per_logit=layout.bytes_per_logit, tp=layout.tp
+        tokens, model.vocab, bytes_per_logit=layout.bytes_per_logit, tp=layout.tp
     )
-    again = np.maximum(recomputed * layout.tokens - logits, 0)
+    again = np.maximum(recomputed * tokens - logits, 0)
     step = np.maximum(rows.pop("step") - activations - logits - again, 0)
     rows |= {"activations": activations, "logits": logits, "recomputation": again, "step": step}
-    sequence = np.where(sp > 1, 2 * layout.tokens * model.width * layout.value_bytes, 0)
+    sequence = np.where(sp > 1, 2 * tokens * model.width * layout.value_bytes, 0)
     rows["buffers"] = layout.bucket_bytes + sequence + _gathered(model, layout, params, layers)
     used = total_bytes(rows)
     rows["reserve"] = memory.reserved_bytes(
@@ -361,6 +368,8 @@ def _states(model, layout, params):
     adapted = np.greater(layout.lora_rank, 0)
     share = _adapter_share(model, layout)
     for kind, number in params.items():
+        if not np.any(number):
+            continue
         state = take["embedding_state_bytes" if kind == "embeddings" else "state_bytes"]
         trained = np.where(adapted, number * share * (kind != "embeddings"), number)
         frozen = np.where(adapted, number, 0)
