@@ -45,8 +45,8 @@ benchmark: $(READY) ## time sliders and imports, as ratios within one run
 	@$(RUN) tools/benchmark.py
 
 lock: $(READY) ## solve requirements.lock again (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --group pyproject.toml:build \
-	    --group pyproject.toml:test --generate-hashes \
+	uv pip compile --quiet --universal --python-version 3.11 --extra cluster \
+	    --group pyproject.toml:build --group pyproject.toml:test --generate-hashes \
 	    --no-header --no-annotate pyproject.toml -o requirements.lock
 
 clean: ## remove the environment and every cache

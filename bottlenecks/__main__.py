@@ -154,6 +154,13 @@ def _parser():
     searching.add_argument("--format", default="bf16", help="of the products (default: bf16)")
     searching.add_argument("--era", default="2025", help="software of which year (default: 2025)")
     searching.add_argument("--top", type=int, default=10, help="layouts to print (default: 10)")
+    searching.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that share the work (default: 1)",
+    )
     searching.add_argument("--json", action="store_true", help="print JSON in base units")
     searching.set_defaults(run=_search)
 
@@ -409,6 +416,9 @@ def _shape(name):
 
 
 def _search(args):
+    from concurrent.futures import ProcessPoolExecutor
+    from contextlib import nullcontext
+
     from bottlenecks import reports, search, training
     from bottlenecks.architecture import model
     from bottlenecks.doors import positive
@@ -418,13 +428,15 @@ def _search(args):
     positive("--seq", args.seq)
     positive("--chips", args.chips)
     positive("--top", args.top)
+    positive("--jobs", args.jobs)
     where = chip(args.system) if find_chip(args.system) else system(args.system)
     on = training.machine(where, args.format)
     batch = args.batch or args.chips * max(2**22 // args.seq // args.chips, 1)
-    found = search.search(
-        model(args.model), on, chips=args.chips, batch=batch, seq_len=args.seq, era=args.era,
-        keep=args.top,
-    )  # fmt: skip
+    with ProcessPoolExecutor(args.jobs) if args.jobs > 1 else nullcontext() as executor:
+        found = search.search(
+            model(args.model), on, chips=args.chips, batch=batch, seq_len=args.seq, era=args.era,
+            keep=args.top, executor=executor,
+        )  # fmt: skip
     print(
         "\n".join(reports.search_lines(found))
         if not args.json

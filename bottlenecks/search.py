@@ -1,11 +1,16 @@
 """Search: every layout of a model on so many chips, ranked, and what would make the best one faster.
 
 `search` walks the whole space in chunks, so that its memory does not grow with the space; chunks go
-through any `concurrent.futures` executor. A layout that does not fit is told by how many bytes; one
-that is slow, by which row of its step.
+through any `concurrent.futures` executor: threads, processes, or many machines by Dask's
+`Client.get_executor()`. A layout that does not fit is told by how many bytes; one that is slow, by
+which row of its step.
 """
 
+import warnings
+from collections import deque
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
@@ -14,6 +19,7 @@ from bottlenecks.doors import one_of, positive
 from bottlenecks.footprint import RECOMPUTE, SCHEDULES, Layout
 
 CHUNK = 2**17  # points evaluated together: enough that numpy's calls cost little, under 200 MB
+AHEAD = 64  # chunks that an executor has at once: its queue does not grow with the space
 KEPT = 20  # of the ranked list
 COLUMNS = (
     "tp", "pp", "vpp", "dp", "cp", "ep", "zero", "micro_batch", "micro_batches", "recompute", "schedule",
@@ -101,23 +107,24 @@ def space(model, *, chips, batch, seq_len, zero=(0, 1, 3), recompute=RECOMPUTE, 
 
 
 def search(model, on, *, chips, batch, seq_len, era="2025", within=None, executor=None, chunk=CHUNK,
-           keep=KEPT):  # fmt: skip
+           ahead=AHEAD, keep=KEPT):  # fmt: skip
     """Every layout of a model on `chips` of a machine, ranked by the step's seconds.
 
     `on`: `training.machine`. `within`: a `Space` that narrows the choice. `executor`: anything with
-    the `map` of `concurrent.futures`; chunks are then evaluated by its workers.
+    the `submit` of `concurrent.futures`; its workers then evaluate chunks, `ahead` of them submitted
+    at once (more than there are workers), with the same result. A chunk that a worker fails is
+    evaluated here, and so is all the rest if the executor takes no more; a warning says so, once.
     """
-    for name, value in (("chips", chips), ("batch", batch), ("seq_len", seq_len), ("chunk", chunk)):
+    for name, value in (("chips", chips), ("batch", batch), ("seq_len", seq_len), ("chunk", chunk), ("ahead", ahead)):  # fmt: skip
         positive(name, value)
     within = within or space(model, chips=chips, batch=batch, seq_len=seq_len)
     starts = range(0, within.size, int(chunk))
     memo = {} if executor is None else None
-    jobs = [
+    jobs = (
         (model, on, era, within, chips, batch, seq_len, s, int(chunk), keep, memo) for s in starts
-    ]
-    parts = map(_chunk, jobs) if executor is None else executor.map(_chunk, jobs)
+    )
     best, front, valid, fitting, short, near = None, None, 0, 0, np.inf, {}
-    for mine in parts:
+    for mine in map(_chunk, jobs) if executor is None else _sent(jobs, executor, ahead):
         valid, fitting = valid + mine["valid"], fitting + mine["fitting"]
         if mine["short"] < short:
             short, near = mine["short"], mine["nearest"]
@@ -165,6 +172,41 @@ def layouts(model, within, *, chips, batch, start, stop):
 
 def _layout(columns, seq_len):
     return Layout(seq_len=seq_len, **{n: v if np.ndim(v) else v.item() for n, v in columns.items()})
+
+
+def _sent(jobs, executor, ahead):
+    """What workers make of the chunks, in order; a chunk that they fail is evaluated here."""
+    waiting, told = deque(), False
+    try:
+        while True:
+            for job in islice(jobs, int(ahead) - len(waiting)):
+                waiting.append((job, _submitted(executor, job)))
+            if not waiting:
+                return
+            job, future = waiting.popleft()
+            try:
+                found = future.result()
+            except ValueError:  # of the question: it fails here as well
+                raise
+            except Exception as problem:  # whatever a worker died of
+                if not told:
+                    warnings.warn(f"a worker failed ({type(problem).__name__}: {problem}); what the workers "
+                                  "fail is searched in this process", RuntimeWarning, stacklevel=3)  # fmt: skip
+                told, found = True, _chunk(job)
+            yield found
+    finally:  # also when nobody asks for more
+        for _, future in waiting:
+            future.cancel()
+
+
+def _submitted(executor, job):
+    """The future of a chunk; of an executor that takes no more, one that has failed."""
+    try:
+        return executor.submit(_chunk, job)
+    except Exception as problem:
+        future = Future()
+        future.set_exception(problem)
+        return future
 
 
 def _chunk(job):

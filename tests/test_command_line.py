@@ -324,6 +324,8 @@ def test_search_ranks_layouts_and_says_what_to_buy(capsys):
     status, out, _ = run(capsys, "search", "Llama-3-8B", "DGX H100", "--chips", "16", "--top", "3")
     assert status == 0
     assert "buy " in out and "the second of the best: compute" in out
+    asked = ("search", "Llama-3-8B", "DGX H100", "--chips", "16", "--top", "3", "--jobs", "2")
+    assert run(capsys, *asked)[:2] == (0, out)
     status, out, _ = run(capsys, "search", "Llama-3.1-405B", "DGX H100", "--chips", "8", "--json")
     assert status == 1
     assert json.loads(out)["least_shortfall_bytes"] > 0

@@ -18,7 +18,15 @@ ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 GROUPS = PYPROJECT["dependency-groups"]
-DIRECT = [*PYPROJECT["project"]["dependencies"], *GROUPS["test"], *GROUPS["build"]]
+EXTRAS = PYPROJECT["project"][
+    "optional-dependencies"
+]  # in the lock too: every test runs everywhere
+DIRECT = [
+    *PYPROJECT["project"]["dependencies"],
+    *EXTRAS["cluster"],
+    *GROUPS["test"],
+    *GROUPS["build"],
+]
 
 
 def pins() -> dict[str, list[str]]:

@@ -1,7 +1,12 @@
 """Search: the space by hand, chunks and executors alike, the front, speed."""
 
+import functools
+import os
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -35,14 +40,122 @@ def test_a_space_by_hand():
     assert found.valid == 2 * len(footprint.RECOMPUTE)
 
 
-def test_chunks_and_executors_change_nothing():
+def test_chunks_change_nothing():
     whole, cut = find(), find(chunk=100)
-    with ThreadPoolExecutor(2) as workers:
-        sent = find(chunk=500, executor=workers)
-    for other in (cut, sent):
-        assert (other.valid, other.fitting) == (whole.valid, whole.fitting)
-        assert other.best["seconds"] == pytest.approx(whole.best["seconds"], rel=1e-12)
-        assert other.front["seconds"] == pytest.approx(whole.front["seconds"], rel=1e-12)
+    assert (cut.valid, cut.fitting) == (whole.valid, whole.fitting)
+    assert cut.best["seconds"] == pytest.approx(whole.best["seconds"], rel=1e-12)
+    assert cut.front["seconds"] == pytest.approx(whole.front["seconds"], rel=1e-12)
+
+
+# ---- workers
+
+
+@functools.cache
+def serial():
+    return find(chunk=1000)
+
+
+def same(one, other):
+    """Is every number of two searches the same, to the last bit?"""
+    columns = [(one.best, other.best), (one.front, other.front), (one.nearest, other.nearest)]
+    return (one.valid, one.fitting, one.least_shortfall_bytes) == (
+        other.valid, other.fitting, other.least_shortfall_bytes
+    ) and all(np.array_equal(a[name], b[name]) for a, b in columns for name in a)  # fmt: skip
+
+
+@contextmanager
+def processes():
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:
+        yield workers
+
+
+@contextmanager
+def dask():
+    """Two workers in processes of their own, spoken to over sockets: a cluster on this machine."""
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
+        with client.get_executor() as workers:
+            yield workers
+
+
+@pytest.mark.parametrize("workers", [lambda: ThreadPoolExecutor(2), processes, dask])
+def test_workers_find_the_same_to_the_last_bit(workers):
+    with workers() as executor:
+        assert same(serial(), find(chunk=1000, executor=executor, ahead=3))
+
+
+class Counting:
+    """An executor in this thread that knows how many chunks nobody has asked back."""
+
+    def __init__(self):
+        self.open = self.most = self.sent = 0
+
+    def submit(self, act, job):
+        self.open, self.sent = self.open + 1, self.sent + 1
+        self.most = max(self.most, self.open)
+        future = Future()
+        future.set_result(act(job))
+        asked = future.result
+
+        def result():
+            self.open -= 1
+            return asked()
+
+        future.result = result
+        return future
+
+
+def test_few_chunks_are_under_way():
+    executor = Counting()
+    find(chunk=1000, executor=executor, ahead=4)
+    assert executor.sent > 40
+    assert executor.most == 4
+
+
+class Failing(Counting):
+    """An executor of which every third chunk's worker dies; after `lives` chunks it takes no more."""
+
+    def __init__(self, lives):
+        super().__init__()
+        self.lives = lives
+
+    def submit(self, act, job):
+        if self.sent >= self.lives:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        future = super().submit(act, job)
+        if self.sent % 3 == 0:
+            future = Future()
+            future.set_exception(MemoryError("out of memory"))
+        return future
+
+
+@pytest.mark.parametrize(("lives", "said"), [(1000, "MemoryError: out of memory"), (0, "shutdown")])
+def test_nothing_is_lost_when_workers_fail(lives, said):
+    with pytest.warns(RuntimeWarning, match=said) as told:
+        found = find(chunk=1000, executor=Failing(lives))
+    assert len(told) == 1
+    assert same(serial(), found)
+
+
+def die(job):
+    os._exit(1)
+
+
+def test_nothing_is_lost_when_a_pool_breaks():
+    with processes() as executor:
+        broken = executor.submit(die, None)
+        with pytest.raises(Exception, match="terminated"):
+            broken.result()
+        with pytest.warns(RuntimeWarning, match="a worker failed .BrokenProcessPool"):
+            assert same(serial(), find(chunk=1000, executor=executor))
+
+
+def test_a_wrong_question_is_not_a_failed_worker():
+    wrong = search.space(SMALL, chips=16, batch=32, seq_len=2048)
+    wrong = replace(wrong, micro_batch=(0.5,))
+    with ThreadPoolExecutor(1) as executor, pytest.raises(ValueError, match="micro_batch"):
+        find(within=wrong, executor=executor)
 
 
 def test_the_best_is_the_least_of_all():
