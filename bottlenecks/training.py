@@ -25,6 +25,7 @@ BUCKET_BYTES = 2.0**29  # of gradients that are reduced together: internevo-conf
 # are faster: fitted on llmfoundry_h100; in 8 bits kernels were timed for long, so they are the bound.
 FLOP_PER_JOULE = {"Hopper": {2: 0.775e12, 1: 2.08e12}}
 VECTOR_SHARE = 1 / 32  # of a systolic array's rate that its vector unit has: scaling-book, TPU v5p
+REMEMBERED = 32  # timed sets that a memo keeps, so that it does not grow with a search
 PORT_BYTES_PER_S = 12.5e9  # of a chip whose ports no source states
 
 # ---- eras
@@ -286,6 +287,8 @@ def _once(memo, name, found, make):
         return make()
     key = (name, *(np.asarray(v).tobytes() for v in found))
     if key not in memo:
+        if len(memo) >= REMEMBERED:
+            del memo[next(iter(memo))]  # the oldest
         memo[key] = make()
     return memo[key]
 
