@@ -418,6 +418,7 @@ def _shape(name):
 def _search(args):
     from concurrent.futures import ProcessPoolExecutor
     from contextlib import nullcontext
+    from multiprocessing import get_context
 
     from bottlenecks import reports, search, training
     from bottlenecks.architecture import model
@@ -432,7 +433,9 @@ def _search(args):
     where = chip(args.system) if find_chip(args.system) else system(args.system)
     on = training.machine(where, args.format)
     batch = args.batch or args.chips * max(2**22 // args.seq // args.chips, 1)
-    with ProcessPoolExecutor(args.jobs) if args.jobs > 1 else nullcontext() as executor:
+    # A fork would copy a process that has threads, such as those of the linear algebra.
+    pool = ProcessPoolExecutor(args.jobs, get_context("spawn")) if args.jobs > 1 else nullcontext()
+    with pool as executor:
         found = search.search(
             model(args.model), on, chips=args.chips, batch=batch, seq_len=args.seq, era=args.era,
             keep=args.top, executor=executor,

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent import futures
 from pathlib import Path
 
 import pytest
@@ -324,8 +325,24 @@ def test_search_ranks_layouts_and_says_what_to_buy(capsys):
     status, out, _ = run(capsys, "search", "Llama-3-8B", "DGX H100", "--chips", "16", "--top", "3")
     assert status == 0
     assert "buy " in out and "the second of the best: compute" in out
-    asked = ("search", "Llama-3-8B", "DGX H100", "--chips", "16", "--top", "3", "--jobs", "2")
-    assert run(capsys, *asked)[:2] == (0, out)
     status, out, _ = run(capsys, "search", "Llama-3.1-405B", "DGX H100", "--chips", "8", "--json")
     assert status == 1
     assert json.loads(out)["least_shortfall_bytes"] > 0
+
+
+def test_search_shares_its_work_among_jobs(capsys, monkeypatch):
+    pools = []
+
+    class Pool(futures.ProcessPoolExecutor):
+        def __init__(self, workers, *context):
+            pools.append(workers)
+            super().__init__(workers, *context)
+
+    monkeypatch.setattr(futures, "ProcessPoolExecutor", Pool)
+    asked = ("search", "Llama-3-8B", "DGX H100", "--chips", "16", "--top", "3", "--json")
+    alone = run(capsys, *asked)
+    assert alone[0] == 0 and pools == []
+    assert run(capsys, *asked, "--jobs", "2") == alone  # nothing on stderr: no worker failed
+    assert pools == [2]
+    status, _, err = run(capsys, *asked, "--jobs", "0")
+    assert status == 2 and "--jobs must be above zero, got 0" in err
