@@ -2,6 +2,7 @@
 #   PYTHON=python3.12   the interpreter for a new environment (default: the first that fits)
 #   VENV=.venv          where the environment lives (a path without spaces)
 #   PORT=8888           the port of JupyterLab (default: a free one)
+#   PEERS=1             `make benchmark` installs other tools into .venv-peers and asks them too
 
 VENV := .venv
 JOBS := 2
@@ -41,8 +42,9 @@ figures: $(READY) ## draw every figure and its table into figures/
 measure: $(READY) ## measure this machine, for the pages that compare it with the book's
 	@$(RUN) -m bottlenecks measure
 
-benchmark: $(READY) ## time sliders and imports, as ratios within one run
+benchmark: $(READY) ## time sliders and imports, as ratios within one run (PEERS=1: and other tools)
 	@$(RUN) tools/benchmark.py
+	@$(if $(PEERS),$(RUN) tools/peers.py)
 
 lock: $(READY) ## solve requirements.lock again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --extra cluster \
