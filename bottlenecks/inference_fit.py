@@ -77,3 +77,12 @@ def table(fitted):
     for name, found in sorted(fitted.items()):
         numbers = [f"{found[c]:.4g}" for c in ("value", "low", "high")]
         yield ",".join([name, *numbers, "1", str(found["rows"]), ";".join(found["sources"])])
+
+
+def rows():
+    """The rows of data/inference_constants.csv, as dictionaries."""
+    return [
+        {"constant": name, **{c: f"{row[c]:.4g}" for c in ("value", "low", "high")}, "unit": "1",
+         "rows": str(row["rows"]), "sources": ";".join(row["sources"])}
+        for name, row in fit().items()
+    ]  # fmt: skip

@@ -1,7 +1,8 @@
 """Measured collectives: what the rows of the corpus say of the model, and what the model of them.
 
-`fitted()` finds the few numbers of an `Efficiency` on the sources of role `fit` alone; `predict`
-gives every row its prediction or the reason why there is none; `errors` sums up by source.
+`fit()` finds the few numbers of an `Efficiency` on the sources of role `fit` alone, which
+`data/network_constants.csv` holds and `fitted()` reads; `predict` gives every row its prediction or
+the reason why there is none; `errors` sums up by source.
 """
 
 import re
@@ -10,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from bottlenecks import collectives, communication, corpus
+from bottlenecks import collectives, communication, corpus, data
 from bottlenecks.communication import Efficiency
 from bottlenecks.doors import nearest
 from bottlenecks.hardware import chip
@@ -268,6 +269,16 @@ def _batches(rows, asked):
 
 @cache
 def fitted():
+    """The `Efficiency` that data/network_constants.csv holds."""
+    kept = data.rows("network_constants")
+    numbers = {row["constant"]: float(row["value"]) for row in kept if not row["low"]}
+    spread = (
+        (row["constant"][7:], float(row["low"]), float(row["high"])) for row in kept if row["low"]
+    )
+    return Efficiency(**numbers, spread=tuple(spread))
+
+
+def fit():
     """The efficiencies of least error on the sources of role `fit`, with their spread.
 
     Loss: the mean over sources of the mean |log(predicted / measured)|, so that a long sweep does not
@@ -294,6 +305,21 @@ def fitted():
         ("beyond", *_interval(logs * 2**0.5, seen, seen != "")),
     )
     return replace(best, spread=spread)
+
+
+def rows():
+    """The rows of data/network_constants.csv, as dictionaries: numbers, then spreads by where."""
+    best = fit()
+    blank = {"low": "", "high": "", "rows": str(int(_to_fit(corpus.table("collectives")).sum()))}
+    numbers = [
+        {"constant": name, "value": f"{getattr(best, name):.4g}", **blank,
+         "unit": "s" if name.endswith("_s") else "1"}
+        for name in ("port", *FITTED)
+    ]  # fmt: skip
+    return numbers + [
+        {"constant": f"spread_{where}", "value": "1", **blank, "low": f"{low:.4g}", "high": f"{high:.4g}", "unit": "1"}
+        for where, low, high in best.spread
+    ]  # fmt: skip
 
 
 def _to_fit(rows):

@@ -34,7 +34,7 @@ def test_every_row_of_the_file_is_in_the_table(name):
 def test_every_data_file_has_a_reader():
     ours = {*corpus.TABLES.values(), *facts.TABLES}
     others = {"chips", "chip_levels", "energy", "models", "corpus_sources", "corpus_columns",
-              "families", "kernel_constants", "inference_constants"}  # fmt: skip
+              "families", "kernel_constants", "inference_constants", "network_constants"}  # fmt: skip
     assert set(data.tables()) == ours | others
 
 
