@@ -434,12 +434,12 @@ def _check(model, layout):
     if model.experts is not None:
         _divides("ep", layout.ep, f"experts of {model.name}", model.experts)
         _divides("ep", layout.ep, "dp x cp", layout.dp * layout.cp)
-    chunks = layout.pp * layout.vpp
-    if np.any(np.greater(chunks, model.layers)):
-        bad = _first(chunks, np.greater(chunks, model.layers))
+    chunks, most = layout.pp * layout.vpp, model.layers + 2 * np.asarray(layout.embedding_slots)
+    if np.any(np.greater(chunks, most)):
+        bad, most = (_first(value, np.greater(chunks, most)) for value in (chunks, most))
         raise ValueError(
-            f"pp x vpp must be at most {model.layers!r}, the layers of {model.name}, got {bad!r};"
-            f" the nearest is {model.layers!r}"
+            f"pp x vpp must be at most {most!r}, the layers of {model.name}, got {bad!r};"
+            f" the nearest is {most!r}"
         )
 
 

@@ -71,7 +71,7 @@ class Search:
             raise ValueError(
                 f"no layout fits: the nearest lacks {self.least_shortfall_bytes:,.0f} bytes a chip"
             )
-        return _layout({name: self.best[name][i] for name in COLUMNS}, self.seq_len)
+        return _layout(self.model, {name: self.best[name][i] for name in COLUMNS}, self.seq_len)
 
     def step(self, i=0):
         """The step of the i-th best, with all its rows."""
@@ -158,11 +158,13 @@ def layouts(model, within, *, chips, batch, start, stop):
     dp = chips // used
     count = batch // np.maximum(dp * micro, 1)
     valid = (chips % used == 0) & (dp * micro * count == batch) & (count > 0)
-    valid &= pp * vpp <= model.layers
+    slots = slotted(model.layers, pp * vpp)
+    valid &= pp * vpp <= model.layers + 2 * slots
     plain = SCHEDULES.index("1f1b")
     valid &= (pp > 1) | (schedule == plain)  # one stage has one schedule
     cut = schedule == SCHEDULES.index("interleaved")
-    valid &= ~cut | ((model.layers % (pp * vpp) == 0) & (count % pp == 0))
+    even = (model.layers % (pp * vpp) == 0) | slots
+    valid &= ~cut | (even & (count % pp == 0))
     valid &= (dp * cp) % ep == 0
     valid &= (zero == 0) | (dp * cp > 1)
     valid &= (zero < 3) | (pp == 1)  # weights that come and go with every micro-batch of a stage
@@ -170,8 +172,19 @@ def layouts(model, within, *, chips, batch, start, stop):
     return {name: value[valid] for name, value in zip(COLUMNS, named, strict=True)}
 
 
-def _layout(columns, seq_len):
-    return Layout(seq_len=seq_len, **{n: v if np.ndim(v) else v.item() for n, v in columns.items()})
+def slotted(layers, parts):
+    """Do parts come out even only if embedding and head stand for a layer each? (llama3-2024, section 3.3)
+
+    >>> slotted(126, 16), slotted(96, 16)
+    (True, False)
+    """
+    return (layers % parts != 0) & ((layers + 2) % parts == 0)
+
+
+def _layout(model, columns, seq_len):
+    named = {n: v if np.ndim(v) else v.item() for n, v in columns.items()}
+    slots = slotted(model.layers, named["pp"] * named["vpp"])
+    return Layout(seq_len=seq_len, embedding_slots=slots, **named)
 
 
 def _sent(jobs, executor, ahead):
@@ -222,7 +235,7 @@ def _chunk(job):
     }
     if not found["valid"]:
         return found
-    used = footprint.total_bytes(footprint.training_rows(model, _layout(columns, seq_len)))
+    used = footprint.total_bytes(footprint.training_rows(model, _layout(model, columns, seq_len)))
     short = used - on.memory_bytes
     fits = short <= 0
     found["fitting"] = int(fits.sum())
@@ -233,7 +246,7 @@ def _chunk(job):
     if not found["fitting"]:
         return found
     # Of all, also of those that do not fit: chunks then ask for the same layers, timed once.
-    took = training.seconds(model, _layout(columns, seq_len), on=on, era=era, memo=memo)
+    took = training.seconds(model, _layout(model, columns, seq_len), on=on, era=era, memo=memo)
     columns = _take(columns | {"seconds": took, "memory_bytes": used}, fits)
     found["best"] = _first(columns, keep)
     found["front"] = _take(columns, pareto(columns["seconds"], columns["memory_bytes"]))
@@ -278,6 +291,24 @@ def pareto(first, *others):
 
 
 # ---- questions
+
+
+def cells(model, on, *, chips, batch, seq_len, within, era="2025", memo=None):
+    """The best layout of each pair of tensor-parallel ranks and pipeline stages of a `Space`.
+
+    Columns of a layout, seconds and shortfall_bytes, a row for each pair that can be divided: its
+    fastest layout that fits (shortfall zero or less), or the one that comes nearest to fitting.
+    """
+    columns = layouts(model, within, chips=chips, batch=batch, start=0, stop=within.size)
+    if not columns["tp"].size:
+        return columns | {"seconds": np.array([]), "shortfall_bytes": np.array([])}
+    layout = _layout(model, columns, seq_len)
+    short = footprint.total_bytes(footprint.training_rows(model, layout)) - on.memory_bytes
+    took = training.seconds(model, layout, on=on, era=era, memo=memo)
+    pair = columns["pp"] * (chips + 1) + columns["tp"]
+    order = np.lexsort((np.where(short > 0, short, took), short > 0, pair))
+    first = order[np.unique(pair[order], return_index=True)[1]]
+    return _take(columns | {"seconds": took, "shortfall_bytes": short}, first)
 
 
 def fronts(model, on, *, chips, batch, seq_len, era="2025", **options):

@@ -187,6 +187,44 @@ def test_pareto_by_hand():
     assert sorted(search.pareto(x, y, z).tolist()) == [0, 1, 2]
 
 
+def test_a_cell_is_the_best_of_its_pair():
+    asked = {"chips": 16, "batch": 32, "seq_len": 2048}
+    within = search.space(SMALL, **asked, recompute=("none", "full"))
+    found = search.cells(SMALL, ON, within=within, **asked)
+    pairs = list(zip(found["tp"].tolist(), found["pp"].tolist(), strict=True))
+    assert len(set(pairs)) == len(pairs)
+    whole = search.search(SMALL, ON, within=within, keep=1, **asked)
+    assert found["seconds"][found["shortfall_bytes"] <= 0].min() == whole.best["seconds"][0]
+    narrow = replace(within, tp=(2,), pp=(4,))
+    one = search.search(SMALL, ON, within=narrow, keep=1, **asked)
+    assert found["seconds"][pairs.index((2, 4))] == one.best["seconds"][0]
+
+
+def test_a_cell_where_nothing_fits_is_the_nearest():
+    asked = {"chips": 8, "batch": 8, "seq_len": 2048}
+    within = search.space(model("GPT-3 175B"), **asked)
+    found = search.cells(model("GPT-3 175B"), ON, within=within, **asked)
+    whole = search.search(model("GPT-3 175B"), ON, within=within, **asked)
+    assert found["shortfall_bytes"].min() == pytest.approx(whole.least_shortfall_bytes)
+    none = search.cells(SMALL, ON, within=replace(within, tp=(3,)), **asked)
+    assert none["seconds"].size == 0
+
+
+def test_stages_even_only_with_embedding_and_head():
+    """126 layers and two ends are 16 times 8: the first stage has 7 layers, and no other more than 8."""
+    llama = model("Llama-3.1-405B")
+    asked = {"chips": 16384, "batch": 2048, "seq_len": 8192}
+    within = replace(
+        search.space(llama, **asked, zero=(1,), recompute=("none",)),
+        pipelines=(("interleaved", 8),), pp=(16,), tp=(8,), cp=(1,), micro_batch=(1,),
+    )  # fmt: skip
+    found = search.search(llama, ON, within=within, era="2024", **asked)
+    assert found.valid == 1
+    cut = search.layouts(llama, within, chips=16384, batch=2048, start=0, stop=within.size)
+    layout = search._layout(llama, cut, 8192)
+    assert footprint.stage_layers(llama, layout, np.array([0, 1, 15]))[1].tolist() == [7, 8, 7]
+
+
 def test_doubling_everything_halves_the_step():
     """Each gain is at least one; no one resource does more than all together, which is two."""
     found = find()

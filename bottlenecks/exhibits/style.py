@@ -67,7 +67,7 @@ class Labels:
 
     def show(self, texts, x, y, colors=None):
         """Put the texts at (x, y); returns the artist."""
-        shown = np.array([bool(text) for text in texts])
+        shown = np.array([bool(text) for text in texts], dtype=bool)
         self.artist.set_paths([_outline(str(t), self.size, self.align) for t in texts if t])
         places = np.column_stack(np.broadcast_arrays(x, y)).astype(float)
         self.artist.set_offsets(places[shown])
