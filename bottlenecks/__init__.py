@@ -48,6 +48,7 @@ Modules, lowest floor first; each imports only from floors below it.
     training_rows.py                studies: measured training runs as calls
     collective_rows.py              studies: measured collectives in the frame of predictions
     search.py                       studies: every layout of a model on a machine, ranked
+    scaling.py                      studies: the best layout at each number of chips
     predictions.py                  studies: every row predicted, then scored
     ledgers.py  eras.py             studies: questions asked of ledgers; one device's training by year
     decoding.py                     studies: what is in a decode step, and how far above its floor
