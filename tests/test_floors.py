@@ -13,7 +13,7 @@ FLOORS = (
     {"roofline", "tiling", "counting", "memory", "collectives", "attention", "traffic"}, {"ops", "engines", "kernel_time", "footprint", "communication", "network_fit", "inference", "training"},
     {"machine", "probes", "measure", "kernels", "sweeps", "validation", "claims", "trends",
      "growth", "shares", "kernel_rows", "kernel_fit", "predictions", "ledgers", "eras", "decoding", "memory_scores", "fits",
-     "inference_rows", "inference_fit", "training_rows", "collective_rows", "search", "scaling"},
+     "inference_rows", "inference_fit", "training_rows", "collective_rows", "search", "runs", "scaling"},
     {"exhibits.style", "exhibits.registry", "exhibits.ch", "exhibits.ap_catalog", "exhibits.ap_corpus", "exhibits"},
     {"checks", "show", "widgets", "reports"}, {"exercises.ch", "exercises"}, {"__main__"},
 )  # fmt: skip
@@ -53,6 +53,9 @@ WITHIN_A_FLOOR = {
     ("predictions", "training_rows"),
     ("predictions", "collective_rows"),
     ("search", "shares"),
+    ("runs", "predictions"),
+    ("runs", "shares"),
+    ("runs", "training_rows"),
     ("measure", "machine"),
     ("measure", "probes"),
     ("kernels", "machine"),
