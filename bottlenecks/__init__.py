@@ -49,7 +49,9 @@ Modules, lowest floor first; each imports only from floors below it.
     collective_rows.py              studies: measured collectives in the frame of predictions
     search.py                       studies: every layout of a model on a machine, ranked
     splitting.py                    studies: what each way to split a step sends, and how long it idles
+    scaling.py                      studies: the best layout at each number of chips
     predictions.py                  studies: every row predicted, then scored
+    runs.py                         studies: training runs from peak to clock; who owned their second
     ledgers.py  eras.py             studies: questions asked of ledgers; one device's training by year
     decoding.py                     studies: what is in a decode step, and how far above its floor
     exhibits/                       figures: one table and one drawing each

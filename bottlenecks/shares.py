@@ -34,6 +34,21 @@ def shares(time, record, resources):
     return found
 
 
+def at_once(time, record, resources):
+    """`shares` in a single call, for a time that broadcasts: the record's rates get a leading axis.
+
+    `time` is asked once, with fields of shape (2 x owners, 1), for what has one axis.
+    """
+    ends = [(owner, sign) for owner in resources for sign in (1, -1)]
+    scaled = [_scaled(record, resources[owner], np.exp(sign * STEP)) for owner, sign in ends]
+    named = {f for fields in resources.values() for f in fields.replace("/", " ").split()}
+    swept = {f: np.array([[getattr(one, f)] for one in scaled]) for f in named}
+    logs = np.log(time(replace(record, **swept)))
+    return {
+        owner: (logs[2 * i + 1] - logs[2 * i]) / (2 * STEP) for i, owner in enumerate(resources)
+    }
+
+
 def largest(shares):
     """The owner with the largest share, elementwise: an array of names."""
     names = np.array(list(shares))

@@ -13,7 +13,7 @@ FLOORS = (
     {"roofline", "tiling", "counting", "memory", "collectives", "attention", "traffic"}, {"ops", "engines", "kernel_time", "footprint", "communication", "network_fit", "inference", "training"},
     {"machine", "probes", "measure", "kernels", "sweeps", "validation", "claims", "trends",
      "growth", "shares", "kernel_rows", "kernel_fit", "predictions", "ledgers", "eras", "decoding", "memory_scores", "fits",
-     "inference_rows", "inference_fit", "training_rows", "collective_rows", "search", "splitting"},
+     "inference_rows", "inference_fit", "training_rows", "collective_rows", "search", "splitting", "runs", "scaling"},
     {"exhibits.style", "exhibits.registry", "exhibits.ch", "exhibits.ap_catalog", "exhibits.ap_corpus", "exhibits"},
     {"checks", "show", "widgets", "reports"}, {"exercises.ch", "exercises"}, {"__main__"},
 )  # fmt: skip
@@ -55,6 +55,9 @@ WITHIN_A_FLOOR = {
     ("search", "shares"),
     ("splitting", "search"),
     ("splitting", "training_rows"),
+    ("runs", "predictions"),
+    ("runs", "shares"),
+    ("runs", "training_rows"),
     ("measure", "machine"),
     ("measure", "probes"),
     ("kernels", "machine"),
@@ -77,7 +80,7 @@ def module_name(path):
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     name = ".".join(p for p in parts if p != "__init__") or "bottlenecks"
     return (
-        name.rstrip("0123456789")
+        name.rstrip("0123456789b")
         if name.startswith(
             ("exhibits.ch", "exhibits.ap_catalog", "exhibits.ap_corpus", "exercises.ch")
         )
@@ -119,7 +122,7 @@ def test_imports_point_down(path):
         if theirs.startswith(
             ("exhibits.ch", "exhibits.ap_catalog", "exhibits.ap_corpus", "exercises.ch")
         ):
-            theirs = theirs.rstrip("0123456789")
+            theirs = theirs.rstrip("0123456789b")
         while theirs not in set().union(*FLOORS):
             theirs = theirs.rpartition(".")[0]
         allowed = floor(theirs) < floor(mine) or (mine, theirs) in WITHIN_A_FLOOR

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bottlenecks import corpus, kernel_rows, kernel_time
 from bottlenecks.hardware import chip
-from bottlenecks.shares import largest, shares
+from bottlenecks.shares import at_once, largest, shares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,21 @@ def test_a_maximum_by_hand():
     np.testing.assert_allclose(found["compute"], [1, 0.5, 0], atol=1e-4)
     np.testing.assert_allclose(found["memory"], [0, 0.5, 1], atol=1e-4)
     assert largest(found)[[0, 2]].tolist() == ["compute", "memory"]
+
+
+def test_all_shares_at_once_by_hand():
+    asked = []
+
+    def time(on):
+        asked.append(on)
+        return np.array([10.0, 1.0]) / on.peak + 8 / on.bandwidth + on.start_s
+
+    # 5 + 2 + 3 s as above, and 0.5 + 2 + 3 s
+    found = at_once(time, Machine(), WHO)
+    np.testing.assert_allclose(found["compute"], [0.5, 0.5 / 5.5], atol=1e-8)
+    np.testing.assert_allclose(found["memory"], [0.2, 2 / 5.5], atol=1e-8)
+    np.testing.assert_allclose(found["latency"], [0.3, 3 / 5.5], atol=1e-8)
+    assert len(asked) == 1
 
 
 def test_the_largest_of_a_number_and_of_arrays():
