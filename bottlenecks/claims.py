@@ -9,7 +9,18 @@ from functools import cache
 
 import numpy as np
 
-from bottlenecks import data, decoding, eras, growth, ops, validation
+from bottlenecks import (
+    data,
+    decoding,
+    eras,
+    growth,
+    ops,
+    runs,
+    scaling,
+    splitting,
+    training,
+    validation,
+)
 from bottlenecks.architecture import model
 from bottlenecks.doors import one_of
 from bottlenecks.hardware import bytes_per_value, chip
@@ -186,10 +197,105 @@ def _aggregate_bandwidth():
     )  # fmt: skip
 
 
+def _no_single_resource():
+    every = runs.shares_of_runs()
+    several = runs.GROUPS["more than one machine, since 2023"](every)
+    numbers = {
+        "dense": runs.dominated(every, several & ~every["mixture"]),
+        "mixtures": runs.dominated(every, several & every["mixture"]),
+        "trillion": runs.dominated(every, runs.GROUPS["a trillion parameters"](every)),
+    }
+    above = {name: found["rows above"] / found["rows"] for name, found in numbers.items()}
+    shared = [name for name in ("dense", "mixtures") if above[name] < 0.5]
+    word = {0: "fails", 1: "holds-when", 2: "holds"}[len(shared)]
+
+    def told(name):
+        found = numbers[name]
+        medians = ", ".join(
+            f"{owner} {found[f'median {owner}']:.0%}" for owner in runs.RESOURCES[:3]
+        )
+        return f"{found['rows above']} of {found['rows']} (compute in {found['compute']}; medians: {medians})"
+
+    return Verdict(
+        claim="W3-no-single-resource", verdict=word, numbers=numbers,
+        because=f"One resource has a share above one half in the steps of dense models in {told('dense')}, of mixtures of experts "
+        f"in {told('mixtures')}, of models of a trillion parameters in {told('trillion')}. Dense training is still bound by its "
+        "products; where experts are small and far apart, three resources share the step.",
+        range="Published runs since 2023 on more than eight chips, of each source and model the largest; shares of predicted steps. "
+        "A run goes at the pace of its slowest chip and stops for failures, and neither is in these steps.",
+    )  # fmt: skip
+
+
+def _disappointing_scaling():
+    on = {
+        inside: scaling.machine(chip("H100 SXM5"), inside=inside, port_bytes_per_s=50e9)
+        for inside in scaling.INSIDE
+    }
+    jobs = {"Llama-3-8B": 8, "Llama-3.1-405B": 512}  # from so many chips
+    numbers = {}
+    for name, fewest in jobs.items():
+        chips = fewest * 2 ** np.arange(int(np.log2(16384 / fewest)) + 1)
+        for inside, machine in on.items():
+            of = {"chips": chips, "seq_len": 8192, "era": "2024"}
+            strong = scaling.best(model(name), machine, batch=2048, **of)
+            weak = scaling.best(model(name), machine, batch=np.maximum(chips // 4, 1), **of)
+            numbers[name, inside] = {
+                "strong": scaling.speed_up(strong), "weak": scaling.speed_up(weak),
+            }  # fmt: skip
+
+    def told(name, job):
+        first, last, _ = numbers[name, "links"][job]
+        return f"{name} from {first:,} to {last:,} chips ({last // first} times as many): " + ", ".join(
+            f"{numbers[name, inside][job][2]:.0f} times with {words}" for inside, words in
+            (("links", "NVLink"), ("host", "PCIe alone"), ("nothing", "nothing but ports"))
+        )  # fmt: skip
+
+    return Verdict(
+        claim="W3-disappointing-scaling", verdict="holds-when", numbers=numbers,
+        because=f"A fixed step: {told('Llama-3-8B', 'strong')}; {told('Llama-3.1-405B', 'strong')}. A step that grows with the chips: "
+        f"{told('Llama-3.1-405B', 'weak')}. A fixed batch runs out of sequences to deal before links matter; growing batches keep "
+        "nearly all of the gain, links or not, where a port of 400 Gbit/s stands behind each chip.",
+        range="H100s with the best layout at each number of chips, ports of 400 Gbit/s without oversubscription, sequences of 8,192 "
+        "tokens, fixed steps of 2,048 of them. No jitter, no failures.",
+    )  # fmt: skip
+
+
+def _context_limits():
+    shape, on = model("Llama-3.1-405B"), training.machine(chip("H100 SXM5"))
+    numbers = {}
+    for seq_len in (8192, 131072, 1048576):
+        found = splitting.alone(shape, on, era="2024", tokens=2048 * 8192, seq_len=seq_len)
+        good = found["efficiency"] >= 0.5
+        numbers[seq_len] = {
+            name: int(found["ranks"][good & (found["dimension"] == name)].max())
+            for name in ("tensor", "pipeline", "context", "data")
+        }
+    short, long = numbers[8192], numbers[1048576]
+
+    def told(name):
+        return f"{name} {', '.join(f'{numbers[n][name]:,}' for n in numbers)}"
+
+    word = (
+        "holds"
+        if long["context"] > 8 * short["context"] and long["pipeline"] < short["pipeline"]
+        else "holds-when"
+    )
+    return Verdict(
+        claim="W3-context-limits-parallelism", verdict=word, numbers=numbers,
+        because="Alone, each cut keeps half of a chip's speed up to so many chips, at 8,192, 131,072 and 1,048,576 tokens: "
+        f"{told('tensor')}; {told('pipeline')}; {told('context')}; {told('data')}. With the tokens of a step fixed, longer sequences "
+        "are fewer: copies and pipelines run out of them. Tensors end at the number of heads. Context divides more, the longer it is.",
+        range="Llama-3.1-405B on H100s, eight to a machine, 16.8 million tokens a step, all layers computed again.",
+    )  # fmt: skip
+
+
 VERDICTS = {
     "W2-roofline-of-llm": _roofline_of_llm,
     "W2-latency-floor": _latency_floor,
     "W3-aggregate-bandwidth": _aggregate_bandwidth,
+    "W3-no-single-resource": _no_single_resource,
+    "W3-disappointing-scaling": _disappointing_scaling,
+    "W3-context-limits-parallelism": _context_limits,
     "W1-compute-bound": _compute_bound,
     "W1-flops-per-clock": _growth_of_peaks,
     "W1-low-precision": _low_precision,
