@@ -432,6 +432,11 @@ def _search(args):
     positive("--jobs", args.jobs)
     where = chip(args.system) if find_chip(args.system) else system(args.system)
     on = training.machine(where, args.format)
+    most = on.tiers[-1].ranks if on.tiers else 1
+    if most is not None and args.chips > most:
+        raise ValueError(
+            f"--chips must be at most {most}, all that {where.name} has, got {args.chips}"
+        )
     batch = args.batch or args.chips * max(2**22 // args.seq // args.chips, 1)
     # A fork would copy a process that has threads, such as those of the linear algebra.
     pool = ProcessPoolExecutor(args.jobs, get_context("spawn")) if args.jobs > 1 else nullcontext()

@@ -330,6 +330,11 @@ def test_search_ranks_layouts_and_says_what_to_buy(capsys):
     assert json.loads(out)["least_shortfall_bytes"] > 0
 
 
+def test_search_says_when_a_system_has_fewer_chips(capsys):
+    status, _, err = run(capsys, "search", "Llama-3-8B", "DGX H100 SuperPOD", "--chips", "512")
+    assert status and "--chips must be at most 256, all that DGX H100 SuperPOD has, got 512" in err
+
+
 def test_search_shares_its_work_among_jobs(capsys, monkeypatch):
     pools = []
 
