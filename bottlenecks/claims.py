@@ -203,7 +203,7 @@ def _no_single_resource():
     numbers = {
         "dense": runs.dominated(every, several & ~every["mixture"]),
         "mixtures": runs.dominated(every, several & every["mixture"]),
-        "trillion": runs.dominated(every, runs.GROUPS["a trillion parameters"](every)),
+        "trillion": runs.dominated(every, runs.GROUPS["a trillion parameters, since 2023"](every)),
     }
     above = {name: found["rows above"] / found["rows"] for name, found in numbers.items()}
     shared = [name for name in ("dense", "mixtures") if above[name] < 0.5]

@@ -290,7 +290,8 @@ def training_rows(model, layout, *, stage=None):
     """Bytes on one chip at the peak of a step: row -> bytes, which add up to the total.
 
     `stage` picks a pipeline stage, the first being 0 (an array sweeps them); None takes, for each
-    layout, the fuller of the first, which holds most micro-batches, and the last, which has the loss.
+    layout, the fullest of the first, which holds most micro-batches, the second, which may have more
+    layers (`embedding_slots`) or more of them mixtures, and the last, which has the loss.
 
     weights, gradients, optimizer   eq:zero-states
     activations                     kept from the forward to the backward pass
@@ -310,9 +311,16 @@ def training_rows(model, layout, *, stage=None):
     first = _stage_rows(model, layout, 0, layer)
     if np.all(np.equal(layout.pp, 1)):
         return first
-    last = _stage_rows(model, layout, layout.pp - 1, layer)
-    fuller = total_bytes(first) >= total_bytes(last)
-    return {name: np.where(fuller, first[name], last[name])[()] for name in first}
+    others = [layout.pp - 1]
+    if np.any(layout.embedding_slots) or model.dense_layers:  # else no stage exceeds the first
+        others.append(np.minimum(1, layout.pp - 1))
+    fullest, most = first, total_bytes(first)
+    for other in others:
+        rows = _stage_rows(model, layout, other, layer)
+        fuller = total_bytes(rows) > most
+        fullest = {name: np.where(fuller, rows[name], fullest[name])[()] for name in rows}
+        most = total_bytes(fullest)
+    return fullest
 
 
 def _layers(model, layout):

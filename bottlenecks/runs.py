@@ -42,7 +42,7 @@ GROUPS = {  # words -> which runs
     "all": lambda run: run["chips"] > 0,
     "more than one machine, since 2023": lambda run: (run["chips"] > SINGLE) & (run["year"] >= SINCE),
     "more than 1,000 chips": lambda run: run["chips"] > MANY,
-    "a trillion parameters": lambda run: run["params"] >= 0.999e12,
+    "a trillion parameters, since 2023": lambda run: (run["params"] >= 0.999e12) & (run["chips"] > SINGLE) & (run["year"] >= SINCE),
     "mixtures": lambda run: run["mixture"],
     "8 chips or fewer": lambda run: run["chips"] <= SINGLE,
 }  # fmt: skip

@@ -15,11 +15,14 @@ def data_parallel_tokens(*, flop_per_s, bytes_per_s, sent_bytes):
     B  bytes_per_s  what a chip sends, in one direction             [B/s]
 
     Six operations for each parameter and token, c bytes for each parameter: the parameters cancel,
-    and so does any cut of them. A copy is tp x pp chips. Scattered 32-bit gradients and gathered
-    16-bit weights make c = 6; a sum of 16-bit gradients left whole 4.
+    and so does any cut of them among chips that have a port each. Where several copies share a
+    machine, a ring crosses its ports once for all of them, and B is that of all ports: T then is that of
+    the machine, however many copies are in it. Scattered 32-bit gradients and gathered 16-bit
+    weights make c = 6; a sum of 16-bit gradients left whole 4.
 
-    Holds for: many ranks, so that (n - 1) / n is one. If weights come and go with every
-    micro-batch (ZeRO 3), T is of each micro-batch and c has another gather.
+    Holds for: many ranks, so that (n - 1) / n is one; bandwidth alone, no waiting for each other.
+    What T can hide behind is the micro-batch in which gradients become complete, the last. If
+    weights come and go with every micro-batch (ZeRO 3), T is of each, and c has another gather.
     Source: counting; kaplan2020scaling for the six.
 
     >>> data_parallel_tokens(flop_per_s=5e14, bytes_per_s=5e10, sent_bytes=6)
@@ -29,7 +32,7 @@ def data_parallel_tokens(*, flop_per_s, bytes_per_s, sent_bytes):
 
 
 def tensor_parallel_ratio(ranks, *, width, layer_params, value_bytes, flop_per_s, bytes_per_s):
-    r"""Sending over computing, in a layer cut among tensor-parallel ranks; nothing can hide it by itself.
+    r"""Sending over computing, in a layer cut among tensor-parallel ranks.
 
     $$R = \frac{8\,b\,w\,(n - 1)/n}{6\,P/n}\,\frac{F}{B}$$  (eq:tensor-ratio)
 
@@ -43,7 +46,8 @@ def tensor_parallel_ratio(ranks, *, width, layer_params, value_bytes, flop_per_s
     Two exchanges forward and two backward, each a scattered sum and a gather of (n - 1) / n of the
     token's values; six operations for each parameter. The tokens cancel: a larger batch does not help.
 
-    Holds for: bandwidth alone, no latency; attention's own products not counted.
+    Holds for: bandwidth alone, no latency; attention's own products not counted. With the sequence
+    cut between products as well, what two products read is gathered again backwards: 10 for 8.
     Source: counting; narayanan2021megatron, section 3.2; korthikanti2022_t5, section 4.2.
 
     >>> found = tensor_parallel_ratio(8, width=8192, layer_params=12 * 8192**2, value_bytes=2, flop_per_s=5e14, bytes_per_s=4e11)
@@ -69,8 +73,8 @@ def context_parallel_tokens(*, width, kv_width, value_bytes, flop_per_s, bytes_p
     While a rank meets S keys with its s queries, 2 w s S operations with a causal mask, the keys and
     values of the S tokens come by, 2 b w_kv S bytes: the length of the whole sequence cancels.
 
-    Holds for: the forward pass, ranks with equal parts of the causal triangle; backward has more
-    operations for each byte.
+    Holds for: the forward pass, ranks with equal parts of the causal triangle. Backward has 5/2 of the
+    operations for twice the bytes if gradients of keys and values travel in 16 bits.
     Source: counting; liu2023ring, section 3.
 
     >>> context_parallel_tokens(width=16384, kv_width=1024, value_bytes=2, flop_per_s=5e14, bytes_per_s=5e10)

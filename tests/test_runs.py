@@ -104,7 +104,7 @@ def test_shares_at_once_are_the_shares():
 def test_groups_are_what_they_say(run):
     several = runs.GROUPS["more than one machine, since 2023"](run)
     assert run["chips"][several].min() > 8 and run["year"][several].min() >= 2023
-    assert run["params"][runs.GROUPS["a trillion parameters"](run)].min() > 0.99e12
+    assert run["params"][runs.GROUPS["a trillion parameters, since 2023"](run)].min() > 0.99e12
     small, all_of_them = runs.GROUPS["8 chips or fewer"](run), runs.GROUPS["all"](run)
     assert run["chips"][small].max() <= 8 and all_of_them.all()
 
