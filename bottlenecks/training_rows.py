@@ -22,7 +22,10 @@ ERA_FROM = (  # published from -> era: the release that a source could have used
     ("2021-01", "2021"), ("", "2020"),
 )  # fmt: skip
 TODAY = "2026"
-BATCH_TOKENS = 2**21  # of a step whose batch is not stated
+BATCH_TOKENS = 2**21  # of a step whose batch is not stated; twice as many for a LARGE model
+LARGE = 50e9  # parameters: brown2020gpt3, Table 2.1, has 3.2M tokens a step at 175B
+LONG = 16384  # tokens, from where on contexts may be cut
+COMPILED = ("TPU", "Neuron")  # chips whose compiler shards what a program leaves whole
 TOKENS = 2048  # of a sequence whose length is not stated, before 2024; later 8,192
 VOCAB = 51200
 SPELLINGS = (
@@ -172,136 +175,183 @@ def _shard(row, era, dp, assumed):
     return zero, None
 
 
-def _layout(row, shape, device, era, assumed):
-    """The layout of a row: what it states, and by rule what it does not."""
-    chips = row["n_chips"]
+def _layouts(row, shape, device, era, assumed):
+    """Every layout that a practitioner could have meant by a row: what it states, and choices for the rest."""
+    chips, text = row["n_chips"], row["zero_fsdp"]
     if not np.isfinite(chips):
         raise ValueError("the number of chips is not stated")
-    if device.vendor == "AWS" or device.family == "Neuron":
-        raise ValueError("ranks are cores, two to a chip: one device of the model is a chip")
-    tp, pp = row["tp"], row["pp"]
     seq = _number(row, "seq_len", TOKENS if era.name < "2024" else 8192, assumed)
     if not np.isfinite(row["seq_len"]):
         assumed.append(f"{seq:,} tokens")
-    size = re.search(r"model-parallel size (?:\(tp x pp\) = )?(\d+)", row["notes"])
-    sharded = re.search(r"FSDP|ZeRO-3|fully sharded", row["zero_fsdp"])
-    if not np.isfinite(tp) and size:
-        tp, pp = min(int(size[1]), 8), max(int(size[1]) // 8, 1)
-        assumed.append(f"tp {tp}, pp {pp}")
-    elif not np.isfinite(tp) and (sharded or device.family == "TPU"):
-        tp, pp = 1, 1
+    sharded = bool(re.search(r"FSDP|ZeRO-3|fully sharded", text))
+    compiled = device.family in COMPILED
+    if compiled and not np.isfinite(row["tp"]) and not sharded:
         sharded = True
         assumed.append("fully sharded")
-    elif not np.isfinite(tp):
-        tp, pp = _usual(shape, device, chips, seq, era)
-        assumed.append(f"tp {tp}, pp {pp}: the least that fits")
-    tp, pp = int(tp), int(pp) if np.isfinite(pp) else 1
-    cp, ep = _number(row, "cp", 1, assumed), _number(row, "ep", 1, assumed)
-    dp = chips / (tp * pp * cp)
-    if dp < 1 or dp % 1:
-        raise ValueError(f"tp x pp x cp ({tp * pp * cp}) does not divide {chips:.0f} chips")
-    dp = int(dp)
-    if shape.experts is None or (dp * cp) % ep:
-        ep = int(np.gcd(ep, dp * cp)) if shape.experts is not None else 1
-    if row["dp"] == row["dp"] and int(row["dp"]) != dp and not sharded:
-        assumed.append(f"dp {dp}, as the chips come out")
-    zero, ranks = _shard(row, era, dp * cp, assumed)
-    if sharded:
-        zero = 3
-    # batch
+    batch, local = _batch(row, shape, seq, assumed)
+    found = []
+    for tp, pp, cp, chunks in _cuts(row, shape, chips, seq, sharded, compiled):
+        dp = chips / (tp * pp * cp)
+        if dp < 1 or dp % 1:
+            continue
+        dp = int(dp)
+        each = batch / dp
+        if local:
+            each = local
+        elif not np.isfinite(row["global_batch_seqs"]):
+            each = max(round(each), 1)
+        if each < 1:
+            continue
+        ep = _experts(row, shape, tp, dp * cp, era)
+        zero, ranks = _shard(row, era, dp * cp, assumed)
+        zero = 3 if sharded else zero
+        slots = bool(shape.layers % pp and not (shape.layers + 2) % pp)
+        sp = tp > 1 and era.name >= "2022" and "without sequence parallelism" not in row["notes"]
+        known = {
+            "tp": tp, "pp": pp, "cp": cp, "dp": dp, "ep": ep, "vpp": chunks, "sp": sp, "zero": zero,
+            "zero_ranks": ranks, "seq_len": seq, "embedding_slots": slots,
+            "schedule": "dualpipe" if "DualPipe" in row["notes"] else "interleaved" if chunks > 1 else "1f1b",
+            "fused_attention": era.attention != "unfused", "gathers_once": zero == 3 and pp > 1,
+        }  # fmt: skip
+        for recompute in _recomputes(row, era):
+            for micro in _micros(row, era, each, pp, seq):
+                found.append(known | {"micro_batch": micro, "micro_batches": max(int(each // micro), 1), "recompute": recompute})  # fmt: skip
+    if not found:
+        cut = [row[n] for n in ("tp", "pp", "cp") if np.isfinite(row[n])]
+        raise ValueError(
+            f"tp x pp x cp ({np.prod(cut):.0f}) does not divide {chips:.0f} chips"
+            if cut and chips % np.prod(cut)
+            else f"{batch:.0f} sequences are fewer than the data-parallel ranks"
+        )
+    return found
+
+
+def _batch(row, shape, seq, assumed):
+    """(sequences of a step, sequences of one rank where only that is stated)."""
     batch = row["global_batch_seqs"]
-    micro = row["micro_batch"]
+    if np.isfinite(batch):
+        return batch, None
     local = re.search(r"local batch size (\d+)", row["notes"])
-    if not np.isfinite(batch) and local:
-        batch = int(local[1]) * dp
-    if not np.isfinite(batch) and np.isfinite(micro) and zero == 3 and pp == 1:
-        batch = micro * dp
+    if local:
+        return np.inf, int(local[1])
+    stated = re.search(r"batch (?:of |size )?([\d.]+)M tokens", row["notes"])
+    if stated:
+        return float(stated[1]) * 1e6 / seq, None
+    sharded = re.search(r"FSDP|ZeRO-3|fully sharded", row["zero_fsdp"])
+    if np.isfinite(row["micro_batch"]) and sharded and row["pp"] <= 1:
         assumed.append("one micro-batch a step")
-    if not np.isfinite(batch):
-        batch = dp * max(round(BATCH_TOKENS / seq / dp), 1)
-        assumed.append(f"{batch:,.0f} sequences a step")
-    each = batch / dp
-    if each < 1:
-        raise ValueError(f"{batch:.0f} sequences for {dp} data-parallel ranks")
+        return np.inf, int(row["micro_batch"])
+    tokens = BATCH_TOKENS * (2 if shape.params > LARGE else 1)
+    assumed.append(f"{tokens / 2**20:g}M tokens a step")
+    return tokens / seq, None
+
+
+def _cuts(row, shape, chips, seq, sharded, compiled):
+    """(tp, pp, cp, chunks) that a row leaves possible."""
+    tp, pp, cp = row["tp"], row["pp"], row["cp"]
+    size = re.search(r"model-parallel size (?:\(tp x pp\) = )?(\d+)", row["notes"])
+    if not np.isfinite(tp) and size:
+        tp, pp = min(int(size[1]), 8), max(int(size[1]) // 8, 1)
     chunks = int(row["vpp"]) if np.isfinite(row["vpp"]) else 1
     if "Interleaved" in row["notes"] and chunks == 1:
         chunks = 2
-    if pp == 1 or pp * chunks > shape.layers:
-        chunks = 1
-    schedule = "interleaved" if chunks > 1 else "1f1b"
-    if "DualPipe" in row["notes"]:
-        schedule = "dualpipe"
-    slots = bool(shape.layers % pp and not (shape.layers + 2) % pp)
-    sp = tp > 1 and era.name >= "2022" and "without sequence parallelism" not in row["notes"]
-    known = {
-        "tp": tp, "pp": pp, "cp": cp, "dp": dp, "ep": ep, "vpp": chunks, "sp": sp, "zero": zero,
-        "zero_ranks": ranks, "seq_len": seq, "schedule": schedule, "embedding_slots": slots,
-        "fused_attention": era.attention != "unfused", "gathers_once": zero == 3 and pp > 1,
-    }  # fmt: skip
+    rings = (int(cp),) if np.isfinite(cp) else (1, 2, 4, 8, 16, 32) if seq >= LONG else (1,)
+    if np.isfinite(tp):
+        stages = int(pp) if np.isfinite(pp) else 1
+        chunks = 1 if stages == 1 or stages * chunks > shape.layers else chunks
+        return [(int(tp), stages, ring, chunks) for ring in rings]
+    sizes = [n for n in (1, 2, 4, 8) if shape.heads % n == 0]
+    if sharded:  # over all chips; more of tensor parallelism where sequences are few
+        sizes = sizes + [n for n in (16, 32) if compiled and shape.heads % n == 0]
+        return [(n, 1, ring, 1) for n in sizes for ring in rings]
+    stages = (1, 2, 4, 8, 16, 32) if not np.isfinite(pp) else (int(pp),)
+    found = []
+    for n in sizes:
+        for p in stages:
+            if p > shape.layers:
+                continue
+            whole = shape.layers // p
+            many = (chunks,) if chunks > 1 or p == 1 else [c for c in (1, 2, 4, 6, 12) if whole % c == 0]
+            found += [(n, p, ring, c) for ring in rings for c in many if shape.layers % p == 0 or c == 1]
+    return found
+
+
+def _experts(row, shape, tp, ranks, era):
+    """Expert-parallel ranks: what the row states, else whole experts over a domain's ranks."""
+    if shape.experts is None:
+        return 1
+    ep = int(row["ep"]) if np.isfinite(row["ep"]) else 1
+    if ranks % ep or shape.experts % ep:
+        ep = int(np.gcd(np.gcd(ep, ranks), shape.experts))
+    return ep
+
+
+def _recomputes(row, era):
+    """Which activations are computed again: as stated, or each policy of that time."""
     stated = row["recompute"].casefold()
     if stated.startswith(("full", "none")):
-        choices = (stated[:4],)
-    elif stated:
+        return (stated[:4],)
+    if stated:
         mild = ("torchtitan", "minimal", "custom", "selective")
         products = row["source_id"].startswith("torchtitan") or "custom" in stated
         choices = ("products",) if products and any(w in stated for w in mild) else ("selective",)
         if era.attention != "unfused" and not products:
             choices = ("none",)  # what is kept of a fused attention is little: norms at most
-    elif era.name < "2022":
-        choices = ("full",)
-        assumed.append("full recomputation")
-    else:
-        choices = (
-            ("none", "selective", "full")
-            if era.attention == "unfused"
-            else ("none", "products", "full")
-        )
+        return choices
+    again = row["hfu"] / row["mfu"]
+    if again > 1.2:  # the row tells how much: a third of the model's FLOP
+        return ("full",)
+    if era.name < "2022":
+        return ("full",)
+    return ("none", "selective", "full") if era.attention == "unfused" else ("none", "products", "full")  # fmt: skip
+
+
+def _micros(row, era, each, pp, seq):
+    micro = row["micro_batch"]
     if np.isfinite(micro):
         micro = int(min(micro, each))
         while each % micro:
             micro -= 1
-        micros = (micro,)
-    elif era.name == "2020":
-        micros = (int(each),)
-        assumed.append("no accumulation of gradients")
-    elif pp > 1 or seq > 16384:
-        micros = (1,)
-        assumed.append("micro-batch 1")
-    else:
-        micros = tuple(n for n in (16, 8, 4, 2, 1) if each % n == 0)
-    best = None
-    for recompute in choices:
-        for n in micros:
-            best = known | {"micro_batch": n, "micro_batches": max(int(each // n), 1), "recompute": recompute}  # fmt: skip
-            if len(choices) == len(micros) == 1 or _fits(shape, best, device):
-                if len(choices) > 1:
-                    assumed.append(f"recomputation: {recompute}, the least that fits")
-                if len(micros) > 1:
-                    assumed.append(f"micro-batch {n}, the largest that fits")
-                return best
-    assumed.append("full recomputation; the memory predicted does not fit")
-    return best
+        return (micro,)
+    if era.name == "2020":
+        return (int(each),)
+    if seq > 16384:
+        return (1,)
+    return tuple(n for n in (16, 8, 4, 2, 1) if each % n == 0) or (1,)
 
 
-def _fits(shape, known, device):
+OPEN_FIELDS = (("tp", "tp {tp}, pp {pp}"), ("recompute", "recomputation: {recompute}"),
+               ("micro_batch", "micro-batch {micro_batch}"), ("cp", "cp {cp}"))  # fmt: skip
+
+
+def _choose(found, shape, on, era):
+    """(layout, what was chosen in words): the fastest of those that fit, as a practitioner would tune."""
+    if len(found) == 1:
+        return found[0], ()
+    layout = Layout(**{n: np.array([_plain(k, n) for k in found]) for n in found[0]})
+    short = _shortfall(shape, layout, found, on)
+    each_s = training.seconds(shape, layout, on=on, era=era)
+    each_s = each_s * layout.chips / (layout.micro_batch * layout.micro_batches * layout.dp)
+    fits = short <= 0
+    best = int(np.argmin(np.where(fits, each_s, np.inf) if fits.any() else short))
+    words = [
+        text.format(**found[best])
+        for name, text in OPEN_FIELDS
+        if len({k[name] for k in found}) > 1
+    ]
+    tail = ": the fastest that fits" if fits.any() else "; the memory predicted does not fit"
+    return found[best], ("; ".join(words) + tail,) if words else ()
+
+
+def _shortfall(shape, layout, found, on):
     try:
-        rows = footprint.training_rows(shape, Layout(**known))
+        rows = footprint.training_rows(shape, layout)
+        return footprint.shortfall_bytes(rows, on.memory_bytes) + 0.0 * layout.tp
     except ValueError:
-        return True
-    return bool(np.all(footprint.shortfall_bytes(rows, device.memory_bytes) <= 0))
-
-
-def _usual(shape, device, chips, seq, era):
-    """The least tensor, then pipeline parallelism whose states fit."""
-    sizes = [(tp, 1) for tp in (1, 2, 4, 8)] + [(8, pp) for pp in (2, 4, 8, 16, 32, 64)]
-    sizes = [(tp, pp) for tp, pp in sizes if chips % (tp * pp) == 0 and shape.heads % tp == 0
-             and pp <= shape.layers]  # fmt: skip
-    for tp, pp in sizes:
-        known = {"tp": tp, "pp": pp, "dp": int(chips // (tp * pp)), "zero": int(era.name >= "2023"),
-                 "seq_len": seq, "micro_batches": 4 * pp, "recompute": "full", "sp": tp > 1}  # fmt: skip
-        if _fits(shape, known, device):
-            return tp, pp
-    return sizes[-1]
+        if len(found) == 1:
+            return np.array([0.0 if found[0]["pp"] == 1 else np.inf])
+        parts = [_shortfall(shape, Layout(**{n: np.array([_plain(k, n)]) for n in k}), [k], on) for k in found]
+        return np.concatenate(parts)
 
 
 def _tiers(row, device, assumed):
@@ -362,36 +412,39 @@ def _cases(columns):
             format = _format(row, device, notes)
             shape = _model(row, notes)
             era = _era(row, published, device, notes)
-            known = _layout(row, shape, device, era, notes)
-            Layout(**known)
             tiers = _tiers(row, device, notes)
+            on = _machine(device.name, format, tiers[-1].bytes_per_s, tiers)
+            known, words = _choose(_layouts(row, shape, device, era, notes), shape, on, era)
         except ValueError as problem:
             reasons[i] = str(problem)
             continue
-        shape_key = (
-            shape.name,
-            shape.layers,
-            shape.width,
-            shape.heads,
-            shape.vocab,
-            shape.ffn_width,
-        )
-        era_key = tuple(getattr(era, f.name) for f in fields(era))
-        ports = tiers[-1].bytes_per_s
-        groups.setdefault((shape_key, device.name, format, era_key, ports), []).append(
-            (i, known, shape, device, era, tiers, format)
-        )
-        assumed[i] = "; ".join(dict.fromkeys(notes))
+        key = (_values(shape), _values(era), id(on))
+        groups.setdefault(key, []).append((i, known, shape, on, era))
+        assumed[i] = "; ".join(dict.fromkeys((*notes, *words)))
     found = []
     for members in groups.values():
-        _, _, shape, device, era, tiers, format = members[0]
+        _, _, shape, on, era = members[0]
         layouts = {
             name: np.array([_plain(known, name) for _, known, *_ in members])
             for name in members[0][1]
         }
-        on = replace(training.machine(device, format), tiers=tiers)
         found.append(Case(np.array([m[0] for m in members]), shape, Layout(**layouts), on, era))
     return found, assumed.astype(str), reasons.astype(str)
+
+
+def _values(record):
+    return tuple(getattr(record, f.name) for f in fields(record))
+
+
+_machines = {}
+
+
+def _machine(name, format, ports, tiers):
+    """A chip's machine, made once: `ports` and `tiers` tell where it stands."""
+    key = (name, format, ports)
+    if key not in _machines:
+        _machines[key] = replace(training.machine(chip(name), format), tiers=tiers)
+    return _machines[key]
 
 
 def _plain(known, name):
