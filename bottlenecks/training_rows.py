@@ -24,6 +24,7 @@ ERA_FROM = (  # published from -> era: the release that a source could have used
 TODAY = "2026"
 BATCH_TOKENS = 2**21  # of a step whose batch is not stated; twice as many for a LARGE model
 LARGE = 50e9  # parameters: brown2020gpt3, Table 2.1, has 3.2M tokens a step at 175B
+RESERVED = 0.08  # of a chip's memory, for the allocator and the buffers of collectives (a choice)
 LONG = 16384  # tokens, from where on contexts may be cut
 COMPILED = ("TPU", "Neuron")  # chips whose compiler shards what a program leaves whole
 TOKENS = 2048  # of a sequence whose length is not stated, before 2024; later 8,192
@@ -34,6 +35,7 @@ SPELLINGS = (
 )  # fmt: skip
 PORTS = {  # bytes/s of a chip, where the source's machine is known: Jean Zay, 4 x 100 Gbit/s a node
     "bloom_prequel": 6.25e9, "bloom_run": 6.25e9, "bigscience_v100_gpt2": 12.5e9,
+    "bloomberggpt": 6.25e9,  # 64 p4d.24xlarge, 400 Gbit/s for eight chips
 }  # fmt: skip
 MEASURED = ("step_time_s", "tokens_per_s_per_chip", "flop_per_s_per_chip", "mfu", "hfu")
 
@@ -52,6 +54,7 @@ NAMED = {  # shapes that rows name and do not print
     "GLM-130B": _gated("GLM-130B", 70, 12288, 96, 96, 32768, 150528),
 } | SHAPES  # fmt: skip
 ENCODERS = ("BERT", "T5")
+MIXED = re.compile(r"[AaB]\d+[bB]|Nemotron_3|x\d+B")  # names of mixtures and hybrids, by their active part
 
 
 class Case(NamedTuple):
@@ -76,7 +79,9 @@ def _format(row, device, assumed):
     format = next((f for word, f in SPELLINGS if word in text), "")
     if not format:
         eight = next((f for f in ("fp8", "int8") if f in device.peaks), "bf16")
-        format = eight if row["source_id"].startswith("mlperf") else "bf16"
+        tuned = row["source_id"].startswith("mlperf")
+        tuned &= device.family != "Gaudi" or "v3.0" not in row["notes"]  # its software had no fp8 yet
+        format = eight if tuned else "bf16"
         assumed.append(f"{format} products")
     twin = {"bf16": "fp16", "fp16": "bf16", "fp8": "int8"}.get(format, format)
     found = next((f for f in (format, twin) if f in device.peaks), None)
@@ -119,7 +124,23 @@ def _model(row, assumed):
         return NAMED[name]
     if find_model(name):
         return model(name)
+    params = row["params"]
+    if np.isfinite(params) and "moe" not in name.casefold() and not MIXED.search(name):
+        assumed.append(f"a shape like GPT-3's, of {params / 1e9:.3g}B parameters")
+        return by_size(name, params)
     raise ValueError(f"the shape of {name} is not known" if name else "no model is named")
+
+
+def by_size(name, params):
+    """A dense decoder of so many parameters, as deep and wide as brown2020gpt3 made its own (Table 2.1).
+
+    Above 6.7B the width is 128 times the layers; below, layers shrink more slowly: 24 at 0.35 to 1.3B.
+    """
+    aspect = np.interp(np.log(params), np.log([0.125e9, 0.35e9, 1.3e9, 6.7e9]), [64, 43, 85, 128])
+    layers = max(round((params / (12 * aspect**2)) ** (1 / 3)), 1)
+    width = max(round(np.sqrt(params / (12 * layers)) / 128), 1) * 128
+    heads = max(width // 128, 1)
+    return gpt(layers, width, heads, vocab=VOCAB, name=name)
 
 
 def _era(row, published, device, assumed):
@@ -129,6 +150,10 @@ def _era(row, published, device, assumed):
     text = (row["notes"] + row["source"]).casefold()
     if era.attention == "unfused" and "flash" in text:
         era = replace(era, attention="fused, first")
+    late = "Framework-Launcher" in row["source"] or (device.family == "TPU" and published < "2023-12")
+    if era.name == "2023" and late:  # where fused attention came a year later than elsewhere
+        era = replace(era, attention="unfused")
+    on = kernel_time.device(device, next(iter(f for f in ("bf16", "fp16") if f in device.peaks)))
     if "DeepEP" in row["notes"] or row["model"].startswith("DeepSeek"):
         era = replace(era, sends_once=True)
     if row["notes"].startswith("MegaScale"):  # megascale: both overlap with the products
@@ -180,7 +205,9 @@ def _layouts(row, shape, device, era, assumed):
     chips, text = row["n_chips"], row["zero_fsdp"]
     if not np.isfinite(chips):
         raise ValueError("the number of chips is not stated")
-    seq = _number(row, "seq_len", TOKENS if era.name < "2024" else 8192, assumed)
+    row = _of_chips(row, device, assumed)
+    seq = TOKENS if era.name < "2024" else 8192
+    seq = _number(row, "seq_len", min(seq, shape.context_tokens or seq), assumed)
     if not np.isfinite(row["seq_len"]):
         assumed.append(f"{seq:,} tokens")
     sharded = bool(re.search(r"FSDP|ZeRO-3|fully sharded", text))
@@ -188,7 +215,7 @@ def _layouts(row, shape, device, era, assumed):
     if compiled and not np.isfinite(row["tp"]) and not sharded:
         sharded = True
         assumed.append("fully sharded")
-    batch, local = _batch(row, shape, seq, assumed)
+    batch, local = _batch(row, shape, seq, sharded, assumed)
     found = []
     for tp, pp, cp, chunks in _cuts(row, shape, chips, seq, sharded, compiled):
         dp = chips / (tp * pp * cp)
@@ -199,7 +226,7 @@ def _layouts(row, shape, device, era, assumed):
         if local:
             each = local
         elif not np.isfinite(row["global_batch_seqs"]):
-            each = max(round(each), 1)
+            each = max(2 ** round(np.log2(each)), 1)
         if each < 1:
             continue
         ep = _experts(row, shape, tp, dp * cp, era)
@@ -213,7 +240,7 @@ def _layouts(row, shape, device, era, assumed):
             "schedule": "dualpipe" if "DualPipe" in row["notes"] else "interleaved" if chunks > 1 else "1f1b",
             "fused_attention": era.attention != "unfused", "gathers_once": zero == 3 and pp > 1,
         }  # fmt: skip
-        for recompute in _recomputes(row, era):
+        for recompute in _recomputes(row, era, compiled):
             for micro in _micros(row, era, each, pp, seq):
                 found.append(known | {"micro_batch": micro, "micro_batches": max(int(each // micro), 1), "recompute": recompute})  # fmt: skip
     if not found:
@@ -226,7 +253,16 @@ def _layouts(row, shape, device, era, assumed):
     return found
 
 
-def _batch(row, shape, seq, assumed):
+def _of_chips(row, device, assumed):
+    """Where ranks are cores, several to a chip, the row as if a chip were one rank."""
+    cores = device.facts["core_count"]
+    if device.family != "Neuron" or not np.isfinite(row["tp"]):
+        return row
+    assumed.append(f"tp counts cores, {cores} to a chip")
+    return row | {"tp": max(row["tp"] // int(cores), 1)}
+
+
+def _batch(row, shape, seq, sharded, assumed):
     """(sequences of a step, sequences of one rank where only that is stated)."""
     batch = row["global_batch_seqs"]
     if np.isfinite(batch):
@@ -236,9 +272,8 @@ def _batch(row, shape, seq, assumed):
         return np.inf, int(local[1])
     stated = re.search(r"batch (?:of |size )?([\d.]+)M tokens", row["notes"])
     if stated:
-        return float(stated[1]) * 1e6 / seq, None
-    sharded = re.search(r"FSDP|ZeRO-3|fully sharded", row["zero_fsdp"])
-    if np.isfinite(row["micro_batch"]) and sharded and row["pp"] <= 1:
+        return float(stated[1]) * 2**20 / seq, None
+    if np.isfinite(row["micro_batch"]) and sharded and not row["pp"] > 1:
         assumed.append("one micro-batch a step")
         return np.inf, int(row["micro_batch"])
     tokens = BATCH_TOKENS * (2 if shape.params > LARGE else 1)
@@ -261,9 +296,10 @@ def _cuts(row, shape, chips, seq, sharded, compiled):
         chunks = 1 if stages == 1 or stages * chunks > shape.layers else chunks
         return [(int(tp), stages, ring, chunks) for ring in rings]
     sizes = [n for n in (1, 2, 4, 8) if shape.heads % n == 0]
-    if sharded:  # over all chips; more of tensor parallelism where sequences are few
+    if sharded:  # over all chips; tensor parallelism on top where sequences are fewer than chips
         sizes = sizes + [n for n in (16, 32) if compiled and shape.heads % n == 0]
-        return [(n, 1, ring, 1) for n in sizes for ring in rings]
+        least = [n for n in sizes if not chips > n * row["global_batch_seqs"]][:1] or sizes[-1:]
+        return [(n, 1, ring, 1) for n in (least if compiled else sizes) for ring in rings]
     stages = (1, 2, 4, 8, 16, 32) if not np.isfinite(pp) else (int(pp),)
     found = []
     for n in sizes:
@@ -286,7 +322,7 @@ def _experts(row, shape, tp, ranks, era):
     return ep
 
 
-def _recomputes(row, era):
+def _recomputes(row, era, compiled):
     """Which activations are computed again: as stated, or each policy of that time."""
     stated = row["recompute"].casefold()
     if stated.startswith(("full", "none")):
@@ -299,9 +335,7 @@ def _recomputes(row, era):
             choices = ("none",)  # what is kept of a fused attention is little: norms at most
         return choices
     again = row["hfu"] / row["mfu"]
-    if again > 1.2:  # the row tells how much: a third of the model's FLOP
-        return ("full",)
-    if era.name < "2022":
+    if again > 1.2 or compiled or era.name < "2022":  # full is what MaxText does when not told
         return ("full",)
     return ("none", "selective", "full") if era.attention == "unfused" else ("none", "products", "full")  # fmt: skip
 
@@ -332,7 +366,7 @@ def _choose(found, shape, on, era):
     short = _shortfall(shape, layout, found, on)
     each_s = training.seconds(shape, layout, on=on, era=era)
     each_s = each_s * layout.chips / (layout.micro_batch * layout.micro_batches * layout.dp)
-    fits = short <= 0
+    fits = short <= -RESERVED * on.memory_bytes
     best = int(np.argmin(np.where(fits, each_s, np.inf) if fits.any() else short))
     words = [
         text.format(**found[best])
