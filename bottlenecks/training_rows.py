@@ -24,6 +24,7 @@ ERA_FROM = (  # published from -> era: the release that a source could have used
 TODAY = "2026"
 BATCH_TOKENS = 2**21  # of a step whose batch is not stated; twice as many for a LARGE model
 LARGE = 50e9  # parameters: brown2020gpt3, Table 2.1, has 3.2M tokens a step at 175B
+CHIP_TOKENS = 1024  # of a step for each chip, at least: megascale_t2 on 12,288, llama3herd on 16,384
 RESERVED = 0.08  # of a chip's memory, for the allocator and the buffers of collectives (a choice)
 LONG = 16384  # tokens, from where on contexts may be cut
 COMPILED = ("TPU", "Neuron")  # chips whose compiler shards what a program leaves whole
@@ -36,6 +37,10 @@ SPELLINGS = (
 PORTS = {  # bytes/s of a chip, where the source's machine is known: Jean Zay, 4 x 100 Gbit/s a node
     "bloom_prequel": 6.25e9, "bloom_run": 6.25e9, "bigscience_v100_gpt2": 12.5e9,
     "bloomberggpt": 6.25e9,  # 64 p4d.24xlarge, 400 Gbit/s for eight chips
+}  # fmt: skip
+MEANT = {  # by a short name
+    "V100": "V100 SXM2 32GB", "A100": "A100 SXM 80GB", "H100": "H100 SXM5", "H200": "H200 SXM",
+    "B200": "B200 SXM (HGX)", "B300": "B300 SXM (HGX)",
 }  # fmt: skip
 MEASURED = ("step_time_s", "tokens_per_s_per_chip", "flop_per_s_per_chip", "mfu", "hfu")
 
@@ -125,6 +130,9 @@ def _model(row, assumed):
     if find_model(name):
         return model(name)
     params = row["params"]
+    size = re.search(r"(?:^|[^\dx.])(\d+(?:\.\d+)?)B\b", name)
+    if not np.isfinite(params) and size:
+        params = float(size[1]) * 1e9
     if np.isfinite(params) and "moe" not in name.casefold() and not MIXED.search(name):
         assumed.append(f"a shape like GPT-3's, of {params / 1e9:.3g}B parameters")
         return by_size(name, params)
@@ -217,7 +225,7 @@ def _layouts(row, shape, device, era, assumed):
         assumed.append("fully sharded")
     batch, local = _batch(row, shape, seq, sharded, assumed)
     found = []
-    for tp, pp, cp, chunks in _cuts(row, shape, chips, seq, sharded, compiled):
+    for tp, pp, cp, chunks in _cuts(row, shape, chips, seq, sharded, compiled, era):
         dp = chips / (tp * pp * cp)
         if dp < 1 or dp % 1:
             continue
@@ -229,20 +237,22 @@ def _layouts(row, shape, device, era, assumed):
             each = max(2 ** round(np.log2(each)), 1)
         if each < 1:
             continue
-        ep = _experts(row, shape, tp, dp * cp, era)
         zero, ranks = _shard(row, era, dp * cp, assumed)
         zero = 3 if sharded else zero
         slots = bool(shape.layers % pp and not (shape.layers + 2) % pp)
         sp = tp > 1 and era.name >= "2022" and "without sequence parallelism" not in row["notes"]
         known = {
-            "tp": tp, "pp": pp, "cp": cp, "dp": dp, "ep": ep, "vpp": chunks, "sp": sp, "zero": zero,
+            "tp": tp, "pp": pp, "cp": cp, "dp": dp, "vpp": chunks, "sp": sp, "zero": zero,
             "zero_ranks": ranks, "seq_len": seq, "embedding_slots": slots,
             "schedule": "dualpipe" if "DualPipe" in row["notes"] else "interleaved" if chunks > 1 else "1f1b",
             "fused_attention": era.attention != "unfused", "gathers_once": zero == 3 and pp > 1,
         }  # fmt: skip
         for recompute in _recomputes(row, era, compiled):
             for micro in _micros(row, era, each, pp, seq):
-                found.append(known | {"micro_batch": micro, "micro_batches": max(int(each // micro), 1), "recompute": recompute})  # fmt: skip
+                many = max(int(each // micro), 1)
+                for ep in _experts(row, shape, dp * cp, compiled):
+                    found.append(known | {"micro_batch": micro, "micro_batches": many,
+                                          "recompute": recompute, "ep": ep})  # fmt: skip
     if not found:
         cut = [row[n] for n in ("tp", "pp", "cp") if np.isfinite(row[n])]
         raise ValueError(
@@ -277,11 +287,12 @@ def _batch(row, shape, seq, sharded, assumed):
         assumed.append("one micro-batch a step")
         return np.inf, int(row["micro_batch"])
     tokens = BATCH_TOKENS * (2 if shape.params > LARGE else 1)
+    tokens = max(tokens, CHIP_TOKENS * 2 ** np.floor(np.log2(row["n_chips"])))
     assumed.append(f"{tokens / 2**20:g}M tokens a step")
     return tokens / seq, None
 
 
-def _cuts(row, shape, chips, seq, sharded, compiled):
+def _cuts(row, shape, chips, seq, sharded, compiled, era):
     """(tp, pp, cp, chunks) that a row leaves possible."""
     tp, pp, cp = row["tp"], row["pp"], row["cp"]
     size = re.search(r"model-parallel size (?:\(tp x pp\) = )?(\d+)", row["notes"])
@@ -294,7 +305,8 @@ def _cuts(row, shape, chips, seq, sharded, compiled):
     if np.isfinite(tp):
         stages = int(pp) if np.isfinite(pp) else 1
         chunks = 1 if stages == 1 or stages * chunks > shape.layers else chunks
-        return [(int(tp), stages, ring, chunks) for ring in rings]
+        return [(int(tp), stages, ring, c) for ring in rings
+                for c in _chunks(row, shape, chips, int(tp) * stages * ring, stages, chunks, era)]
     sizes = [n for n in (1, 2, 4, 8) if shape.heads % n == 0]
     if sharded:  # over all chips; tensor parallelism on top where sequences are fewer than chips
         sizes = sizes + [n for n in (16, 32) if compiled and shape.heads % n == 0]
@@ -312,14 +324,25 @@ def _cuts(row, shape, chips, seq, sharded, compiled):
     return found
 
 
-def _experts(row, shape, tp, ranks, era):
-    """Expert-parallel ranks: what the row states, else whole experts over a domain's ranks."""
+def _chunks(row, shape, chips, ranks, stages, chunks, era):
+    """Chunks of a stage. Where a row has none, few micro-batches for its stages tell that it had some."""
+    told = np.isfinite(row["vpp"]) or chunks > 1 or "1F1B" in row["notes"] or "DualPipe" in row["notes"]
+    each = row["global_batch_seqs"] * ranks / chips
+    few = each / (row["micro_batch"] if np.isfinite(row["micro_batch"]) else 1) < 4 * stages
+    if told or stages == 1 or era.name < "2024" or not few:
+        return (chunks,)
+    return [c for c in (1, 2, 4, 5, 6, 8, 10, 12) if stages * c <= shape.layers]
+
+
+def _experts(row, shape, ranks, compiled):
+    """Expert-parallel ranks: what the row states; else none, or any number that divides both."""
     if shape.experts is None:
-        return 1
-    ep = int(row["ep"]) if np.isfinite(row["ep"]) else 1
-    if ranks % ep or shape.experts % ep:
-        ep = int(np.gcd(np.gcd(ep, ranks), shape.experts))
-    return ep
+        return (1,)
+    if np.isfinite(row["ep"]):
+        ep = int(row["ep"])
+        return (int(np.gcd(np.gcd(ep, ranks), shape.experts)),)
+    sizes = (1,) if compiled else (1, 4, 8, 16, 32, 64)
+    return [n for n in sizes if ranks % n == 0 and shape.experts % n == 0]
 
 
 def _recomputes(row, era, compiled):
@@ -355,7 +378,8 @@ def _micros(row, era, each, pp, seq):
 
 
 OPEN_FIELDS = (("tp", "tp {tp}, pp {pp}"), ("recompute", "recomputation: {recompute}"),
-               ("micro_batch", "micro-batch {micro_batch}"), ("cp", "cp {cp}"))  # fmt: skip
+               ("micro_batch", "micro-batch {micro_batch}"), ("cp", "cp {cp}"), ("ep", "ep {ep}"),
+               ("vpp", "{vpp} chunks"))  # fmt: skip
 
 
 def _choose(found, shape, on, era):
@@ -424,6 +448,7 @@ def _cases(columns):
     for i, values in enumerate(zip(*(columns[n].tolist() for n in names), strict=True)):
         row, notes = dict(zip(names, values, strict=True)), []
         try:
+            row["chip_name"] = row["chip_name"] or MEANT.get(row["chip"], "")
             if not row["chip_name"]:
                 raise ValueError(
                     f"chip {row['chip']!r} is not in the catalog"
@@ -431,6 +456,8 @@ def _cases(columns):
                     else "no chip is named"
                 )
             device = chip(row["chip_name"])
+            if row["chip"] in MEANT:
+                notes.append(f"{row['chip']} is the {device.name}")
             for name in (
                 "n_chips",
                 "tp",
