@@ -46,6 +46,7 @@ class Era:
     )
     overlaps_experts: float = 0.0  # share of all-to-alls run beside another micro-batch's work
     one_port: bool = False  # ZeRO 3 gathers tensor by tensor: a ring through one port of a domain
+    folds_experts: bool = False  # experts stay whole, over tensor-parallel ranks too: liu2025folding
     sends_once: bool = False  # a token crosses to a domain once, whatever experts it has there
     scatters_sends: bool = True  # tensor-parallel ranks send a part each to the next stage
     gradient_bytes: float = 4.0  # of a reduced gradient
@@ -232,11 +233,14 @@ class Layer:
     experts_s: np.ndarray  # one all-to-all
 
 
-def layer_rows(model, *, tp, sp, cp, ep, micro_batch, seq_len, imbalance=1.0, format="bf16"):
+def layer_rows(
+    model, *, tp, sp, cp, ep, micro_batch, seq_len, imbalance=1.0, format="bf16", folds=False
+):
     """Forward rows of the whole model on one chip of its group: `ops.forward`, cut.
 
     Heads, columns of the first product and rows of the second go over `tp`; norms and residuals as
-    well where `sp`; tokens over `cp`; experts over `ep`.
+    well where `sp`; tokens over `cp`; experts over `ep`, and each of them over `tp`, or where it
+    `folds` whole over both.
     """
     rows = ops.forward(model, batch=micro_batch / cp, queries=seq_len, format=format)
     stream = np.where(sp, tp, 1)
@@ -247,7 +251,8 @@ def layer_rows(model, *, tp, sp, cp, ep, micro_batch, seq_len, imbalance=1.0, fo
             heads, kv = op.shape["heads"] / tp, np.maximum(op.shape["kv_heads"] / tp, 1)
             found.append(_with(op, 1 / tp, heads=heads, kv_heads=np.minimum(kv, heads)))
         elif op.kind == "matmul":
-            found.append(_product(model, op, tp, ep, stream, micro_batch * seq_len / cp, imbalance))
+            tokens = micro_batch * seq_len / cp
+            found.append(_product(model, op, tp, ep, stream, tokens, imbalance, folds))
         elif "norm" in name or name == "residual add" or name == "embedding lookup":
             found.append(_with(op, 1 / stream, moved_bytes=op.shape["moved_bytes"] / stream))
         elif "dispatch" in name or "combine" in name:
@@ -262,7 +267,7 @@ def _with(op, share, **shape):
                        weight_bytes=op.weight_bytes * share, shape=op.shape | shape)  # fmt: skip
 
 
-def _product(model, op, tp, ep, stream, tokens, imbalance):
+def _product(model, op, tp, ep, stream, tokens, imbalance, folds):
     m, k, n = (op.shape[c] for c in "mkn")
     if op.name == "router":
         return _with(op, 1 / stream, m=m / stream)
@@ -273,6 +278,8 @@ def _product(model, op, tp, ep, stream, tokens, imbalance):
         op = op._replace(flop=op.flop * imbalance)
         many = tokens * model.experts_per_token * imbalance / here
         cut = {"n": n / tp} if "up" in op.name else {"k": k / tp}
+        if folds:
+            here, cut = here / tp, {}
         return _with(op, 1 / tp, m=many, groups=here, **cut)
     if "squeezed" in op.name:
         return _with(op, 1 / stream, m=m / stream)
@@ -306,7 +313,7 @@ def layer(model, layout, on, era, memo=None):
 
 def _layer(model, on, era, tp, sp, cp, ep, micro, seq, imbalance):
     rows = layer_rows(model, tp=tp, sp=sp, cp=cp, ep=ep, micro_batch=micro, seq_len=seq,
-                      imbalance=imbalance, format=on.format)  # fmt: skip
+                      imbalance=imbalance, format=on.format, folds=era.folds_experts)  # fmt: skip
     worn = replace(
         on, matmul_flop_per_s=on.matmul_flop_per_s * era.sustained,
         older_flop_per_s=on.older_flop_per_s * era.sustained,
@@ -361,16 +368,21 @@ def _layer(model, on, era, tp, sp, cp, ep, micro, seq, imbalance):
         sent = 2 * tokens * model.experts_per_token * model.width / np.where(sp, tp, 1)
         share = (layers - model.dense_layers) / layers
         if era.sends_once:
-            away = np.maximum(ep / per_domain, 1)
+            domain = np.minimum(on.domain, 1e9)
+            away = np.maximum(ep * tp / domain if era.folds_experts else ep / per_domain, 1)
             k = model.experts_per_token
             sent = sent * np.where(away > 1, away * (1 - (1 - 1 / away) ** k) / k, 1)
-        a2a = send_s(
-            "all_to_all", sent * imbalance, ep, on=on, per_domain=np.minimum(per_domain, ep)
-        )
+        ranks = ep * tp if era.folds_experts else ep
+        near = np.minimum(np.minimum(on.domain, 1e9) if era.folds_experts else per_domain, ranks)
+        a2a = send_s("all_to_all", sent * imbalance, ranks, on=on, per_domain=near)
+        if not era.folds_experts:  # each expert is cut over tensor-parallel ranks: all need its tokens
+            whole = 2 * tokens * model.experts_per_token * model.width * imbalance
+            a2a = a2a + (send_s("all_gather", whole, tp, on=on)
+                         + send_s("reduce_scatter", whole, tp, on=on)) / 2  # fmt: skip
         experts = a2a * share
         # What arrives is sorted by expert, and put back in order before it returns.
         moved = 8 * tokens * model.experts_per_token * model.width / np.where(sp, tp, 1)
-        sorted_s = np.where(ep > 1, share * kernel_time.elementwise_s(moved, device=on), 0.0)
+        sorted_s = np.where(ranks > 1, share * kernel_time.elementwise_s(moved, device=on), 0.0)
     return Layer(
         products_s=seconds(body, "matmul") + cast, attention_s=seconds(body, "attention"),
         elementwise_s=seconds(body, "elementwise") + sorted_s,
@@ -832,8 +844,9 @@ ERAS = (
     Era(name="2022", attention="unfused", overlaps_gradients=False, overlaps_weights=False,
         overlaps_sends=False, sustained=1.06),
     Era(name="2023", attention="fused", overlaps_gradients=False, overlaps_weights=False),
-    Era(name="2024", attention="fused, overlapped", overlaps_tensor=0.8),
-    Era(name="2025", attention="fused, overlapped", overlaps_tensor=0.8, sends_once=True),
+    Era(name="2024", attention="fused, overlapped", overlaps_tensor=0.8, folds_experts=True),
+    Era(name="2025", attention="fused, overlapped", overlaps_tensor=0.8, folds_experts=True,
+        sends_once=True),
 )  # fmt: skip
 # Measured over predicted of a run like those fitted: 80 % lie between (training_rows.fit_spread).
 SPREAD = (0.889, 1.217)

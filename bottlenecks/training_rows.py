@@ -57,6 +57,18 @@ NAMED = {  # shapes that rows name and do not print
     "Nemotron-22B": gpt(40, 6144, 48, vocab=256000, name="Nemotron-22B"),
     "TinyLlama-1.1B": _gated("TinyLlama-1.1B", 22, 2048, 32, 4, 5632, 32000),
     "GLM-130B": _gated("GLM-130B", 70, 12288, 96, 96, 32768, 150528),
+    "Qwen2-57B-A14B": Model(  # transformers' configuration; the shared expert is eight wide
+        name="Qwen2-57B-A14B", layers=28, width=3584, heads=28, kv_heads=4, head_values=128,
+        attention="GQA", ffn_matrices=3, experts=64, experts_per_token=8, shared_experts=8,
+        expert_width=2560, vocab=151936),
+    "Mixtral-8x22B-G8T8": Model(  # liu2025folding, section 4.1
+        name="Mixtral-8x22B-G8T8", layers=56, width=6144, heads=48, kv_heads=8, head_values=128,
+        attention="GQA", ffn_matrices=3, experts=64, experts_per_token=8, expert_width=2048,
+        vocab=32768),
+    "Llama3-8x70B": Model(  # liu2025folding, section 4.1
+        name="Llama3-8x70B", layers=80, width=8192, heads=64, kv_heads=8, head_values=128,
+        attention="GQA", ffn_matrices=3, experts=8, experts_per_token=2, expert_width=28672,
+        vocab=128256),
 } | SHAPES  # fmt: skip
 ENCODERS = ("BERT", "T5")
 MIXED = re.compile(r"[AaB]\d+[bB]|Nemotron_3|x\d+B")  # names of mixtures and hybrids, by their active part
@@ -101,7 +113,7 @@ def _model(row, assumed):
         raise ValueError("adapters: most gradients of weights are not computed")
     if any(word in name for word in ENCODERS):
         raise ValueError("an encoder: its head and its masks are not modelled")
-    if np.isfinite(row["moe_experts"]) and not find_model(name):
+    if np.isfinite(row["moe_experts"]) and not (find_model(name) or name in NAMED):
         raise ValueError(f"a mixture whose shape is not printed: {name}")
     layers, width, heads = row["layers"], row["hidden"], row["heads"]
     if np.isfinite(layers + width) and "moe" not in name:
@@ -164,6 +176,8 @@ def _era(row, published, device, assumed):
     on = kernel_time.device(device, next(iter(f for f in ("bf16", "fp16") if f in device.peaks)))
     if "DeepEP" in row["notes"] or row["model"].startswith("DeepSeek"):
         era = replace(era, sends_once=True)
+    if "without folding" in row["notes"]:
+        era = replace(era, folds_experts=False)
     if row["notes"].startswith("MegaScale"):  # megascale: both overlap with the products
         era = replace(era, overlaps_tensor=0.8, overlaps_gradients=True, overlaps_weights=True)
     if "deepspeed" in text or row["source_id"].startswith(("bloom", "bigscience")):
@@ -250,7 +264,7 @@ def _layouts(row, shape, device, era, assumed):
         for recompute in _recomputes(row, era, compiled):
             for micro in _micros(row, era, each, pp, seq):
                 many = max(int(each // micro), 1)
-                for ep in _experts(row, shape, dp * cp, compiled):
+                for ep in _experts(row, shape, tp, dp * cp, compiled, era):
                     found.append(known | {"micro_batch": micro, "micro_batches": many,
                                           "recompute": recompute, "ep": ep})  # fmt: skip
     if not found:
@@ -318,9 +332,9 @@ def _cuts(row, shape, chips, seq, sharded, compiled, era):
         for p in stages:
             if p > shape.layers:
                 continue
-            whole = shape.layers // p
-            many = (chunks,) if chunks > 1 or p == 1 else [c for c in (1, 2, 4, 6, 12) if whole % c == 0]
-            found += [(n, p, ring, c) for ring in rings for c in many if shape.layers % p == 0 or c == 1]
+            cut = next((n for n in (shape.layers, shape.layers + 2) if n % p == 0), p)
+            many = (chunks,) if chunks > 1 or p == 1 else [c for c in (1, 2, 4, 6, 12) if cut // p % c == 0]
+            found += [(n, p, ring, c) for ring in rings for c in many]
     return found
 
 
@@ -328,18 +342,18 @@ def _chunks(row, shape, chips, ranks, stages, chunks, era):
     """Chunks of a stage. Where a row has none, few micro-batches for its stages tell that it had some."""
     told = np.isfinite(row["vpp"]) or chunks > 1 or "1F1B" in row["notes"] or "DualPipe" in row["notes"]
     each = row["global_batch_seqs"] * ranks / chips
-    few = each / (row["micro_batch"] if np.isfinite(row["micro_batch"]) else 1) < 4 * stages
+    few = each / (row["micro_batch"] if np.isfinite(row["micro_batch"]) else 1) < 8 * stages
     if told or stages == 1 or era.name < "2024" or not few:
         return (chunks,)
     return [c for c in (1, 2, 4, 5, 6, 8, 10, 12) if stages * c <= shape.layers]
 
 
-def _experts(row, shape, ranks, compiled):
+def _experts(row, shape, tp, ranks, compiled, era):
     """Expert-parallel ranks: what the row states; else none, or any number that divides both."""
     if shape.experts is None:
         return (1,)
-    if np.isfinite(row["ep"]):
-        ep = int(row["ep"])
+    if np.isfinite(row["ep"]):  # over all ranks, where whole experts are folded over tensor-parallel ones
+        ep = max(int(row["ep"]) // (tp if era.folds_experts else 1), 1)
         return (int(np.gcd(np.gcd(ep, ranks), shape.experts)),)
     sizes = (1,) if compiled else (1, 4, 8, 16, 32, 64)
     return [n for n in sizes if ranks % n == 0 and shape.experts % n == 0]
@@ -379,7 +393,7 @@ def _micros(row, era, each, pp, seq):
 
 OPEN_FIELDS = (("tp", "tp {tp}, pp {pp}"), ("recompute", "recomputation: {recompute}"),
                ("micro_batch", "micro-batch {micro_batch}"), ("cp", "cp {cp}"), ("ep", "ep {ep}"),
-               ("vpp", "{vpp} chunks"))  # fmt: skip
+               ("vpp", "vpp {vpp}"))  # fmt: skip
 
 
 def _choose(found, shape, on, era):
