@@ -388,10 +388,11 @@ def _score(args):
         reasons = predictions.unscored(args.kind)
         lines, content = reports.unscored_lines(reasons), reasons
     else:
-        table = predictions.score(args.kind)
+        of = predictions.of_corpus(args.kind)
+        table, rows = predictions.score(args.kind, of), predictions.rows_summary(args.kind, of)
         blank = [{k: None if v != v else v for k, v in row.items()} for row in table]
-        lines = reports.score_lines(table)
-        content = {"scores": blank, "summary": predictions.summary(table)}
+        lines = (*reports.score_lines(table), *reports.rows_lines(rows))
+        content = {"scores": blank, "summary": predictions.summary(table), "rows": rows}
     print(json.dumps(content, indent=1) if args.json else "\n".join(lines))
 
 

@@ -92,14 +92,20 @@ def _text(value):
     return "" if np.isnan(value) else f"{value:.5g}"
 
 
-def score(kind):
+def of_corpus(kind):
+    """(rows of the corpus, their predictions without owners)."""
+    rows = corpus.table(one_of("kind", kind, KINDS))
+    return rows, predict(kind, rows, owners=False)
+
+
+def score(kind, of=None):
     """Errors on the corpus: one dictionary for each (role, source, group of rows), held-out last.
 
     `error` is the mean of |predicted / measured - 1|; suspect and repeated rows are not scored.
+    `of`: what `of_corpus` returns, where it is known already.
     """
     model = KINDS[one_of("kind", kind, KINDS)]
-    rows = corpus.table(kind)
-    found = predict(kind, rows, owners=False)
+    rows, found = of or of_corpus(kind)
     groups = model.groups(rows)
     fair = (rows["suspect"] == "") & (rows["duplicate_of"] < 0)
     scored = fair & np.isfinite(found["ratio"])
@@ -113,6 +119,23 @@ def score(kind):
             | _errors(found, used)
         )
     return table
+
+
+def rows_summary(kind, of=None):
+    """For each role: rows scored, the median error over rows, and the share inside the 80 % interval."""
+    rows, found = of or of_corpus(kind)
+    fair = (rows["suspect"] == "") & (rows["duplicate_of"] < 0) & np.isfinite(found["ratio"])
+    inside = (found["low"] <= found["measured"]) & (found["measured"] <= found["high"])
+    lines = []
+    for role in ("fit", "held-out"):
+        mine = fair & (rows["role"] == role)
+        if mine.any():
+            lines.append({
+                "role": role, "rows": int(mine.sum()),
+                "median": float(np.median(np.abs(found["ratio"][mine] - 1))),
+                "inside": float(inside[mine].mean()),
+            })  # fmt: skip
+    return lines
 
 
 def _errors(found, used):

@@ -42,6 +42,15 @@ def score_lines(table):
         )
 
 
+def rows_lines(table):
+    """`predictions.rows_summary`: what it comes to over rows."""
+    for row in table:
+        yield (
+            f"{row['role']:9s}rows: median error {percent(row['median'])} of {count(row['rows'])}; "
+            f"{percent(row['inside'])} of them inside the 80 % interval"
+        )
+
+
 def unscored_lines(reasons):
     """Why rows have no prediction, the most frequent reason first."""
     yield f"without a prediction: {count(sum(reasons.values()))}"

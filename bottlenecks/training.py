@@ -494,17 +494,21 @@ def send_s(collective, message_bytes, ranks, *, on, per_domain=None, groups=1):
 def bubble_s(forward_s, backward_s, weights_s, *, stages, chunks, micro_batches, schedule):
     r"""Seconds that a stage of a pipeline has nothing to do, of a step.
 
-    $$T = (p - 1)\,\begin{cases} F + B & \text{GPipe, 1F1B} \\ (F + B) / v & \text{interleaved}
-      \\ F + B - 2 W & \text{ZB-H1} \\ F + B - 3 W & \text{ZB-H2, ZB-V} \end{cases}, \qquad
-      \left(\frac{p}{2} - 1\right)(F + 2 B - 3 W) \text{ (DualPipe)}$$  (eq:bubble)
+    $$T = \begin{cases} (p - 1)(F + B) & \text{GPipe, 1F1B} \\ (p - 1)(F + B) / v & \text{interleaved}
+      \\ \max(0, (p - 1)(F + B - W) - \min(k (p - 1), m)\,W) & \text{ZB-H1: } k = 1
+      \text{; ZB-H2, ZB-V: } k = 2 \\
+      \max(0, (p / 2 - 1)(F + 2 B - 2 W) - \min(p / 2 - 1, m)\,W) & \text{DualPipe} \end{cases}$$
+      (eq:bubble)
 
     F  forward_s   a micro-batch's forward pass of one stage        [s]
     B  backward_s  its backward pass, both gradients                [s]
     W  weights_s   of which gradients of weights                    [s]
     p  stages      pipeline stages                                  [-]
     v  chunks      chunks of layers on each stage                   [-]
+    m  micro_batches                                                [-]
 
-    Over the m (F + B) of the work, GPipe, 1F1B and interleaved leave (p - 1)/(m v). Interleaving
+    Gradients of weights wait for nobody and fill what is idle; a stage has m of them. With enough,
+    that is (p - 1)(F + B - 2 W), (p - 1)(F + B - 3 W) and (p/2 - 1)(F + 2 B - 3 W). Over the m (F + B) of the work, GPipe, 1F1B and interleaved leave (p - 1)/(m v). Interleaving
     asks for m >= p micro-batches; with fewer, all chunks but the last wait for p of them.
 
     Holds for: stages alike; none below zero. Source: narayanan2021megatron, section 2.2, for the
@@ -518,12 +522,12 @@ def bubble_s(forward_s, backward_s, weights_s, *, stages, chunks, micro_batches,
     chunks = np.where(code == SCHEDULES.index("interleaved"), chunks, 1)
     late = (chunks - 1) * np.maximum(stages - micro_batches, 0)
     plain = ((stages - 1) + late) * both / chunks
-    first = (stages - 1) * np.maximum(both - 2 * weights_s, 0)
-    second = (stages - 1) * np.maximum(both - 3 * weights_s, 0)
-    dual = np.maximum(stages / 2 - 1, 0) * np.maximum(both + backward_s - 3 * weights_s, 0)
-    zero = np.where(code == SCHEDULES.index("zb1p"), first, second)
-    found = np.where(code >= SCHEDULES.index("zb1p"), zero, plain)
-    return np.where(code == SCHEDULES.index("dualpipe"), dual, found)
+    fillers = np.where(code == SCHEDULES.index("zb1p"), 1, 2) * (stages - 1)
+    zero = (stages - 1) * (both - weights_s) - np.minimum(fillers, micro_batches) * weights_s
+    pairs = np.maximum(stages / 2 - 1, 0)
+    dual = pairs * (both + backward_s - 2 * weights_s) - np.minimum(pairs, micro_batches) * weights_s
+    filled = np.where(code == SCHEDULES.index("dualpipe"), dual, zero)
+    return np.where(code >= SCHEDULES.index("zb1p"), np.maximum(filled, 0), plain)
 
 
 def _schedule(schedule):
@@ -662,7 +666,7 @@ def _timed_micro(model, on, era, memo, tp, sp, cp, ep, micro, seq, imbalance, co
         "tensor": tensor - hidden, "context": context_open, "experts": experts - experts_hidden,
         "stolen": stolen, "each": busy + launches + open_s + stolen,
         "ends": one.ends_s, "embedding": one.embedding_s,
-        "forward": forward / busy, "weights": one.weight_gradients_s / busy,
+        "forward": forward / busy, "weights": one.weight_gradients_s,
         "model_flop": 3 * (one.products_flop + one.attention_flop),
         "full_flop": 3 * (one.products_flop + square), "again_flop": flop_again,
         "ends_flop": 3 * one.ends_flop,
@@ -682,7 +686,7 @@ def _parts(model, x, on, era, memo):
     slowest = np.maximum(most * each + embedding, last * each + ends)
     slowest = np.where(np.equal(p, 1), total, slowest)
     mean = total / p
-    idle = bubble_s(forward * mean, (1 - forward) * mean, weights * mean, stages=p, chunks=x.vpp,
+    idle = bubble_s(forward * mean, (1 - forward) * mean, weights * model.layers / p, stages=p, chunks=x.vpp,
                     micro_batches=m, schedule=x.schedule)  # fmt: skip
     sends, sends_hidden = _sends(model, x, on, era, memo)
     opened, hidden, update = _states(model, x, on, era, mean, forward, memo)

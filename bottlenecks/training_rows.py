@@ -26,6 +26,7 @@ BATCH_TOKENS = 2**21  # of a step whose batch is not stated; twice as many for a
 LARGE = 50e9  # parameters: brown2020gpt3, Table 2.1, has 3.2M tokens a step at 175B
 CHIP_TOKENS = 1024  # of a step for each chip, at least: megascale_t2 on 12,288, llama3herd on 16,384
 RESERVED = 0.08  # of a chip's memory, for the allocator and the buffers of collectives (a choice)
+NARROW_KEPT_BYTES = 1.75  # of an activation, where products are narrow (`_kept`)
 LONG = 16384  # tokens, from where on contexts may be cut
 COMPILED = ("TPU", "Neuron")  # chips whose compiler shards what a program leaves whole
 TOKENS = 2048  # of a sequence whose length is not stated, before 2024; later 8,192
@@ -313,8 +314,6 @@ def _cuts(row, shape, chips, seq, sharded, compiled, era):
     if not np.isfinite(tp) and size:
         tp, pp = min(int(size[1]), 8), max(int(size[1]) // 8, 1)
     chunks = int(row["vpp"]) if np.isfinite(row["vpp"]) else 1
-    if "Interleaved" in row["notes"] and chunks == 1:
-        chunks = 2
     rings = (int(cp),) if np.isfinite(cp) else (1, 2, 4, 8, 16, 32) if seq >= LONG else (1,)
     if np.isfinite(tp):
         stages = int(pp) if np.isfinite(pp) else 1
@@ -340,6 +339,8 @@ def _cuts(row, shape, chips, seq, sharded, compiled, era):
 
 def _chunks(row, shape, chips, ranks, stages, chunks, era):
     """Chunks of a stage. Where a row has none, few micro-batches for its stages tell that it had some."""
+    if "interleaved" in row["notes"].casefold() and chunks == 1 and stages > 1:
+        return [c for c in (2, 4, 5, 6, 8, 10, 12) if stages * c <= shape.layers + 2]
     told = np.isfinite(row["vpp"]) or chunks > 1 or "1F1B" in row["notes"] or "DualPipe" in row["notes"]
     each = row["global_batch_seqs"] * ranks / chips
     few = each / (row["micro_batch"] if np.isfinite(row["micro_batch"]) else 1) < 8 * stages
@@ -401,7 +402,7 @@ def _choose(found, shape, on, era):
     if len(found) == 1:
         return found[0], ()
     layout = Layout(**{n: np.array([_plain(k, n) for k in found]) for n in found[0]})
-    short = _shortfall(shape, layout, found, on)
+    short = _shortfall(shape, _kept(layout, on, era), found, on)
     each_s = training.seconds(shape, layout, on=on, era=era)
     each_s = each_s * layout.chips / (layout.micro_batch * layout.micro_batches * layout.dp)
     fits = short <= -RESERVED * on.memory_bytes
@@ -415,6 +416,16 @@ def _choose(found, shape, on, era):
     return found[best], ("; ".join(words) + tail,) if words else ()
 
 
+def _kept(layout, on, era):
+    """The layout with what software of its time keeps: gradients in 16 bits rather than compute again.
+
+    Of a layer's activations a third are inputs of products (11.25 and 5.5 widths of Llama 3 70B),
+    which narrow formats keep in a byte: 1.75 in the mean.
+    """
+    recipe = "adam" if era.name >= "2024" else "adam, fp32 gradients"
+    return replace(layout, recipe=recipe, value_bytes=NARROW_KEPT_BYTES if on.narrow else 2)
+
+
 def _shortfall(shape, layout, found, on):
     try:
         rows = footprint.training_rows(shape, layout)
@@ -422,7 +433,10 @@ def _shortfall(shape, layout, found, on):
     except ValueError:
         if len(found) == 1:
             return np.array([0.0 if found[0]["pp"] == 1 else np.inf])
-        parts = [_shortfall(shape, Layout(**{n: np.array([_plain(k, n)]) for n in k}), [k], on) for k in found]
+        parts = [
+            _shortfall(shape, replace(layout, **{n: np.array([_plain(k, n)]) for n in k}), [k], on)
+            for k in found
+        ]
         return np.concatenate(parts)
 
 

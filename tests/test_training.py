@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bottlenecks import kernel_time, ops, shares, training
@@ -136,6 +136,8 @@ def test_shares_sum_to_one(layout, era, mixture):
 @settings(max_examples=25, deadline=None)
 @given(LAYOUTS, st.sampled_from(["matmul_flop_per_s", "memory_bytes_per_s", "cache_bytes_per_s",
                                  "link_speed", "port_speed"]))  # fmt: skip
+@example({"tp": 8, "pp": 4, "dp": 1, "cp": 1, "zero": 0, "micro_batch": 1, "micro_batches": 4, "sp": True,
+          "recompute": "none", "schedule": "zb2p"}, "cache_bytes_per_s")  # fmt: skip
 def test_more_bandwidth_is_never_slower(layout, field):
     whole = Layout(**(BASE | layout))
     better = replace(ON, **{field: getattr(ON, field) * 1.5})
