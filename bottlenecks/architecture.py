@@ -67,6 +67,7 @@ class Model:
     dense_layers: int = 0  # layers of a mixture model that have one plain feed-forward
     vocab: int
     tied_embeddings: bool = False
+    both_ways: bool = False  # tokens attend to later ones too: an encoder
     context_tokens: int | None = None
     published_params: float | None = None
     published_active_params: float | None = None  # publishers differ in which embeddings they count

@@ -25,7 +25,7 @@ BUCKET_BYTES = 2.0**29  # of gradients that are reduced together: internevo-conf
 # are faster: fitted on llmfoundry_h100; in 8 bits kernels were timed for long, so they are the bound.
 FLOP_PER_JOULE = {"Hopper": {2: 0.775e12, 1: 2.08e12}}
 VECTOR_SHARE = 1 / 32  # of a systolic array's rate that its vector unit has: scaling-book, TPU v5p
-REMEMBERED = 32  # timed sets that a memo keeps, so that it does not grow with a search
+MASKED_SHARE = 0.15  # of an encoder's tokens, which alone reach its head: devlin2018bert, section 3.1
 PORT_BYTES_PER_S = 12.5e9  # of a chip whose ports no source states
 
 # ---- eras
@@ -240,9 +240,12 @@ def layer_rows(
 
     Heads, columns of the first product and rows of the second go over `tp`; norms and residuals as
     well where `sp`; tokens over `cp`; experts over `ep`, and each of them over `tp`, or where it
-    `folds` whole over both.
+    `folds` whole over both. Of an encoder, `MASKED_SHARE` of the tokens reach the head.
     """
-    rows = ops.forward(model, batch=micro_batch / cp, queries=seq_len, format=format)
+    rows = ops.forward(model, batch=micro_batch / cp, queries=seq_len, format=format,
+                       causal="none" if model.both_ways else "half")  # fmt: skip
+    if model.both_ways:
+        rows = [_masked(op) if op.part == "ends" and "lookup" not in op.name else op for op in rows]
     stream = np.where(sp, tp, 1)
     found = []
     for op in rows:
@@ -260,6 +263,11 @@ def layer_rows(
         else:
             found.append(_with(op, 1 / tp, moved_bytes=op.shape["moved_bytes"] / tp))
     return found
+
+
+def _masked(op):
+    cut = {n: op.shape[n] * MASKED_SHARE for n in ("m", "moved_bytes") if n in op.shape}
+    return _with(op, MASKED_SHARE, **cut)
 
 
 def _with(op, share, **shape):
@@ -617,19 +625,24 @@ def _micro(model, x, on, era, memo):
     """(which, seconds of a layer and micro-batch by name): for the distinct sets of what they depend on."""
     both_ways = _schedule(x.schedule) == SCHEDULES.index("dualpipe")
     code = footprint._code("recompute", x.recompute, RECOMPUTE)
+    adapters = np.greater(x.lora_rank, 0)
     which, sets = _sets(
-        on, x.tp, x.sp, x.cp, x.ep, x.micro_batch, x.seq_len, x.imbalance, code, both_ways
+        on, x.tp, x.sp, x.cp, x.ep, x.micro_batch, x.seq_len, x.imbalance, code, both_ways, adapters
     )
     return which, _once(memo, "micro", sets, lambda: _timed_micro(model, on, era, memo, *sets))
 
 
-def _timed_micro(model, on, era, memo, tp, sp, cp, ep, micro, seq, imbalance, code, both_ways):
+def _timed_micro(
+    model, on, era, memo, tp, sp, cp, ep, micro, seq, imbalance, code, both_ways, adapters
+):
     few = (tp, sp, cp, ep, micro, seq, imbalance)
     names = ("tp", "sp", "cp", "ep", "micro_batch", "seq_len", "imbalance")
     one = layer(model, footprint.Layout(**dict(zip(names, few, strict=True))), on, era, memo)
     selective, some, full = (code == i for i in (1, 2, 3))
     forward = one.products_s + one.attention_s + one.elementwise_s
-    products = one.products_s + one.weight_gradients_s + one.input_gradients_s
+    weights = np.where(adapters, 0.0, one.weight_gradients_s)  # adapters' own are too thin to count
+    passes_of_products = np.where(adapters, 2, 3)
+    products = one.products_s + weights + one.input_gradients_s
     attention = one.attention_s + one.attention_gradients_s
     elementwise = one.elementwise_s + one.elementwise_gradients_s
     again = np.where(full, forward, 0.0)
@@ -651,11 +664,12 @@ def _timed_micro(model, on, era, memo, tp, sp, cp, ep, micro, seq, imbalance, co
     stolen = era.stolen * (hidden + context - context_open + experts_hidden)
     open_s = tensor - hidden + context_open + experts - experts_hidden
     peak = on.peak_flop_per_s
+    products_flop = passes_of_products * one.products_flop
     products_peak, attention_peak, ends_peak = (
-        3 * flop / peak for flop in (one.products_flop, one.attention_flop, one.ends_flop)
+        flop / peak for flop in (products_flop, 3 * one.attention_flop, 3 * one.ends_flop)
     )
     square = one.attention_flop
-    if not np.any(model.local_layers):
+    if not np.any(model.local_layers) and not model.both_ways:
         square = 2 * square * seq / (seq + 1)
     flop_again = np.where(full, one.products_flop + square, np.where(selective, square, 0))
     flop_again = np.where(some, one.products_flop / 2, flop_again)
@@ -666,9 +680,9 @@ def _timed_micro(model, on, era, memo, tp, sp, cp, ep, micro, seq, imbalance, co
         "tensor": tensor - hidden, "context": context_open, "experts": experts - experts_hidden,
         "stolen": stolen, "each": busy + launches + open_s + stolen,
         "ends": one.ends_s, "embedding": one.embedding_s,
-        "forward": forward / busy, "weights": one.weight_gradients_s,
-        "model_flop": 3 * (one.products_flop + one.attention_flop),
-        "full_flop": 3 * (one.products_flop + square), "again_flop": flop_again,
+        "forward": forward / busy, "weights": weights,
+        "model_flop": products_flop + 3 * one.attention_flop,
+        "full_flop": products_flop + 3 * square, "again_flop": flop_again,
         "ends_flop": 3 * one.ends_flop,
     }  # fmt: skip
     return {name: _whole(value, tp) for name, value in made.items()}
@@ -805,6 +819,8 @@ def _states(model, x, on, era, stage, forward_share, memo):
 
     found = _once(memo, "states", (tp, pp, dp, cp, ep, shards, sharded), timed)
     reduce_all, scatter, gather, between, held, shards = (v[which] for v in found)
+    trained = 1.0 - np.greater(x.lora_rank, 0)  # adapters' gradients and states are too few to count
+    reduce_all, scatter, between, held = (v * trained for v in (reduce_all, scatter, between, held))
     zero, m = np.asarray(x.zero), x.micro_batches
     here = model.layers / x.pp
     forward_window = stage * forward_share
@@ -813,7 +829,7 @@ def _states(model, x, on, era, stage, forward_share, memo):
     once = np.asarray(x.gathers_once)
     # whole weights on every chip: once a step
     reducing = np.where(zero >= 1, scatter, reduce_all) + between
-    gathering = np.where(zero >= 1, gather, 0.0)
+    gathering = np.where(zero >= 1, gather * trained, 0.0)
     hide_gradients = np.minimum(reducing * (1 - tail), backward_window) * era.overlaps_gradients
     hide_weights = np.minimum(gathering * (1 - tail), forward_window) * era.overlaps_weights
     plain_open = reducing - hide_gradients + gathering - hide_weights

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bottlenecks import corpus, footprint, kernel_time, shares, training
-from bottlenecks.architecture import Model, find_model, model
+from bottlenecks.architecture import Model, find_model, model, models
 from bottlenecks.footprint import Layout
 from bottlenecks.hardware import chip
 from bottlenecks.memory_scores import SHAPES, gpt
@@ -24,6 +24,8 @@ ERA_FROM = (  # published from -> era: the release that a source could have used
 TODAY = "2026"
 BATCH_TOKENS = 2**21  # of a step whose batch is not stated; twice as many for a LARGE model
 LARGE = 50e9  # parameters: brown2020gpt3, Table 2.1, has 3.2M tokens a step at 175B
+LORA_RANK = 16  # of adapters: their size hardly matters
+STATE_BYTES = 18  # of a weight and what its optimiser holds: eq:zero-states
 CHIP_TOKENS = 1024  # of a step for each chip, at least: megascale_t2 on 12,288, llama3herd on 16,384
 RESERVED = 0.08  # of a chip's memory, for the allocator and the buffers of collectives (a choice)
 NARROW_KEPT_BYTES = 1.75  # of an activation, where products are narrow (`_kept`)
@@ -70,6 +72,21 @@ NAMED = {  # shapes that rows name and do not print
         name="Llama3-8x70B", layers=80, width=8192, heads=64, kv_heads=8, head_values=128,
         attention="GQA", ffn_matrices=3, experts=8, experts_per_token=2, expert_width=28672,
         vocab=128256),
+    "Qwen3-Next-80B-A3B": Model(  # transformers' configuration; a gated delta rule in three layers of four
+        name="Qwen3-Next-80B-A3B", layers=48, width=2048, heads=16, kv_heads=2, head_values=256,
+        attention="GQA", ffn_matrices=3, experts=512, experts_per_token=10, shared_experts=1,
+        expert_width=512, ssm_layers=36, ssm_layer_params=2048 * (12288 + 64 + 4096), vocab=151936),
+    # megatron-bridge, nemotron_h_provider.py. Its 23 recurrences, 6 attentions and 23 mixtures stand
+    # alone: here 29 layers, whose experts are narrower by 23/29.
+    "Nemotron_3_Nano": Model(
+        name="Nemotron_3_Nano", layers=29, width=2688, heads=32, kv_heads=2, head_values=128,
+        attention="GQA", ffn_matrices=2, experts=128, experts_per_token=6, shared_experts=2,
+        expert_width=1472, ssm_layers=23, ssm_layer_params=2688 * (10304 + 4096), vocab=131072),
+    # 40, 8 and 40. Its 512 experts, 22 for a token, work in a quarter of the width: as 128 and 5.5.
+    "Nemotron_3_Super": Model(
+        name="Nemotron_3_Super", layers=48, width=4096, heads=32, kv_heads=2, head_values=128,
+        attention="GQA", ffn_matrices=2, experts=128, experts_per_token=5.5, shared_experts=2,
+        expert_width=2240, ssm_layers=40, ssm_layer_params=4096 * (18560 + 8192), vocab=131072),
 } | SHAPES  # fmt: skip
 ENCODERS = ("BERT", "T5")
 MIXED = re.compile(r"[AaB]\d+[bB]|Nemotron_3|x\d+B")  # names of mixtures and hybrids, by their active part
@@ -101,6 +118,9 @@ def _format(row, device, assumed):
         tuned &= device.family != "Gaudi" or "v3.0" not in row["notes"]  # its software had no fp8 yet
         format = eight if tuned else "bf16"
         assumed.append(f"{format} products")
+    if device.family == "Neuron" and format == "fp32":
+        format = "bf16"
+        assumed.append("products in bf16, to which neuronx-cc casts those of fp32")
     twin = {"bf16": "fp16", "fp16": "bf16", "fp8": "int8"}.get(format, format)
     found = next((f for f in (format, twin) if f in device.peaks), None)
     if found is None:
@@ -109,47 +129,107 @@ def _format(row, device, assumed):
 
 
 def _model(row, assumed):
-    name = re.sub(r" (SFT|\(.*\))$", "", row["model"])
-    if name.endswith("LoRA"):
-        raise ValueError("adapters: most gradients of weights are not computed")
+    name = re.sub(r" (SFT|LoRA|\(.*\))$", "", row["model"])
     if any(word in name for word in ENCODERS):
-        raise ValueError("an encoder: its head and its masks are not modelled")
-    if np.isfinite(row["moe_experts"]) and not (find_model(name) or name in NAMED):
-        raise ValueError(f"a mixture whose shape is not printed: {name}")
-    layers, width, heads = row["layers"], row["hidden"], row["heads"]
-    if np.isfinite(layers + width) and "moe" not in name:
-        if not np.isfinite(heads):
-            heads = next(h for h in (width // 128, 64, 32, 16) if width % h == 0)
-            assumed.append(f"{heads:.0f} heads")
-        kv = row["kv_heads"] if np.isfinite(row["kv_heads"]) else heads
-        vocab = row["vocab"]
-        if not np.isfinite(vocab):
-            vocab = VOCAB
-            assumed.append(f"a vocabulary of {VOCAB:,}")
-        ffn = row["ffn"] if np.isfinite(row["ffn"]) else 4 * width
-        known = find_model(name)
-        gate = 3 if known and model(known).ffn_matrices == 3 and model(known).width == width else 2
-        if gate == 3 and not np.isfinite(row["ffn"]):
-            ffn = model(known).ffn_width
-        if width % heads:
-            heads = kv = next(h for h in range(int(heads), 0, -1) if width % h == 0)
-        return Model(name=name, layers=int(layers), width=int(width), ffn_width=int(ffn),
-                     ffn_matrices=gate, heads=int(heads), kv_heads=int(kv),
-                     head_values=width / heads, attention="MHA" if kv == heads else "GQA",
-                     vocab=int(vocab), tied_embeddings=True)  # fmt: skip
+        return _encoder(row, name, assumed)
+    experts = row["moe_experts"]
+    if np.isfinite(row["layers"] + row["hidden"]):
+        if not np.isfinite(experts):
+            return _printed(row, name, assumed)
+        if not find_model(name) and np.isfinite(row["ffn"]):
+            return _printed_mixture(row, name, assumed)
     if name in NAMED:
         assumed.append("a shape that the row does not print")
         return NAMED[name]
     if find_model(name):
         return model(name)
-    params = row["params"]
+    params, active = row["params"], row["active_params"]
     size = re.search(r"(?:^|[^\dx.])(\d+(?:\.\d+)?)B\b", name)
     if not np.isfinite(params) and size:
         params = float(size[1]) * 1e9
-    if np.isfinite(params) and "moe" not in name.casefold() and not MIXED.search(name):
+    part = re.search(r"[-_ ][aA](\d+(?:\.\d+)?)[bB]", name)
+    if not np.isfinite(active) and part:
+        active = float(part[1]) * 1e9
+    mixture = np.isfinite(experts) or "moe" in name.casefold() or bool(MIXED.search(name))
+    if np.isfinite(params) and (mixture or active < 0.9 * params):
+        return _like_a_mixture(name, params, active, assumed)
+    if np.isfinite(params):
         assumed.append(f"a shape like GPT-3's, of {params / 1e9:.3g}B parameters")
         return by_size(name, params)
     raise ValueError(f"the shape of {name} is not known" if name else "no model is named")
+
+
+def _heads(row, width, assumed):
+    heads = row["heads"]
+    if not np.isfinite(heads):
+        heads = next(h for h in (width // 128, 64, 32, 16) if width % h == 0)
+        assumed.append(f"{heads:.0f} heads")
+    kv = row["kv_heads"] if np.isfinite(row["kv_heads"]) else heads
+    vocab = row["vocab"]
+    if not np.isfinite(vocab):
+        vocab = VOCAB
+        assumed.append(f"a vocabulary of {VOCAB:,}")
+    return int(heads), int(kv), int(vocab)
+
+
+def _printed(row, name, assumed):
+    """A dense decoder of the layers and widths that a row prints."""
+    layers, width = row["layers"], row["hidden"]
+    heads, kv, vocab = _heads(row, width, assumed)
+    ffn = row["ffn"] if np.isfinite(row["ffn"]) else 4 * width
+    known = find_model(name)
+    gate = 3 if known and model(known).ffn_matrices == 3 and model(known).width == width else 2
+    if gate == 3 and not np.isfinite(row["ffn"]):
+        ffn = model(known).ffn_width
+    if width % heads:
+        heads = kv = next(h for h in range(int(heads), 0, -1) if width % h == 0)
+    return Model(name=name, layers=int(layers), width=int(width), ffn_width=int(ffn),
+                 ffn_matrices=gate, heads=heads, kv_heads=kv,
+                 head_values=width / heads, attention="MHA" if kv == heads else "GQA",
+                 vocab=vocab, tied_embeddings=True)  # fmt: skip
+
+
+def _printed_mixture(row, name, assumed):
+    """A mixture of the layers, widths and experts that a row prints; its experts have a gate."""
+    width = row["hidden"]
+    heads, kv, vocab = _heads(row, width, assumed)
+    each = int(row["moe_topk"]) if np.isfinite(row["moe_topk"]) else 2
+    return Model(name=name, layers=int(row["layers"]), width=int(width), heads=heads, kv_heads=kv,
+                 head_values=width / heads, attention="MHA" if kv == heads else "GQA",
+                 experts=int(row["moe_experts"]), experts_per_token=each,
+                 expert_width=int(row["ffn"]), vocab=vocab)  # fmt: skip
+
+
+def _like_a_mixture(name, params, active, assumed):
+    """A mixture known by its size: the catalog's nearest in all and active parameters, as many layers as fit."""
+    if not np.isfinite(active):
+        active = params / 10
+    near = [m for m in models().values() if m.experts is not None]
+    near += [m for m in NAMED.values() if m.experts is not None]
+    far = [abs(np.log(m.params / params)) + abs(np.log(m.active_params / active)) for m in near]
+    like = near[int(np.argmin(far))]
+    layers = max(round(like.layers * params / like.params), like.dense_layers + 1)
+    assumed.append(f"a shape like {like.name}'s, of {layers} layers")
+    share = layers / like.layers
+    return replace(like, name=name, layers=layers, local_layers=round(like.local_layers * share),
+                   ssm_layers=round(like.ssm_layers * share))  # fmt: skip
+
+
+def _encoder(row, name, assumed):
+    """Tokens attend both ways, and the masked ones alone reach the head.
+
+    Of two stacks (T5) a token passes one: half of the weights, with what its kind shares.
+    """
+    if np.isfinite(row["layers"] + row["hidden"]):
+        return replace(_printed(row, name, assumed), both_ways=True)
+    if find_model(name) and not model(name).encoder_layers:
+        return replace(model(name), both_ways=True)
+    params = row["params"]
+    if not np.isfinite(params):
+        raise ValueError(f"the shape of {name} is not known")
+    stacks = 2 if "T5" in name else 1
+    assumed.append(f"a shape by {params / 1e9:.3g}B parameters in {stacks} stack{'s' * (stacks > 1)}")
+    return replace(by_size(name, params / stacks), both_ways=True)
 
 
 def by_size(name, params):
@@ -225,17 +305,17 @@ def _shard(row, era, dp, assumed):
 
 def _layouts(row, shape, device, era, assumed):
     """Every layout that a practitioner could have meant by a row: what it states, and choices for the rest."""
-    chips, text = row["n_chips"], row["zero_fsdp"]
-    if not np.isfinite(chips):
-        raise ValueError("the number of chips is not stated")
-    row = _of_chips(row, device, assumed)
+    text = row["zero_fsdp"]
+    row = _of_chips(_chips(row, shape, device, assumed), device, assumed)
+    chips = row["n_chips"]
     seq = TOKENS if era.name < "2024" else 8192
+    seq = 128 if "Ph1" in row["model"] else seq  # of BERT's two phases: devlin2018bert, A.2
     seq = _number(row, "seq_len", min(seq, shape.context_tokens or seq), assumed)
     if not np.isfinite(row["seq_len"]):
         assumed.append(f"{seq:,} tokens")
     sharded = bool(re.search(r"FSDP|ZeRO-3|fully sharded", text))
     compiled = device.family in COMPILED
-    if compiled and not np.isfinite(row["tp"]) and not sharded:
+    if compiled and not np.isfinite(row["tp"]) and not sharded and era.name >= "2022":
         sharded = True
         assumed.append("fully sharded")
     batch, local = _batch(row, shape, seq, sharded, assumed)
@@ -250,6 +330,9 @@ def _layouts(row, shape, device, era, assumed):
             each = local
         elif not np.isfinite(row["global_batch_seqs"]):
             each = max(2 ** round(np.log2(each)), 1)
+        if each < 1 and np.isfinite(row["tp"]) and 1 / each % 1 == 0:  # contexts are cut further
+            cp, dp, each = int(cp / each), int(dp * each), 1
+            assumed.append(f"cp {cp}: as many sequences as ranks")
         if each < 1:
             continue
         zero, ranks = _shard(row, era, dp * cp, assumed)
@@ -260,10 +343,11 @@ def _layouts(row, shape, device, era, assumed):
             "tp": tp, "pp": pp, "cp": cp, "dp": dp, "vpp": chunks, "sp": sp, "zero": zero,
             "zero_ranks": ranks, "seq_len": seq, "embedding_slots": slots,
             "schedule": "dualpipe" if "DualPipe" in row["notes"] else "interleaved" if chunks > 1 else "1f1b",
+            "lora_rank": LORA_RANK if row["model"].endswith("LoRA") else 0,
             "fused_attention": era.attention != "unfused", "gathers_once": zero == 3 and pp > 1,
         }  # fmt: skip
-        for recompute in _recomputes(row, era, compiled):
-            for micro in _micros(row, era, each, pp, seq):
+        for recompute in _recomputes(row, shape, era, compiled):
+            for micro in _micros(row, era, each, pp, seq, compiled and pp == 1):
                 many = max(int(each // micro), 1)
                 for ep in _experts(row, shape, tp, dp * cp, compiled, era):
                     found.append(known | {"micro_batch": micro, "micro_batches": many,
@@ -276,6 +360,18 @@ def _layouts(row, shape, device, era, assumed):
             else f"{batch:.0f} sequences are fewer than the data-parallel ranks"
         )
     return found
+
+
+def _chips(row, shape, device, assumed):
+    """A row without its chips: those of its layout, or twice as many as weights and states fill."""
+    if np.isfinite(row["n_chips"]):
+        return row
+    cut = np.nanprod([row[n] for n in ("tp", "pp", "cp", "dp")])
+    least = 2 * STATE_BYTES * shape.params / device.memory_bytes
+    if not np.isfinite(row["dp"]):
+        cut = max(cut, 2 ** np.ceil(np.log2(max(least / 8, 1))) * 8)
+    assumed.append(f"{cut:.0f} chips")
+    return row | {"n_chips": float(cut)}
 
 
 def _of_chips(row, device, assumed):
@@ -292,6 +388,12 @@ def _batch(row, shape, seq, sharded, assumed):
     batch = row["global_batch_seqs"]
     if np.isfinite(batch):
         return batch, None
+    summed = re.search(r"accumulated batch per GPU (\d+)", row["notes"])
+    if summed:
+        return float(summed[1]) * row["n_chips"], None
+    each = re.search(r"(\d+)k tokens per device", row["notes"])
+    if each:
+        return float(each[1]) * 1024 * row["n_chips"] / seq, None
     local = re.search(r"local batch size (\d+)", row["notes"])
     if local:
         return np.inf, int(local[1])
@@ -320,9 +422,8 @@ def _cuts(row, shape, chips, seq, sharded, compiled, era):
         chunks = 1 if stages == 1 or stages * chunks > shape.layers else chunks
         return [(int(tp), stages, ring, c) for ring in rings
                 for c in _chunks(row, shape, chips, int(tp) * stages * ring, stages, chunks, era)]
-    sizes = [n for n in (1, 2, 4, 8) if shape.heads % n == 0]
+    sizes = [n for n in (1, 2, 4, 8, *((16, 32) if compiled else ())) if shape.heads % n == 0]
     if sharded:  # over all chips; tensor parallelism on top where sequences are fewer than chips
-        sizes = sizes + [n for n in (16, 32) if compiled and shape.heads % n == 0]
         least = [n for n in sizes if not chips > n * row["global_batch_seqs"]][:1] or sizes[-1:]
         return [(n, 1, ring, 1) for n in (least if compiled else sizes) for ring in rings]
     stages = (1, 2, 4, 8, 16, 32) if not np.isfinite(pp) else (int(pp),)
@@ -360,7 +461,7 @@ def _experts(row, shape, tp, ranks, compiled, era):
     return [n for n in sizes if ranks % n == 0 and shape.experts % n == 0]
 
 
-def _recomputes(row, era, compiled):
+def _recomputes(row, shape, era, compiled):
     """Which activations are computed again: as stated, or each policy of that time."""
     stated = row["recompute"].casefold()
     if stated.startswith(("full", "none")):
@@ -373,20 +474,24 @@ def _recomputes(row, era, compiled):
             choices = ("none",)  # what is kept of a fused attention is little: norms at most
         return choices
     again = row["hfu"] / row["mfu"]
+    if shape.both_ways:  # encoders are small: nothing, where there is room
+        return ("none", "full")
     if again > 1.2 or compiled or era.name < "2022":  # full is what MaxText does when not told
         return ("full",)
     return ("none", "selective", "full") if era.attention == "unfused" else ("none", "products", "full")  # fmt: skip
 
 
-def _micros(row, era, each, pp, seq):
+def _micros(row, era, each, pp, seq, compiled):
     micro = row["micro_batch"]
     if np.isfinite(micro):
         micro = int(min(micro, each))
         while each % micro:
             micro -= 1
         return (micro,)
-    if era.name == "2020":
+    if compiled:  # the program of a step is one: no accumulation of gradients
         return (int(each),)
+    if era.name == "2020":
+        return (int(each), *(n for n in (64, 32, 16, 8, 4, 2, 1) if each % n == 0 and n < each))
     if seq > 16384:
         return (1,)
     return tuple(n for n in (16, 8, 4, 2, 1) if each % n == 0) or (1,)
