@@ -26,7 +26,9 @@ BATCH_TOKENS = 2**21  # of a step whose batch is not stated; twice as many for a
 LARGE = 50e9  # parameters: brown2020gpt3, Table 2.1, has 3.2M tokens a step at 175B
 LORA_RANK = 16  # of adapters: their size hardly matters
 STATE_BYTES = 18  # of a weight and what its optimiser holds: eq:zero-states
-CHIP_TOKENS = 1024  # of a step for each chip, at least: megascale_t2 on 12,288, llama3herd on 16,384
+CHIP_TOKENS = (
+    1024  # of a step for each chip, at least: megascale_t2 on 12,288, llama3herd on 16,384
+)
 RESERVED = 0.08  # of a chip's memory, for the allocator and the buffers of collectives (a choice)
 NARROW_KEPT_BYTES = 1.75  # of an activation, where products are narrow (`_kept`)
 LONG = 16384  # tokens, from where on contexts may be cut
@@ -89,7 +91,9 @@ NAMED = {  # shapes that rows name and do not print
         expert_width=2240, ssm_layers=40, ssm_layer_params=4096 * (18560 + 8192), vocab=131072),
 } | SHAPES  # fmt: skip
 ENCODERS = ("BERT", "T5")
-MIXED = re.compile(r"[AaB]\d+[bB]|Nemotron_3|x\d+B")  # names of mixtures and hybrids, by their active part
+MIXED = re.compile(
+    r"[AaB]\d+[bB]|Nemotron_3|x\d+B"
+)  # names of mixtures and hybrids, by their active part
 
 
 class Case(NamedTuple):
@@ -115,7 +119,9 @@ def _format(row, device, assumed):
     if not format:
         eight = next((f for f in ("fp8", "int8") if f in device.peaks), "bf16")
         tuned = row["source_id"].startswith("mlperf")
-        tuned &= device.family != "Gaudi" or "v3.0" not in row["notes"]  # its software had no fp8 yet
+        tuned &= (
+            device.family != "Gaudi" or "v3.0" not in row["notes"]
+        )  # its software had no fp8 yet
         format = eight if tuned else "bf16"
         assumed.append(f"{format} products")
     if device.family == "Neuron" and format == "fp32":
@@ -228,7 +234,9 @@ def _encoder(row, name, assumed):
     if not np.isfinite(params):
         raise ValueError(f"the shape of {name} is not known")
     stacks = 2 if "T5" in name else 1
-    assumed.append(f"a shape by {params / 1e9:.3g}B parameters in {stacks} stack{'s' * (stacks > 1)}")
+    assumed.append(
+        f"a shape by {params / 1e9:.3g}B parameters in {stacks} stack{'s' * (stacks > 1)}"
+    )
     return replace(by_size(name, params / stacks), both_ways=True)
 
 
@@ -251,7 +259,9 @@ def _era(row, published, device, assumed):
     text = (row["notes"] + row["source"]).casefold()
     if era.attention == "unfused" and "flash" in text:
         era = replace(era, attention="fused, first")
-    late = "Framework-Launcher" in row["source"] or (device.family == "TPU" and published < "2023-12")
+    late = "Framework-Launcher" in row["source"] or (
+        device.family == "TPU" and published < "2023-12"
+    )
     if era.name == "2023" and late:  # where fused attention came a year later than elsewhere
         era = replace(era, attention="unfused")
     on = kernel_time.device(device, next(iter(f for f in ("bf16", "fp16") if f in device.peaks)))
@@ -266,10 +276,17 @@ def _era(row, published, device, assumed):
     if device.family == "TPU":  # a compiler fuses what is elementwise into its neighbours
         era = replace(era, traffic=0.5, overlaps_tensor=0.8, overlaps_gradients=True)
     if "torchtitan" in text and era.attention == "fused, overlapped":
-        era = replace(era, attention="fused")  # PyTorch's own is FlashAttention-2
+        era = replace(
+            era, attention="fused", tuned_attention=1.0
+        )  # PyTorch's own is FlashAttention-2
     if "fused, overlapped" == era.attention:
         on = kernel_time.device(device, next(f for f in ("bf16", "fp16") if f in device.peaks))
         era = replace(era, attention=kernel_time.default_implementation(on))
+    if (
+        era.name == "2024" and on.family == "Hopper"
+    ):  # training took to the new kernels a year later:
+        # of liu2025folding's contexts, 4,096 to 131,072 tokens, all are then off alike
+        era = replace(era, attention="fused")
     return era
 
 
@@ -420,8 +437,11 @@ def _cuts(row, shape, chips, seq, sharded, compiled, era):
     if np.isfinite(tp):
         stages = int(pp) if np.isfinite(pp) else 1
         chunks = 1 if stages == 1 or stages * chunks > shape.layers else chunks
-        return [(int(tp), stages, ring, c) for ring in rings
-                for c in _chunks(row, shape, chips, int(tp) * stages * ring, stages, chunks, era)]
+        return [
+            (int(tp), stages, ring, c)
+            for ring in rings
+            for c in _chunks(row, shape, chips, int(tp) * stages * ring, stages, chunks, era)
+        ]
     sizes = [n for n in (1, 2, 4, 8, *((16, 32) if compiled else ())) if shape.heads % n == 0]
     if sharded:  # over all chips; tensor parallelism on top where sequences are fewer than chips
         least = [n for n in sizes if not chips > n * row["global_batch_seqs"]][:1] or sizes[-1:]
@@ -433,7 +453,11 @@ def _cuts(row, shape, chips, seq, sharded, compiled, era):
             if p > shape.layers:
                 continue
             cut = next((n for n in (shape.layers, shape.layers + 2) if n % p == 0), p)
-            many = (chunks,) if chunks > 1 or p == 1 else [c for c in (1, 2, 4, 6, 12) if cut // p % c == 0]
+            many = (
+                (chunks,)
+                if chunks > 1 or p == 1
+                else [c for c in (1, 2, 4, 6, 12) if cut // p % c == 0]
+            )
             found += [(n, p, ring, c) for ring in rings for c in many]
     return found
 
@@ -442,7 +466,12 @@ def _chunks(row, shape, chips, ranks, stages, chunks, era):
     """Chunks of a stage. Where a row has none, few micro-batches for its stages tell that it had some."""
     if "interleaved" in row["notes"].casefold() and chunks == 1 and stages > 1:
         return [c for c in (2, 4, 5, 6, 8, 10, 12) if stages * c <= shape.layers + 2]
-    told = np.isfinite(row["vpp"]) or chunks > 1 or "1F1B" in row["notes"] or "DualPipe" in row["notes"]
+    told = (
+        np.isfinite(row["vpp"])
+        or chunks > 1
+        or "1F1B" in row["notes"]
+        or "DualPipe" in row["notes"]
+    )
     each = row["global_batch_seqs"] * ranks / chips
     few = each / (row["micro_batch"] if np.isfinite(row["micro_batch"]) else 1) < 8 * stages
     if told or stages == 1 or era.name < "2024" or not few:
@@ -454,7 +483,9 @@ def _experts(row, shape, tp, ranks, compiled, era):
     """Expert-parallel ranks: what the row states; else none, or any number that divides both."""
     if shape.experts is None:
         return (1,)
-    if np.isfinite(row["ep"]):  # over all ranks, where whole experts are folded over tensor-parallel ones
+    if np.isfinite(
+        row["ep"]
+    ):  # over all ranks, where whole experts are folded over tensor-parallel ones
         ep = max(int(row["ep"]) // (tp if era.folds_experts else 1), 1)
         return (int(np.gcd(np.gcd(ep, ranks), shape.experts)),)
     sizes = (1,) if compiled else (1, 4, 8, 16, 32, 64)
@@ -674,15 +705,20 @@ def _owner(time, on):
 
 
 FITTED_FAMILIES = ("Ampere", "Hopper", "Volta")
-OPEN = ("tp ", "sequences a step", "recomputation: ", "does not fit", "fully sharded", "shape that")
+FITTED_NARROW = ("", "fp8")
+OPEN = ("tp ", "tokens a step", "recomputation: ", "does not fit", "fully sharded", "a shape", " chips")
 
 
 def unlike(case, assumed):
     """In how many respects each row differs from every run that was fitted.
 
-    Another family of chips, a mixture, contexts that are cut, and each choice of weight left open.
+    Another family of chips, its products never timed, another narrow format; a mixture, an encoder,
+    recurrent layers; contexts that are cut; and each choice of weight left open.
     """
-    common = (case.on.family not in FITTED_FAMILIES) + (case.model.experts is not None)
+    on, model = case.on, case.model
+    common = (on.family not in FITTED_FAMILIES) + any("matmul" in text for text in on.assumed)
+    common += (on.narrow not in FITTED_NARROW) + (model.experts is not None)
+    common += model.both_ways + (model.ssm_layers > 0)
     left = np.array([sum(word in text for word in OPEN) for text in assumed.tolist()])
     return common + np.greater(case.layout.cp, 1) + left
 
