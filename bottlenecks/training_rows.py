@@ -124,9 +124,6 @@ def _format(row, device, assumed):
         )  # its software had no fp8 yet
         format = eight if tuned else "bf16"
         assumed.append(f"{format} products")
-    if device.family == "Neuron" and format == "fp32":
-        format = "bf16"
-        assumed.append("products in bf16, to which neuronx-cc casts those of fp32")
     twin = {"bf16": "fp16", "fp16": "bf16", "fp8": "int8"}.get(format, format)
     found = next((f for f in (format, twin) if f in device.peaks), None)
     if found is None:
@@ -259,6 +256,10 @@ def _era(row, published, device, assumed):
     text = (row["notes"] + row["source"]).casefold()
     if era.attention == "unfused" and "flash" in text:
         era = replace(era, attention="fused, first")
+    if row["model"].startswith("minGPT"):  # its attention is plain PyTorch
+        era = replace(era, attention="unfused", mask_fused=False)
+    if "llm-foundry" in text:  # its narrow layers stand alone
+        era = replace(era, fuses_casts=False)
     late = "Framework-Launcher" in row["source"] or (
         device.family == "TPU" and published < "2023-12"
     )
@@ -523,7 +524,7 @@ def _micros(row, era, each, pp, seq, compiled):
         return (int(each),)
     if era.name == "2020":
         return (int(each), *(n for n in (64, 32, 16, 8, 4, 2, 1) if each % n == 0 and n < each))
-    if seq > 16384:
+    if pp > 1 or seq > 16384:  # pipelines are short of micro-batches
         return (1,)
     return tuple(n for n in (16, 8, 4, 2, 1) if each % n == 0) or (1,)
 
@@ -706,7 +707,15 @@ def _owner(time, on):
 
 FITTED_FAMILIES = ("Ampere", "Hopper", "Volta")
 FITTED_NARROW = ("", "fp8")
-OPEN = ("tp ", "tokens a step", "recomputation: ", "does not fit", "fully sharded", "a shape", " chips")
+OPEN = (
+    "tp ",
+    "tokens a step",
+    "recomputation: ",
+    "does not fit",
+    "fully sharded",
+    "a shape",
+    " chips",
+)
 
 
 def unlike(case, assumed):

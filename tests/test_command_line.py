@@ -267,7 +267,9 @@ def test_score(capsys):
     table = roles.index("fit", roles.index("held-out"))  # then the summary begins
     assert any(line.split()[:3] == ["held-out", "fa2_a100", "attention"] for line in lines[:table])
     summary = [line for line in lines[table:] if line.startswith("held-out")]
-    assert len(summary) == 4 and all(" %, the mean of " in s and "; worst " in s for s in summary)
+    *groups, rows = summary
+    assert len(groups) == 4 and all(" %, the mean of " in s and "; worst " in s for s in groups)
+    assert "rows: median error " in rows and "inside the 80 % interval" in rows
     status, out, _ = run(capsys, "score", "kernels", "--json")
     content = json.loads(out)
     assert status == 0 and len(content["scores"]) == table and len(content["summary"]) == 7
