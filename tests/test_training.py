@@ -58,6 +58,9 @@ def test_the_bubble_by_hand():
     assert half == pytest.approx(plain / 2)
     assert training.bubble_s(1.0, 2.0, 1.0, chunks=1, schedule="zb1p", **times) == 3  # F + B - 2 W
     assert training.bubble_s(1.0, 2.0, 1.0, chunks=1, schedule="zb2p", **times) == 0
+    # 4 micro-batches have 4 gradients of weights, not 6, to fill with: 3 (F + B - W) - 4 W
+    few = {"stages": 4, "micro_batches": 4}
+    assert training.bubble_s(1.0, 2.0, 1.0, chunks=1, schedule="zb2p", **few) == 2
     # (8/2 - 1)(F + 2 B - 3 W) = 3 x 2
     dual = training.bubble_s(
         1.0, 2.0, 1.0, stages=8, chunks=1, micro_batches=8, schedule="dualpipe"
@@ -98,6 +101,38 @@ def test_recomputation_adds_a_third_of_the_hardware_flop():
     """A second forward pass of the layers: 4/3 without the logits."""
     tall = gpt(64, 1024, 16, vocab=128)
     assert step(tall, recompute="full").hardware_flop / step(tall).hardware_flop == pytest.approx(4 / 3, rel=1e-3)  # fmt: skip
+
+
+def test_an_encoder_sees_both_ways():
+    """Twice the pairs of a causal square, all but; a head for 15 % of the tokens."""
+    both = step(replace(GPT, both_ways=True))
+    width, sequences, tokens = 1024, 8, 8 * 2048
+    weights = 8 * 12 * width**2 + 0.15 * 51200 * width
+    by_hand = 6 * weights * tokens + 8 * 3 * 4 * 2048**2 * width * sequences
+    assert both.model_flop == pytest.approx(by_hand, rel=1e-9)
+
+
+def test_adapters_need_no_gradients_of_weights():
+    """Two products of three; nothing to reduce, next to nothing to update."""
+    tall = gpt(64, 1024, 16, vocab=128)
+    all_of_it, adapters = step(tall, dp=8), step(tall, dp=8, lora_rank=16)
+    for name in ("arithmetic at the peak", "products below the peak"):
+        assert adapters.rows[name] < 0.8 * all_of_it.rows[name]
+    assert adapters.rows["data parallel"] == 0 < all_of_it.rows["data parallel"]
+
+
+def test_power_bounds_what_software_gains():
+    """A fifth more FLOP a joule is a fifth more of the rate where power is the bound, and nothing where not."""
+    tuned = replace(PERFECT, per_joule=1.05)
+    hopper = training.machine(chip("H100 SXM5"))
+    assert hopper.powered < 1 == A100.powered
+    big = model("Llama-3-70B")
+    products = [
+        training.step(big, Layout(seq_len=8192, tp=8), on=hopper, era=e, memory=False).rows["products below the peak"]
+        for e in (PERFECT, tuned)
+    ]  # fmt: skip
+    assert products[1] < products[0]
+    assert step(era=tuned).seconds == step().seconds
 
 
 def test_arrays_equal_scalars():
