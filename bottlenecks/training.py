@@ -18,16 +18,17 @@ from bottlenecks.kernel_time import Device
 from bottlenecks.networks import System, Tier, links
 
 GRADIENT_NORM_BYTES = 4  # read once more before the update, to clip
-CAST_BYTES = 20  # of a value made narrow, and its scale; 4 are the least: fitted on llmfoundry_h100_fp8, liu2025folding
+CAST_BYTES = (
+    20  # of a value made narrow; 4 are the least: fitted on llmfoundry_h100_fp8, liu2025folding
+)
 UNFUSED_KERNELS = 5  # of attention that is not fused
 BUCKET_BYTES = 2.0**29  # of gradients that are reduced together: internevo-configs
 # FLOP that a watt of a chip's rated power sustains for a whole step, where kernels timed in bursts
 # are faster: fitted on llmfoundry_h100; in 8 bits kernels were timed for long, so they are the bound.
 FLOP_PER_JOULE = {"Hopper": {2: 0.775e12, 1: 2.08e12}}
 VECTOR_SHARE = 1 / 32  # of a systolic array's rate that its vector unit has: scaling-book, TPU v5p
-MASKED_SHARE = (
-    0.15  # of an encoder's tokens, which alone reach its head: devlin2018bert, section 3.1
-)
+MASKED_SHARE = 0.15  # of an encoder's tokens, which alone reach its head: bert-readme
+REMEMBERED = 32  # timed sets that a memo keeps, so that it does not grow with a search
 PORT_BYTES_PER_S = 12.5e9  # of a chip whose ports no source states
 
 # ---- eras
@@ -339,7 +340,8 @@ def _layer(model, on, era, tp, sp, cp, ep, micro, seq, imbalance):
     wide = era.sustained * np.minimum(era.per_joule, 1 / on.powered)
     worn = replace(
         on, matmul_flop_per_s=on.matmul_flop_per_s * wide,
-        older_flop_per_s=on.older_flop_per_s * era.sustained * np.minimum(era.tuned_attention, 1 / on.powered),
+        older_flop_per_s=on.older_flop_per_s
+        * era.sustained * np.minimum(era.tuned_attention, 1 / on.powered),
         narrow_flop_per_s=on.narrow_flop_per_s * era.sustained,
     )  # fmt: skip
     body = [_as(op, era) for op in rows if op.part != "ends"]
@@ -542,8 +544,9 @@ def bubble_s(forward_s, backward_s, weights_s, *, stages, chunks, micro_batches,
     m  micro_batches                                                [-]
 
     Gradients of weights wait for nobody and fill what is idle; a stage has m of them. With enough,
-    that is (p - 1)(F + B - 2 W), (p - 1)(F + B - 3 W) and (p/2 - 1)(F + 2 B - 3 W). Over the m (F + B) of the work, GPipe, 1F1B and interleaved leave (p - 1)/(m v). Interleaving
-    asks for m >= p micro-batches; with fewer, all chunks but the last wait for p of them.
+    that is (p - 1)(F + B - 2 W), (p - 1)(F + B - 3 W) and (p/2 - 1)(F + 2 B - 3 W). Over the
+    m (F + B) of the work, GPipe, 1F1B and interleaved leave (p - 1)/(m v). Interleaving asks for
+    m >= p micro-batches; with fewer, all chunks but the last wait for p of them.
 
     Holds for: stages alike; none below zero. Source: narayanan2021megatron, section 2.2, for the
     first two; qi2023zerobubble, Table 2; deepseek2024v3, Table 2, for the last.

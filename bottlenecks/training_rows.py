@@ -1,8 +1,18 @@
 """Measured training runs as calls of `training.step`: what each row leaves open, and its own unit.
 
-A row becomes a model, a layout, a machine and an era of software. What it does not say is chosen by
-rules that hold for every row (`_layout`, `ERA_FROM`), and named in `assumed`; a row that the model
-can not express has a reason instead.
+A row becomes a model, a layout, a machine and an era of software. Whoever states a model and a chip
+gets a prediction; what the row does not say is chosen by rules that hold for every row, and named in
+`assumed`. A practitioner of the time tunes what is open: of the layouts that could be meant
+(`_layouts`), the fastest that fits in memory (`_choose`), of
+
+- tensor parallelism within 8 chips and 1 to 32 stages, more where they divide; a compiler's chips
+  (TPU from 2022) shard everything, with one batch a step;
+- chunks of a stage, from 2024, where micro-batches are few for the stages;
+- recomputation: none, in part, all; all before 2022 and in compiled programs, but of encoders;
+- a micro-batch of 1 with stages or long contexts, else any to 16; expert parallelism that divides;
+- a batch of 2M tokens, 4M above 50B parameters, and no less than 1,024 a chip; 2,048 tokens of a
+  sequence, from 2024 8,192, of an encoder 512; as many chips as twice the states fill;
+- the shape of the catalog, else GPT-3's or the nearest mixture's at that size.
 """
 
 import re
@@ -204,7 +214,7 @@ def _printed_mixture(row, name, assumed):
 
 
 def _like_a_mixture(name, params, active, assumed):
-    """A mixture known by its size: the catalog's nearest in all and active parameters, as many layers as fit."""
+    """A mixture known by its size: the catalog's nearest in all and active parameters, as deep as that needs."""
     if not np.isfinite(active):
         active = params / 10
     near = [m for m in models().values() if m.experts is not None]
@@ -268,7 +278,6 @@ def _era(row, published, device, assumed):
     )
     if era.name == "2023" and late:  # where fused attention came a year later than elsewhere
         era = replace(era, attention="unfused")
-    on = kernel_time.device(device, next(iter(f for f in ("bf16", "fp16") if f in device.peaks)))
     if "DeepEP" in row["notes"] or row["model"].startswith("DeepSeek"):
         era = replace(era, sends_once=True)
     if "without folding" in row["notes"]:
@@ -280,16 +289,14 @@ def _era(row, published, device, assumed):
     if device.family == "TPU":  # a compiler fuses what is elementwise into its neighbours
         era = replace(era, traffic=0.5, overlaps_tensor=0.8, overlaps_gradients=True)
     if "torchtitan" in text and era.attention == "fused, overlapped":
-        era = replace(
-            era, attention="fused", tuned_attention=1.0
-        )  # PyTorch's own is FlashAttention-2
+        # PyTorch's own is FlashAttention-2
+        era = replace(era, attention="fused", tuned_attention=1.0)
     if "fused, overlapped" == era.attention:
         on = kernel_time.device(device, next(f for f in ("bf16", "fp16") if f in device.peaks))
         era = replace(era, attention=kernel_time.default_implementation(on))
-    if (
-        era.name == "2024" and on.family == "Hopper"
-    ):  # training took to the new kernels a year later:
-        # of liu2025folding's contexts, 4,096 to 131,072 tokens, all are then off alike
+    if era.name == "2024" and device.family == "Hopper":
+        # Training took to the new kernels a year later: of liu2025folding's contexts, 4,096 to
+        # 131,072 tokens, all are then off alike.
         era = replace(era, attention="fused")
     return era
 
@@ -331,7 +338,7 @@ def _layouts(row, shape, device, era, assumed):
     chips = row["n_chips"]
     seq = TOKENS if era.name < "2024" else 8192
     seq = 512 if shape.both_ways else seq
-    seq = 128 if "Ph1" in row["model"] else seq  # of BERT's two phases: devlin2018bert, A.2
+    seq = 128 if "Ph1" in row["model"] else seq  # of BERT's two phases: bert-readme
     seq = _number(row, "seq_len", min(seq, shape.context_tokens or seq), assumed)
     if not np.isfinite(row["seq_len"]):
         assumed.append(f"{seq:,} tokens")
