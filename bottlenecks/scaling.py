@@ -10,7 +10,7 @@ from bottlenecks.footprint import RECOMPUTE, SCHEDULES, Layout
 
 MOST = {"tp": 8, "cp": 8, "pp": 64, "vpp": 8, "micro_batch": 8}  # of a layout; all powers of two
 POLICIES = ("none", "products", "full")  # recomputation, where attention is fused
-SHARDED = (1, 3)  # ZeRO: the optimiser's states, or all; the latter without stages
+SHARDED = (1, 2, 3)  # ZeRO: the optimiser's states, gradients too, or all; the last without stages
 COLUMNS = (
     "tp", "cp", "pp", "vpp", "dp", "zero", "micro_batch", "micro_batches", "recompute",
     "schedule", "embedding_slots",

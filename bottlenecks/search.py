@@ -87,7 +87,7 @@ def divisors(number):
     return tuple(n for n in range(1, int(number) + 1) if number % n == 0)
 
 
-def space(model, *, chips, batch, seq_len, zero=(0, 1, 3), recompute=RECOMPUTE, schedules=PIPELINES,
+def space(model, *, chips, batch, seq_len, zero=(0, 1, 2, 3), recompute=RECOMPUTE, schedules=PIPELINES,
           most_tp=64, most_cp=32, most_micro=32):  # fmt: skip
     """Every choice that the model's shape, the chips and the batch allow."""
     for name in schedules:

@@ -684,7 +684,9 @@ def _timed_micro(
     launches = np.maximum(passes * one.launches * era.host_s * on.host_waits - busy, 0)
     # two exchanges a pass; with the sequence cut, what a product read is gathered again
     tensor = (4 + 2 * full) * one.tensor_s + np.where(sp, 2 * one.gather_s, 0)
-    hidden = np.minimum(era.overlaps_tensor * tensor, one.products_s + one.input_gradients_s)
+    # pieces are written into a neighbour's memory, which only a domain's links can
+    overlaps = era.overlaps_tensor * np.less_equal(tp, on.domain)
+    hidden = np.minimum(overlaps * tensor, one.products_s + one.input_gradients_s)
     repeated = full | (selective & (era.attention != "unfused"))
     context = (3 + repeated) * one.context_s
     beside = attention + np.where(full | selective, one.attention_s, 0)
@@ -865,8 +867,9 @@ def _states(model, x, on, era, stage, forward_share, memo):
     gathering = np.where(zero >= 1, gather * trained, 0.0)
     hide_gradients = np.minimum(reducing * (1 - tail), backward_window) * era.overlaps_gradients
     hide_weights = np.minimum(gathering * (1 - tail), forward_window) * era.overlaps_weights
-    plain_open = reducing - hide_gradients + gathering - hide_weights
-    plain_hidden = hide_gradients + hide_weights
+    times = np.where(zero == 2, m, 1)  # gradients that nobody keeps whole leave with every micro-batch
+    plain_open = times * (reducing - hide_gradients) + gathering - hide_weights
+    plain_hidden = times * hide_gradients + hide_weights
     # ZeRO 3: weights come and go with every micro-batch
     gathers = np.where(once, 1, m)
     first = np.minimum(gather * (1 - tail), forward_window)

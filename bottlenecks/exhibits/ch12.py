@@ -530,7 +530,7 @@ def _wired(wires):
 
 def _space(m, cp):
     return search.Space(
-        pipelines=(("1f1b", 1), ("zb1p", 1), *(("interleaved", v) for v in (2, 4, 8))), zero=(0, 1, 3),
+        pipelines=(("1f1b", 1), ("zb1p", 1), *(("interleaved", v) for v in (2, 4, 8))), zero=(0, 1, 2, 3),
         recompute=RECOMPUTE, pp=tuple(p for p in POWERS if p <= m.layers),
         ep=(1, 8, 16, 32, 64) if m.experts else (1,), cp=(cp,), tp=tuple(t for t in POWERS if m.heads % t == 0),
         micro_batch=(1, 2, 4),
