@@ -108,8 +108,7 @@ def sent_over_computed(model, layout, on, *, era):
     leaves all sending open, except the keys that go around (their passes: forward, two backward, one
     more where attention is computed again).
     """
-    era = training.eras()[one_of("era", era, training.eras())] if isinstance(era, str) else era
-    era = replace(era, overlaps_gradients=False, overlaps_weights=False, overlaps_sends=False,
+    era = replace(training.era_on(on, era), overlaps_gradients=False, overlaps_weights=False, overlaps_sends=False,
                   overlaps_tensor=0.0, overlaps_experts=0.0)  # fmt: skip
     rows = training.step(model, layout, on=on, era=era, memory=False).rows
     sent = sum(rows[row] for _, _, row in CUTS.values())

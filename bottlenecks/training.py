@@ -631,7 +631,7 @@ def step(model, layout, *, on, era, memory=True, memo=None):
 
     `memo`: a dictionary of the caller's, to time what chunks of one search share only once.
     """
-    era = eras()[one_of("era", era, eras())] if isinstance(era, str) else era
+    era = era_on(on, era)
     if memory:
         kept = footprint.training_rows(model, layout)
         short = footprint.shortfall_bytes(kept, on.memory_bytes)
@@ -647,7 +647,7 @@ def step(model, layout, *, on, era, memory=True, memo=None):
 
 def seconds(model, layout, *, on, era, memo=None):
     """Seconds of a step alone: the sum of its rows, without making them."""
-    era = eras()[one_of("era", era, eras())] if isinstance(era, str) else era
+    era = era_on(on, era)
     parts = _parts(model, layout, on, era, memo)[2]
     return sum(value for name, value in parts.items() if name != "uneven")
 
@@ -867,7 +867,9 @@ def _states(model, x, on, era, stage, forward_share, memo):
     gathering = np.where(zero >= 1, gather * trained, 0.0)
     hide_gradients = np.minimum(reducing * (1 - tail), backward_window) * era.overlaps_gradients
     hide_weights = np.minimum(gathering * (1 - tail), forward_window) * era.overlaps_weights
-    times = np.where(zero == 2, m, 1)  # gradients that nobody keeps whole leave with every micro-batch
+    times = np.where(
+        zero == 2, m, 1
+    )  # gradients that nobody keeps whole leave with every micro-batch
     plain_open = times * (reducing - hide_gradients) + gathering - hide_weights
     plain_hidden = times * hide_gradients + hide_weights
     # ZeRO 3: weights come and go with every micro-batch
@@ -890,6 +892,19 @@ def _states(model, x, on, era, stage, forward_share, memo):
 def eras():
     """Every era of training software: name -> Era, oldest first."""
     return {era.name: era for era in ERAS}
+
+
+def era_on(on, era):
+    """An era by its name, as its software was for a chip; an `Era` is what it is.
+
+    Training took to Hopper's new attention kernels a year after they appeared: of liu2025folding's
+    contexts, 4,096 to 131,072 tokens, all are then off alike.
+    """
+    if not isinstance(era, str):
+        return era
+    found = eras()[one_of("era", era, eras())]
+    late = found.name == "2024" and on.family == "Hopper"
+    return replace(found, attention="fused") if late else found
 
 
 ERAS = (

@@ -265,7 +265,7 @@ def by_size(name, params):
 def _era(row, published, device, assumed):
     name = _era_name(published)
     assumed.append(f"software of {name}")
-    era = training.eras()[name]
+    era = training.era_on(device, name)
     text = (row["notes"] + row["source"]).casefold()
     if era.attention == "unfused" and "flash" in text:
         era = replace(era, attention="fused, first")
@@ -288,16 +288,12 @@ def _era(row, published, device, assumed):
         era = replace(era, scatters_sends=False)  # its pipeline sends whole activations
     if device.family == "TPU":  # a compiler fuses what is elementwise into its neighbours
         era = replace(era, traffic=0.5, overlaps_tensor=0.8, overlaps_gradients=True)
-    if "torchtitan" in text and era.attention == "fused, overlapped":
+    if "torchtitan" in text and era.name >= "2024":
         # PyTorch's own is FlashAttention-2
         era = replace(era, attention="fused", tuned_attention=1.0)
     if "fused, overlapped" == era.attention:
         on = kernel_time.device(device, next(f for f in ("bf16", "fp16") if f in device.peaks))
         era = replace(era, attention=kernel_time.default_implementation(on))
-    if era.name == "2024" and device.family == "Hopper":
-        # Training took to the new kernels a year later: of liu2025folding's contexts, 4,096 to
-        # 131,072 tokens, all are then off alike.
-        era = replace(era, attention="fused")
     return era
 
 
@@ -561,7 +557,9 @@ def _choose(found, shape, on, era):
     each_s = training.seconds(shape, layout, on=on, era=era)
     each_s = each_s * layout.chips / (layout.micro_batch * layout.micro_batches * layout.dp)
     fits = short <= -RESERVED * on.memory_bytes
-    if not fits.any():  # the run did run: our bytes are off, and those nearest to fitting may have fitted
+    if (
+        not fits.any()
+    ):  # the run did run: our bytes are off, and those nearest to fitting may have fitted
         fits = short <= short.min() + RESERVED * on.memory_bytes
     best = int(np.argmin(np.where(fits, each_s, np.inf)))
     words = [
