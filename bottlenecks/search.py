@@ -93,7 +93,7 @@ def space(model, *, chips, batch, seq_len, zero=(0, 1, 2, 3), recompute=RECOMPUT
     for name in schedules:
         one_of("schedules", name, SCHEDULES)
     parts = divisors(chips)
-    chunks = [v for v in divisors(model.layers) if v > 1]
+    chunks = sorted({*divisors(model.layers), *divisors(model.layers + 2)} - {1})  # `slotted`
     pipelines = [(s, 1) for s in schedules if s != "interleaved"]
     pipelines += [("interleaved", v) for v in chunks] * ("interleaved" in schedules)
     experts = divisors(np.gcd(model.experts, chips)) if model.experts is not None else (1,)

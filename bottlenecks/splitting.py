@@ -101,6 +101,17 @@ def alone(model, on, *, era, tokens, seq_len, recompute="full"):
     }  # fmt: skip
 
 
+def speed(found, dimension, ranks):
+    """Of a lone chip's speed, what each of so many keeps along one dimension of `alone`."""
+    mine = (found["dimension"] == one_of("dimension", dimension, DIMENSIONS)) & (
+        found["ranks"] == ranks
+    )
+    if not mine.any():
+        there = found["ranks"][found["dimension"] == dimension].tolist()
+        raise ValueError(f"{dimension} ranks must be one of {there}, got {ranks!r}")
+    return float(found["efficiency"][mine][0])
+
+
 def sent_over_computed(model, layout, on, *, era):
     """Seconds in which a chip sends over those in which it computes, as if nothing ran beside.
 

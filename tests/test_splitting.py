@@ -252,3 +252,11 @@ def test_a_schedule_that_does_not_come_out_names_the_nearest():
         splitting.timeline("interleaved", 4, 9, 2)
     with pytest.raises(ValueError, match="schedule '1f1' is unknown; did you mean '1f1b'"):
         splitting.timeline("1f1", 4, 8)
+
+
+def test_speed_is_read_from_the_table_and_says_what_there_is():
+    found = {"dimension": np.array(["tensor", "tensor", "data"]), "ranks": np.array([1, 2, 1]),
+             "efficiency": np.array([1.0, 0.75, 1.0])}  # fmt: skip
+    assert splitting.speed(found, "tensor", 2) == 0.75
+    with pytest.raises(ValueError, match=r"tensor ranks must be one of \[1, 2\], got 4"):
+        splitting.speed(found, "tensor", 4)

@@ -528,7 +528,8 @@ def _wired(wires):
     return training.machine(replace(system("DGX H100"), tiers=WIRES[wires])), {}
 
 
-def _space(m, cp):
+def space_of(m, cp):
+    """What the map chooses among."""
     return search.Space(
         pipelines=(("1f1b", 1), ("zb1p", 1), *(("interleaved", v) for v in (2, 4, 8))), zero=(0, 1, 2, 3),
         recompute=RECOMPUTE, pp=tuple(p for p in POWERS if p <= m.layers),
@@ -541,7 +542,7 @@ def _space(m, cp):
 def _cells(model_name, chips, wires, cp):
     m, (on, memo) = model(model_name), _wired(wires)
     seq_len, batch, era = TASKS[model_name]
-    return search.cells(m, on, chips=chips, batch=batch, seq_len=seq_len, within=_space(m, cp), era=era, memo=memo)  # fmt: skip
+    return search.cells(m, on, chips=chips, batch=batch, seq_len=seq_len, within=space_of(m, cp), era=era, memo=memo)  # fmt: skip
 
 
 @keep
