@@ -145,15 +145,16 @@ def largest(columns):
 
 def _about(found, cases, assumed, known):
     """What the runs that can be scored are: columns."""
-    of_case = {"era": "", "family": "", "params": np.nan, "mixture": False}
+    of_case = {"era": "", "family": "", "params": np.nan, "mixture": False, "chips": np.nan}
     of_case = {name: np.full(known.size, blank, dtype=object) for name, blank in of_case.items()}
     for case in cases:
         of_case["era"][case.rows], of_case["family"][case.rows] = case.era.name, case.on.family
         of_case["params"][case.rows] = float(case.model.params)
+        of_case["chips"][case.rows] = np.broadcast_to(case.layout.chips, case.rows.shape)
         of_case["mixture"][case.rows] = case.model.experts is not None
     left_open = [any(word in text for word in training_rows.OPEN) for text in assumed.tolist()]
     columns = {
-        "source": found["source_id"], "model": found["model"], "chips": found["n_chips"],
+        "source": found["source_id"], "model": found["model"],
         "year": years(found["source_id"]), "role": found["role"], "stated": ~np.array(left_open),
     }  # fmt: skip
     return {name: values[known] for name, values in columns.items()} | {

@@ -62,7 +62,8 @@ def layouts(model, *, chips, batch, seq_len):
         & ((cp == 1) | (seq_len % (128 * cp) == 0))
     )
     valid &= (vpp == 1) | ((pp > 1) & (even | slots) & (count % pp == 0))
-    valid &= (zero < 3) | ((pp == 1) & (dp * cp > 1))
+    valid &= (zero == 1) | (dp * cp > 1)  # a lone copy deals nothing out
+    valid &= (zero < 3) | (pp == 1)
     schedule = np.where(vpp > 1, SCHEDULES.index("interleaved"), SCHEDULES.index("1f1b"))
     named = (tp, cp, pp, vpp, dp, zero, micro, count, again, schedule, slots)
     return which[valid], {name: v[valid] for name, v in zip(COLUMNS, named, strict=True)}
