@@ -33,6 +33,9 @@ IMPLEMENTATIONS = (*FUSED, "unfused")
 FIRST_FUSED = 2.0  # FlashAttention-1 over -2 in time: dao2023flashattention2, abstract
 UNFUSED_PASSES = {False: 6, True: 15}  # over the scores, by backward: see `attention_s`
 UNFUSED_MASK_PASSES = {False: 2, True: 4}  # more of them under a causal mask
+ALIGNED_BYTES = (
+    16  # of a row, for the multipliers' loads: nvidia-matmul-guide, "Tensor Core requirements"
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -394,6 +397,7 @@ def attention_s(
         scores = sequences * np.asarray(queries, dtype=float) * keys
         products = forward["products"] + (gradient["products"] if backward else 0)
         starts = (8 if backward else 3) * device.fixed_s
+        rate = batched_flop_per_s(d, device=device)
         return starts + scores * (products / rate + passes * b / device.memory_bytes_per_s)
     total = 0.0
     for part in (forward, gradient) if backward else (forward,):
@@ -414,6 +418,30 @@ def attention_s(
         streamed = batch * heads * queries * d * (2 * b + 4 + 4 + b)
         total = total + 2 * device.fixed_s + streamed / device.memory_bytes_per_s
     return total * np.where(kind == "fused, first", FIRST_FUSED, 1.0)
+
+
+def batched_flop_per_s(row_values, *, device):
+    r"""Rate of many small products, one for each head, whose matrices have short rows.
+
+    $$P' = \begin{cases} P & b\,d \bmod 16 = 0 \\ \min(P, 2 V) & \text{else} \end{cases}$$  (eq:batched-rate)
+
+    P  device.matmul_flop_per_s  rate of the matrix units               [FLOP/s]
+    V  device.vector_per_s       instructions on single values          [1/s]
+    d  row_values                values of a row: of a head             [-]
+    b  device.bytes_per_value    size of one value                      [B]
+
+    Matrix units are fed 16 bytes at a time. Where heads lie side by side in one row, and a head is not
+    a multiple of that, no head but the first starts where such a load may, and the library's batched
+    kernel does the product on the vector units. One large matrix can be padded; these can not.
+
+    Holds for: cores with matrix units, and libraries of 2022; fused kernels pad a head on the chip.
+    Source: nvidia-matmul-guide, "Tensor Core requirements"; anthony2024codesign has the same drop by
+    the largest power of two that divides a head. The fall to the vector units is read off bloom_prequel:
+    128 heads of 108 values take 42 % longer than 64 of 216, a thirtieth of the step's operations.
+    """
+    unaligned = np.not_equal(np.mod(row_values * device.bytes_per_value, ALIGNED_BYTES), 0)
+    slow = np.minimum(device.matmul_flop_per_s, 2 * device.vector_per_s)
+    return np.where(unaligned & np.not_equal(device.cores, 1), slow, device.matmul_flop_per_s)
 
 
 def default_implementation(device):

@@ -30,6 +30,21 @@ def made(**numbers):
 # ---- by hand
 
 
+def test_heads_that_no_load_of_16_bytes_divides_by_hand():
+    # Heads of 64 halves are 128 bytes, eight loads; of 108 they are 216, 13.5 loads: the vector units
+    # make 2 x 1e12 FLOP/s of the matrix units' 4e12, so the products alone take twice as long.
+    device = made(vector_per_s=1e12, memory_bytes_per_s=np.inf, fixed_s=0.0)
+    assert kernel_time.batched_flop_per_s(np.array([64, 108, 225]), device=device).tolist() == [
+        4e12, 2e12, 2e12]  # fmt: skip
+    shape = {"batch": 1, "heads": 2, "kv_heads": 2, "device": device, "implementation": "unfused"}
+    whole, odd = (
+        kernel_time.attention_s(64, 64, head_values=d, causal=False, **shape) / d for d in (64, 108)
+    )
+    assert odd / whole == pytest.approx(2)
+    # fused kernels pad a head on the chip; an array without cores takes what comes
+    assert kernel_time.batched_flop_per_s(108, device=made(cores=1.0)) == 4e12
+
+
 def test_one_wave_of_a_product_by_hand():
     # 512 x 256, depth 8,192: four tiles of 256 x 128, one for each core.
     # A tile: 2 x 256 x 128 x 8,192 = 536.9e6 FLOP, 536.9 us; its operands 2 B x 384 x 8,192 =
