@@ -824,7 +824,9 @@ def _states(model, x, on, era, stage, forward_share, memo):
         per_domain = np.maximum(np.floor(np.minimum(on.domain, 1e9) / tp), 1)
         group = dp * cp
 
-        crowd = np.where(sharded & era.one_port, np.minimum(on.domain, 8), 1)
+        # a ring leaves a domain once; each of its tensor-parallel ranks has a ring of its own
+        rings = np.maximum(np.minimum(on.domain, 8) / tp, 1)
+        crowd = np.where(sharded & era.one_port, rings, 1)
 
         def sent(collective, value_bytes, ranks, of):
             pieces = np.where(sharded, model.layers / pp, np.ceil(value_bytes * of / BUCKET_BYTES))

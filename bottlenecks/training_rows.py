@@ -32,6 +32,8 @@ ERA_FROM = (  # published from -> era: the release that a source could have used
     ("2021-01", "2021"), ("", "2020"),
 )  # fmt: skip
 TODAY = "2026"
+BEGUN = {"opt175b": "2021-11"}  # runs printed long after they began: zhang2022opt's logbook
+ROUNDS = {"training_results_v3.0": "2023-06", "training_results_v3.1": "2023-11"}  # of MLPerf
 BATCH_TOKENS = 2**21  # of a step whose batch is not stated; twice as many for a LARGE model
 LARGE = 50e9  # parameters: brown2020gpt3, Table 2.1, has 3.2M tokens a step at 175B
 LORA_RANK = 16  # of adapters: their size hardly matters
@@ -41,6 +43,14 @@ CHIP_TOKENS = (
 )
 RESERVED = 0.08  # of a chip's memory, for the allocator and the buffers of collectives (a choice)
 NARROW_KEPT_BYTES = 1.75  # of an activation, where products are narrow (`_kept`)
+# Of a step of DeepLearningExamples' BERT on 512 tokens: sequences come in bins of 64, padded to their
+# bin; in the mean half of the 512 are text (krell2021packing: more than half is padding).
+BINNED_TOKENS = 512 // 2 + 64 // 2
+# Sequences evaluated for each one trained on the way to MLPerf's target: 5,662 after every 24,576.
+EVALUATED = 5662 / 24576  # mlcommons-gpt3
+# Widths read and written by a layer's elementwise kernels in DeepLearningExamples' BERT over those of
+# the ledger: two dropouts stand alone, each read, written, and its mask half of that.
+DROPOUT_TRAFFIC = (18 + 2 * 2.5) / 18
 LONG = 16384  # tokens, from where on contexts may be cut
 COMPILED = ("TPU", "Neuron")  # chips whose compiler shards what a program leaves whole
 TOKENS = 2048  # of a sequence whose length is not stated, before 2024; later 8,192
@@ -269,8 +279,11 @@ def _era(row, published, device, assumed):
     text = (row["notes"] + row["source"]).casefold()
     if era.attention == "unfused" and "flash" in text:
         era = replace(era, attention="fused, first")
-    if row["model"].startswith("minGPT"):  # its attention is plain PyTorch
+    plain = row["model"].startswith("minGPT") or "attention not fused" in row["notes"]
+    if plain:  # each of attention's kernels alone
         era = replace(era, attention="unfused", mask_fused=False)
+    if "DeepLearningExamples" in row["source"]:
+        era = replace(era, traffic=DROPOUT_TRAFFIC)
     if "llm-foundry" in text:  # its narrow layers stand alone
         era = replace(era, fuses_casts=False)
     late = "Framework-Launcher" in row["source"] or (
@@ -338,6 +351,9 @@ def _layouts(row, shape, device, era, assumed):
     seq = _number(row, "seq_len", min(seq, shape.context_tokens or seq), assumed)
     if not np.isfinite(row["seq_len"]):
         assumed.append(f"{seq:,} tokens")
+    if "DeepLearningExamples" in row["source"] and seq == 512:
+        assumed.append(f"bins of 64 tokens, in the mean {BINNED_TOKENS}")
+        seq = BINNED_TOKENS
     sharded = bool(re.search(r"FSDP|ZeRO-3|fully sharded", text))
     compiled = device.family in COMPILED
     if compiled and not np.isfinite(row["tp"]) and not sharded and era.name >= "2022":
@@ -654,6 +670,8 @@ def _cases(columns):
                 if row[name] <= 0:
                     raise ValueError(f"{name} must be above zero, got {row[name]:g}")
             published = about.get(row["source_id"], {}).get("published") or TODAY
+            published = BEGUN.get(row["source_id"], published)
+            published = next((d for r, d in ROUNDS.items() if r in row["source"]), published)
             format = _format(row, device, notes)
             shape = _model(row, notes)
             era = _era(row, published, device, notes)
@@ -794,7 +812,12 @@ def headline(columns, seconds):
     every, *_ = cases(columns)
     for case in every:
         work = _work(case)
-        tokens[case.rows] = work.tokens / work.chips
+        whole = columns["seq_len"][case.rows] / case.layout.seq_len  # a source counts padding too
+        tokens[case.rows] = work.tokens / work.chips * np.where(whole > 1, whole, 1)
+        # its forward pass is a third of what is not computed again
+        evaluated = EVALUATED * work.full_flop / 3 / work.hardware_flop
+        timed = np.char.find(columns["notes"][case.rows], "time to train") >= 0
+        tokens[case.rows] /= 1 + np.where(timed, evaluated, 0)
         for i, row in enumerate(case.rows.tolist()):
             kind = "hardware" if kinds[row].startswith("hardware") else "full"
             kind = "model" if kinds[row].startswith("model_causal") else kind
