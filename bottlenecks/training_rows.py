@@ -36,6 +36,7 @@ BEGUN = {"opt175b": "2021-11"}  # runs printed long after they began: zhang2022o
 ROUNDS = {"training_results_v3.0": "2023-06", "training_results_v3.1": "2023-11"}  # of MLPerf
 BATCH_TOKENS = 2**21  # of a step whose batch is not stated; twice as many for a LARGE model
 LARGE = 50e9  # parameters: brown2020gpt3, Table 2.1, has 3.2M tokens a step at 175B
+WRITTEN = 128 / 512  # tokens of T5's second stack for one of its first: nemo-launcher, t5/3b.yaml
 LORA_RANK = 16  # of adapters: their size hardly matters
 STATE_BYTES = 18  # of a weight and what its optimiser holds: eq:zero-states
 CHIP_TOKENS = (
@@ -245,7 +246,8 @@ def _encoder(row, name, assumed):
     other stack, of 16; for 512 tokens read 128 are written (nemo-launcher's t5/3b.yaml).
     """
     if np.isfinite(row["layers"] + row["hidden"]):
-        return replace(_printed(row, name, assumed), both_ways=True)
+        shape = replace(_printed(row, name, assumed), both_ways=True)
+        return _two_stacks(shape) if "T5" in name else shape
     if find_model(name) and not model(name).encoder_layers:
         return replace(model(name), both_ways=True)
     params = row["params"]
@@ -255,9 +257,23 @@ def _encoder(row, name, assumed):
     assumed.append(
         f"a shape by {params / 1e9:.3g}B parameters in {stacks} stack{'s' * (stacks > 1)}"
     )
-    passed = (12 + 16 * 128 / 512) / 28 if stacks == 2 else 1.0
+    passed = (12 + 16 * WRITTEN) / 28 if stacks == 2 else 1.0
     vocab = int(row["vocab"]) if np.isfinite(row["vocab"]) else VOCAB
     return replace(by_size(name, params * passed), both_ways=True, vocab=vocab)
+
+
+def _two_stacks(shape):
+    """As many layers of one stack as the tokens that are read pass in two of this shape, gated.
+
+    Those written pass a layer more, and ask those read, whose keys and values each layer makes anew.
+    """
+    shape = replace(shape, ffn_matrices=3)
+    asking = (
+        shape.attention_params
+        / 2
+        / (shape.attention_params + shape.ffn_matrices * shape.width * shape.ffn_width)
+    )
+    return replace(shape, layers=round(shape.layers * (1 + WRITTEN * (1 + asking) + asking)))
 
 
 def by_size(name, params):
