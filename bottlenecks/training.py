@@ -27,6 +27,9 @@ BUCKET_BYTES = 2.0**29  # of gradients that are reduced together: internevo-conf
 # are faster: fitted on llmfoundry_h100; in 8 bits kernels were timed for long, so they are the bound.
 FLOP_PER_JOULE = {"Hopper": {2: 0.775e12, 1: 2.08e12}}
 VECTOR_SHARE = 1 / 32  # of a systolic array's rate that its vector unit has: scaling-book, TPU v5p
+ENGINES = {  # values a second of a core's vector and scalar engine, lanes times clock: aws-trainium1-nki
+    "NeuronCore-v2": (128 * 1.12e9, 128 * 1.4e9),
+}
 MASKED_SHARE = 0.15  # of an encoder's tokens, which alone reach its head: bert-readme
 REMEMBERED = 32  # timed sets that a memo keeps, so that it does not grow with a search
 PORT_BYTES_PER_S = 12.5e9  # of a chip whose ports no source states
@@ -131,6 +134,7 @@ def machine(where, format="bf16", *, efficiency=None):
     if known["cores"] == 1:  # one array: its vector unit keeps up with the memory
         vector = base.matmul_flop_per_s * VECTOR_SHARE
         known |= {"vector_per_s": vector, "exp_per_s": vector / 4, "core_clocks_per_s": np.inf}
+        known |= _engines(on)
     return Machine(
         **known | {name: 1.0 if np.isnan(known[name]) else known[name]
                    for name in ("link_bytes_per_s", "host_bytes_per_s")},
@@ -138,6 +142,17 @@ def machine(where, format="bf16", *, efficiency=None):
         memory_bytes=on.memory_bytes, tdp_watts=on.tdp_watts or np.nan, tiers=tiers,
         efficiency=network_fit.fitted() if efficiency is None else efficiency,
     )  # fmt: skip
+
+
+def _engines(chip):
+    """Rates of a chip whose vector and scalar engines are stated, beside its array."""
+    core = chip.facts["core_unit"]
+    if core not in ENGINES:
+        return {}
+    vector, scalar = (int(chip.facts["core_count"]) * rate for rate in ENGINES[core])
+    # a norm's four instructions for four bytes of a value, read and written: one a byte
+    return {"vector_per_s": vector, "exp_per_s": scalar,
+            "core_clocks_per_s": vector / kernel_time.family_constants(chip.family)["worked_norm"]}  # fmt: skip
 
 
 def _power(chip, flop_per_s, size):

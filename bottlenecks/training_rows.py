@@ -317,6 +317,8 @@ def _era(row, published, device, assumed):
         era = replace(era, scatters_sends=False)  # its pipeline sends whole activations
     if device.family == "TPU":  # a compiler fuses what is elementwise into its neighbours
         era = replace(era, traffic=0.5, overlaps_tensor=0.8, overlaps_gradients=True)
+    if device.family == "Neuron":  # pieces sent beside the products are Transformer Engine's
+        era = replace(era, overlaps_tensor=0.0)
     if "torchtitan" in text and era.name >= "2024":
         # PyTorch's own is FlashAttention-2
         era = replace(era, attention="fused", tuned_attention=1.0)

@@ -252,3 +252,27 @@ def test_hardware_sweeps_through_a_step():
         for r in rates
     ]
     assert many == pytest.approx(np.array(alone).ravel())
+
+
+def test_engines_beside_an_array_by_hand():
+    # NeuronCore-v2: 128 lanes of 1.12 GHz for vectors and of 1.4 GHz for exponentials, two cores a chip.
+    # A norm reads 2 bytes of a value and writes 2 in four instructions: one byte for each of them.
+    on = training.machine(chip("Trainium1"))
+    assert on.vector_per_s == pytest.approx(286.72e9) and on.exp_per_s == pytest.approx(358.4e9)
+    long = 1e12
+    norm_s = kernel_time.elementwise_s(long, device=on, kind="norm")
+    copy_s = kernel_time.elementwise_s(long, device=on)
+    assert norm_s - copy_s == pytest.approx(long / 286.72e9)
+    assert training.machine(chip("TPU v4")).core_clocks_per_s == np.inf
+
+
+def test_a_ring_of_each_tensor_parallel_rank_has_a_port():
+    # All weights leave a machine through the one port of a ring over its eight chips; cut over the
+    # eight, an eighth of them through the port of each: an eighth of the time, and shorter rings.
+    era = replace(training.eras()["2021"], overlaps_gradients=False)
+    on, shape = training.machine(chip("A100 SXM 80GB")), model("GPT-3 175B")
+    alone, cut = (
+        training.step(shape, Layout(dp=64 // tp, tp=tp, zero=3, micro_batch=1, seq_len=128), on=on,
+                      era=era, memory=False).rows["data parallel"] for tp in (1, 8)
+    )  # fmt: skip
+    assert alone / cut == pytest.approx(8, rel=0.15)
