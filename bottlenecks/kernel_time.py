@@ -21,7 +21,9 @@ from bottlenecks.units import si
 # depth is cut when there are too few tiles for the cores.
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64))
 SPLITS = (1, 4)
-ARRAY = 128  # side of the multiplier array of a chip without cores to deal tiles to
+ARRAY = (
+    128  # side of the multiplier array of a chip without cores to deal tiles to; TPU v6e's is 256
+)
 QUERY_BLOCK = 128  # queries of a tile of attention
 DECODING = 16  # at most so many queries leave the cores to the keys
 OLDER_PER_CLOCK = 2048  # 16-bit FLOP of a core that runs instructions of Ampere, its chips' own
@@ -60,6 +62,7 @@ class Device:
     link_bytes_per_s: float  # to another chip, one direction; NaN where there is none
     host_bytes_per_s: float  # to the host's memory; NaN where it is not known
     constants: dict
+    array: float = 1.0  # side of the one large array, which rows and heads fill up to its multiples
     assumed: tuple = ()  # what is not known of this very chip
 
     @property
@@ -93,9 +96,15 @@ def device(chip, format="bf16", *, constants=None):
         vector_per_s=single, exp_per_s=core_clocks * EXP_PER_CLOCK if gpu else single / 4,
         cores=chip.cores if gpu else 1.0,
         fixed_s=known["fixed_s"], light_s=known["light_s"],
-        tile_s=known["tile_s"] if gpu else 0.0,
+        tile_s=known["tile_s"] if gpu else 0.0, array=1.0 if gpu else _side(chip),
         assumed=(*assumed, *inherited(chip.family, format)) if constants is None else assumed,
     )  # fmt: skip
+
+
+def _side(chip):
+    """Side of a TPU's multiplier arrays as its datasheet has it; `ARRAY` where there is none."""
+    kind, _, side = (chip.facts.get("core_unit") or "").partition(" ")
+    return float(side.split("x")[0]) if kind == "MXU" else float(ARRAY)
 
 
 def width(format):
@@ -111,7 +120,7 @@ def ideal(chip, format="bf16"):
     return replace(
         device(chip, format, constants=perfect),
         cache_bytes_per_s=np.inf, cache_bytes=0.0, core_clocks_per_s=np.inf,
-        cores=1.0, fixed_s=0.0, light_s=0.0, tile_s=0.0,
+        cores=1.0, fixed_s=0.0, light_s=0.0, tile_s=0.0, array=1.0,
     )  # fmt: skip
 
 
@@ -130,7 +139,7 @@ def stages(chip, format="bf16", *, memory_first=False):
     )  # fmt: skip
     rates = "matmul_flop_per_s older_flop_per_s vector_per_s exp_per_s core_clocks_per_s"
     order = [
-        ("rate sustained", rates), ("tiles and waves", "cores tile_s"),
+        ("rate sustained", rates), ("tiles and waves", "cores tile_s array"),
         ("operands from the cache", "cache_bytes_per_s cache_bytes"),
         ("memory not hidden", "memory_bytes_per_s"), ("launch and end", "fixed_s light_s assumed"),
     ]  # fmt: skip
@@ -266,8 +275,7 @@ def matmul_s(m, k, n, *, device, groups=1, weight_bytes=None, warm=False):
     found = still_cached(moved, cache_bytes=device.cache_bytes) if warm else 0.0
     memory_s = moved * ((1 - found) / device.memory_bytes_per_s + found / device.cache_bytes_per_s)
     if np.all(device.cores == 1):
-        if np.any(device.fixed_s):  # not the ideal one
-            m, k, n = (np.ceil(v / ARRAY) * ARRAY for v in (m, k, n))
+        m, k, n = (np.ceil(v / device.array) * device.array for v in (m, k, n))
         busy_s = 2 * groups * m * k * n / device.matmul_flop_per_s
         return device.fixed_s + tiling.overlapped_s(busy_s, memory_s)
     part_s = 8 * groups * m * n / device.memory_bytes_per_s  # a sum of 32 bits, written and read
@@ -357,7 +365,8 @@ def attention_s(
     Q    -                          queries, keys, values and results, once       [B]
     W    device.memory_bytes_per_s  bandwidth that is reached                     [B/s]
 
-    "fused" (FlashAttention-2) keeps the scores on the chip; products and softmax take turns.
+    One large array (cores = 1) is filled by heads up to multiples of its side: 64 values take the time
+    of 128. "fused" (FlashAttention-2) keeps the scores on the chip; products and softmax take turns.
     "fused, overlapped" (FlashAttention-3, cuDNN 9) hides the forward softmax beside the products.
     "fused, first" (FlashAttention-1, xformers, Triton) takes twice the time of "fused".
     "unfused" writes the scores out. Passes over them, forward: written; softmax and dropout, read
@@ -390,8 +399,9 @@ def attention_s(
     read = batch * (b * heads * queries * (d + dv) + c * kv_heads * seen * kept)
     newest = kind in ("fused, overlapped", "unfused")
     rate = device.matmul_flop_per_s if newest else device.older_flop_per_s
-    forward = {"products": 2 * d + 2 * dv, "overlapped": kind == "fused, overlapped"}
-    gradient = {"products": 6 * d + 4 * dv, "overlapped": False}
+    filled, filled_v = (np.ceil(v / device.array) * device.array for v in (d, dv))
+    forward = {"products": 2 * filled + 2 * filled_v, "overlapped": kind == "fused, overlapped"}
+    gradient = {"products": 6 * filled + 4 * filled_v, "overlapped": False}
     if kind == "unfused":
         passes = UNFUSED_PASSES[backward] + np.where(causal, UNFUSED_MASK_PASSES[backward], 0)
         scores = sequences * np.asarray(queries, dtype=float) * keys

@@ -26,7 +26,9 @@ BUCKET_BYTES = 2.0**29  # of gradients that are reduced together: internevo-conf
 # FLOP that a watt of a chip's rated power sustains for a whole step, where kernels timed in bursts
 # are faster: fitted on llmfoundry_h100; in 8 bits kernels were timed for long, so they are the bound.
 FLOP_PER_JOULE = {"Hopper": {2: 0.775e12, 1: 2.08e12}}
-VECTOR_SHARE = 1 / 32  # of a systolic array's rate that its vector unit has: scaling-book, TPU v5p
+# Of arrays' rate that the vector unit beside them has: scaling-book, TPU v5p, with four arrays of 128;
+# TPU v6e has two of 256 for the same unit, so half.
+VECTOR_SHARE = 1 / 32
 ENGINES = {  # values a second of a core's vector and scalar engine, lanes times clock: aws-trainium1-nki
     "NeuronCore-v2": (128 * 1.12e9, 128 * 1.4e9),
 }
@@ -132,7 +134,7 @@ def machine(where, format="bf16", *, efficiency=None):
     known["older_flop_per_s"] = known["older_flop_per_s"] * capped
     rate = rate * _power(on, rate, 1) if narrow else known["matmul_flop_per_s"]
     if known["cores"] == 1:  # one array: its vector unit keeps up with the memory
-        vector = base.matmul_flop_per_s * VECTOR_SHARE
+        vector = base.matmul_flop_per_s * VECTOR_SHARE * kernel_time.ARRAY / base.array
         known |= {"vector_per_s": vector, "exp_per_s": vector / 4, "core_clocks_per_s": np.inf}
         known |= _engines(on)
     return Machine(

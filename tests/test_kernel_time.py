@@ -45,6 +45,28 @@ def test_heads_that_no_load_of_16_bytes_divides_by_hand():
     assert kernel_time.batched_flop_per_s(108, device=made(cores=1.0)) == 4e12
 
 
+def test_heads_fill_one_large_array_up_to_its_side_by_hand():
+    # 64 values fill half of 128 rows: as long as 128. TPU v6e's arrays have 256, so 128 fill half of it.
+    v4, v6e = (kernel_time.device(chip(n)) for n in ("TPU v4", "TPU v6e"))
+    assert (v4.array, v6e.array, kernel_time.device(A100).array) == (128, 256, 1)
+    fast = {
+        "memory_bytes_per_s": np.inf,
+        "exp_per_s": np.inf,
+        "vector_per_s": np.inf,
+        "fixed_s": 0.0,
+    }
+    shape = {"batch": 1, "heads": 8, "kv_heads": 8, "causal": False}
+    for device, full in ((v4, 128), (v6e, 256)):
+        device = replace(device, **fast)
+        whole, half = (
+            kernel_time.attention_s(512, 512, head_values=d, device=device, **shape)
+            for d in (full, full // 2)
+        )
+        assert half == pytest.approx(whole)
+        flop = 4 * 8 * 512 * 512 * full
+        assert whole == pytest.approx(flop / device.matmul_flop_per_s, rel=0.1)
+
+
 def test_one_wave_of_a_product_by_hand():
     # 512 x 256, depth 8,192: four tiles of 256 x 128, one for each core.
     # A tile: 2 x 256 x 128 x 8,192 = 536.9e6 FLOP, 536.9 us; its operands 2 B x 384 x 8,192 =
