@@ -365,8 +365,8 @@ def attention_s(
     Q    -                          queries, keys, values and results, once       [B]
     W    device.memory_bytes_per_s  bandwidth that is reached                     [B/s]
 
-    One large array (cores = 1) is filled by heads up to multiples of its side: 64 values take the time
-    of 128. "fused" (FlashAttention-2) keeps the scores on the chip; products and softmax take turns.
+    "fused" (FlashAttention-2) keeps the scores on the chip; products and softmax take turns. It fills
+    one large array (cores = 1) with a head at a time: 64 values take as long as its side of 128.
     "fused, overlapped" (FlashAttention-3, cuDNN 9) hides the forward softmax beside the products.
     "fused, first" (FlashAttention-1, xformers, Triton) takes twice the time of "fused".
     "unfused" writes the scores out. Passes over them, forward: written; softmax and dropout, read
@@ -405,7 +405,7 @@ def attention_s(
     if kind == "unfused":
         passes = UNFUSED_PASSES[backward] + np.where(causal, UNFUSED_MASK_PASSES[backward], 0)
         scores = sequences * np.asarray(queries, dtype=float) * keys
-        products = forward["products"] + (gradient["products"] if backward else 0)
+        products = 2 * d + 2 * dv + (6 * d + 4 * dv if backward else 0)
         starts = (8 if backward else 3) * device.fixed_s
         rate = batched_flop_per_s(d, device=device)
         return starts + scores * (products / rate + passes * b / device.memory_bytes_per_s)

@@ -152,7 +152,6 @@ def _about(found, cases, assumed, known):
         of_case["params"][case.rows] = float(case.model.params)
         of_case["chips"][case.rows] = np.broadcast_to(case.layout.chips, case.rows.shape)
         of_case["mixture"][case.rows] = case.model.experts is not None
-        of_case["chips"][case.rows] = case.layout.chips  # those of its layout, where a row has none
     left_open = [any(word in text for word in training_rows.OPEN) for text in assumed.tolist()]
     columns = {
         "source": found["source_id"], "model": found["model"],

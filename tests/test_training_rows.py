@@ -14,7 +14,7 @@ SOURCES = {  # mean absolute errors; the first ten are fitted
     "internevo_tgs": 0.101, "internevo_flops": 0.124,
     "mlperf_gpt3_v3.0": 0.027, "megascale_t2": 0.058, "maxtext_v5p": 0.078, "maxtext_v4": 0.039,
     "deepseek_v3": 0.126, "nemo_24.07_early": 0.082, "bloom_prequel": 0.134, "levanter_v3": 0.052,
-    "llama3_t4": 0.090,
+    "llama3_t4": 0.090, "mlperf_gpt3_ttt": 0.109, "dle_bert": 0.153, "aws_neuron_trn1": 0.368,
 }  # fmt: skip
 
 
