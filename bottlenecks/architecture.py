@@ -60,14 +60,22 @@ class Model:
     local_layers: int = 0  # layers that attend within the window
     ssm_layers: int = 0  # layers with a recurrence in place of attention
     ssm_layer_params: int | None = None  # what takes attention's place, of one such layer
+    ssm_width: int | None = None  # values of a token that such a layer scans; None: not counted
     experts: int | None = None  # of a layer, shared ones not counted
     shared_experts: int = 0
     experts_per_token: int | None = None
     expert_width: int | None = None
+    expert_biases: bool = (
+        False  # each expert adds its own to what it writes, and bounds what it makes
+    )
+    latent_width: int | None = None  # values of a token that experts read and write; None: width
     dense_layers: int = 0  # layers of a mixture model that have one plain feed-forward
     vocab: int
     tied_embeddings: bool = False
     both_ways: bool = False  # tokens attend to later ones too: an encoder
+    ahead: int = (
+        0  # tokens after the next that training predicts: a layer (of `layers`) and a head each
+    )
     context_tokens: int | None = None
     published_params: float | None = None
     published_active_params: float | None = None  # publishers differ in which embeddings they count
@@ -187,20 +195,29 @@ class Model:
 
     @property
     def expert_params(self):
-        """Weights of one expert: eq:ffn-params with the expert's width."""
+        """Weights of one expert: eq:ffn-params with the expert's widths."""
         if self.experts is None:
             return 0
-        return self.ffn_matrices * self.width * self.expert_width
+        return self.ffn_matrices * self.routed_width * self.expert_width
+
+    @property
+    def routed_width(self):
+        """Values of a token as its experts see it."""
+        return self.latent_width or self.width
 
     @property
     def shared_params(self):
         """Weights of the shared experts of one layer, which every token visits."""
-        return self.shared_experts * self.expert_params
+        if self.experts is None:
+            return 0
+        return self.shared_experts * self.ffn_matrices * self.width * self.expert_width
 
     @property
     def router_params(self):
-        """Weights of one router, which scores every expert for a token."""
-        return 0 if self.experts is None else self.width * self.experts
+        """Weights of one router, which scores every expert for a token, and of the way to a latent and back."""
+        if self.experts is None:
+            return 0
+        return self.width * (self.experts + 2 * (self.latent_width or 0))
 
     @property
     def mixture_params(self):
@@ -339,6 +356,7 @@ def _model_from_row(row):
         attention=row["attention"],
         **{c: int(row[c]) for c in COUNTS if row[c]},
         tied_embeddings=row["tied_embeddings"] == "yes",
+        expert_biases=row["expert_biases"] == "yes",
         published_params=float(row["params"]) if row["params"] else None,
         published_active_params=float(row["active_params"]) if row["active_params"] else None,
         training_tokens=float(row["training_tokens"]) if row["training_tokens"] else None,

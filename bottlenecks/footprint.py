@@ -238,7 +238,7 @@ def _layer_bytes(model, layout, *, mixture):
         inner = model.expert_width * (model.experts_per_token + model.shared_experts)
         values = values + model.shared_experts * model.ffn_matrices * model.expert_width / tp
         values = values + memory.mixture_values(
-            model.width, experts=model.experts, copies=model.experts_per_token * layout.imbalance,
+            model.routed_width, experts=model.experts, copies=model.experts_per_token * layout.imbalance,
             hidden_values=model.ffn_matrices * model.expert_width, tp=tp, sp=sp,
         )  # fmt: skip
     dropout = 1 * np.asarray(layout.dropout)

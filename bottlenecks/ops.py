@@ -28,6 +28,9 @@ GRADIENT = {
     "rotary": 1.0,
     "add": 2 / 3,
 }  # bytes over the forward's
+# Values that a scan in chunks of as many tokens as its state has reads and writes for each of its width
+# (dao2024mamba2): convolution 2.5, states of the chunks 3.25, in 32 bits, passed on 4, the scan 4, norm and gate 3.
+SCAN_TOUCHES = 16.75
 VECTOR_FLOP = {"norm": 4, "activation": 5, "rotary": 3, "add": 1}  # for each value of the result
 ADAM_BYTES = 4 * 4 + 3 * 4 + 2  # master, two moments and gradient read; three written, and weights
 ADAM_FLOP = 12
@@ -123,7 +126,7 @@ def forward(
     up-projections into queries and outputs and reads the latent itself, as serving does.
 
     Left out: biases, dropout, positions other than rotary ones (counted for gated models), and of
-    recurrent layers everything but their weights. Encoder-decoder models are refused.
+    recurrent layers without `ssm_width` everything but their weights. Encoder-decoder models are refused.
     """
     _check(model, batch, queries, keys, causal, logits)
     keys = queries if keys is None else keys
@@ -153,7 +156,7 @@ def forward(
             )
         )
     if np.any(model.ssm_layers):
-        rows.append(_recurrence(model, tokens, made))
+        rows += _recurrence(model, tokens, made)
     rows += _feed_forward_rows(model, tokens, made)
     rows += _ends(model, batch, queries, logits, made)
     return rows
@@ -271,10 +274,14 @@ def _attentions(model, queries, keys, layers, batch, format, cache_format, causa
 
 
 def _recurrence(model, tokens, made):
-    """Recurrent layers, by the size of their weights as if they were one matrix of the width."""
+    """Recurrent layers: their weights as if they were one matrix of the width, and the scan's traffic."""
     columns = model.ssm_layer_params / model.width
-    return matmul("recurrence (by its weights)", tokens, model.width, columns,
-                  calls=model.ssm_layers, part="attention", **made)  # fmt: skip
+    common = {"calls": model.ssm_layers, "part": "attention"}
+    rows = [matmul("recurrence (by its weights)", tokens, model.width, columns, **common, **made)]
+    if model.ssm_width is not None:
+        rows.append(elementwise("scan", tokens * model.ssm_width, "activation", format=made["format"],
+                                touches=SCAN_TOUCHES, **common))  # fmt: skip
+    return rows
 
 
 def _feed_forward_rows(model, tokens, made):
@@ -303,30 +310,34 @@ def _feed_forward_rows(model, tokens, made):
     return rows
 
 
-def _gated(name, model, tokens, inner, layers, made, groups=1):
+def _gated(name, model, tokens, inner, layers, made, groups=1, width=None):
     """Up (and gate), activation, down; `tokens` of each of `groups` experts."""
     common = {"calls": layers, "part": "feed-forward"}
-    ups = model.ffn_matrices - 1
+    ups, width = model.ffn_matrices - 1, width or model.width
     label = "gate and up" if ups == 2 else "up"
     return [
-        matmul(f"{name}{label}", tokens, model.width, ups * inner, groups=groups, **common, **made),
+        matmul(f"{name}{label}", tokens, width, ups * inner, groups=groups, **common, **made),
         elementwise(f"{name}activation", groups * tokens * inner, "activation", format=made["format"],
                     touches=ups + 1, **common),
-        matmul(f"{name}down", tokens, inner, model.width, groups=groups, **common, **made),
+        matmul(f"{name}down", tokens, inner, width, groups=groups, **common, **made),
     ]  # fmt: skip
 
 
 def _mixture_rows(model, tokens, layers, made):
     """Router, dispatch, the experts that are touched, combination, and shared experts."""
-    width, format, k = model.width, made["format"], model.experts_per_token
+    width, format, k = model.routed_width, made["format"], model.experts_per_token
     touched = counting.experts_touched(model.experts, k, tokens)
     common = {"format": format, "calls": layers, "part": "feed-forward"}
     rows = [
-        matmul("router", tokens, width, model.experts, calls=layers, part="feed-forward", **made),
+        matmul("router", tokens, model.width, model.experts, calls=layers, part="feed-forward", **made),
         elementwise("dispatch to experts", tokens * k * width, "add", touches=2, **common),
-        *_gated("experts: ", model, tokens * k / touched, model.expert_width, layers, made, groups=touched),
+        *_gated("experts: ", model, tokens * k / touched, model.expert_width, layers, made, touched, width),
         elementwise("combine experts", tokens * width, "add", touches=k + 1, **common),
     ]  # fmt: skip
+    if model.latent_width is not None:
+        one = {"calls": layers, "part": "feed-forward"} | made
+        rows.append(matmul("latent, squeezed", tokens, model.width, width, **one))
+        rows.append(matmul("latent, widened", tokens, width, model.width, **one))
     if np.any(model.shared_experts):
         rows += _gated(
             "shared experts: ",

@@ -98,18 +98,20 @@ NAMED = {  # shapes that rows name and do not print
     "Qwen3-Next-80B-A3B": Model(  # transformers' configuration; a gated delta rule in three layers of four
         name="Qwen3-Next-80B-A3B", layers=48, width=2048, heads=16, kv_heads=2, head_values=256,
         attention="GQA", ffn_matrices=3, experts=512, experts_per_token=10, shared_experts=1,
-        expert_width=512, ssm_layers=36, ssm_layer_params=2048 * (12288 + 64 + 4096), vocab=151936),
+        expert_width=512, ssm_layers=36, ssm_layer_params=2048 * (12288 + 64 + 4096), ssm_width=4096, vocab=151936),
     # megatron-bridge, nemotron_h_provider.py. Its 23 recurrences, 6 attentions and 23 mixtures stand
-    # alone: here 29 layers, whose experts are narrower by 23/29.
+    # alone: here 29 layers, six of them with a feed-forward of one value.
     "Nemotron_3_Nano": Model(
         name="Nemotron_3_Nano", layers=29, width=2688, heads=32, kv_heads=2, head_values=128,
         attention="GQA", ffn_matrices=2, experts=128, experts_per_token=6, shared_experts=2,
-        expert_width=1472, ssm_layers=23, ssm_layer_params=2688 * (10304 + 4096), vocab=131072),
-    # 40, 8 and 40. Its 512 experts, 22 for a token, work in a quarter of the width: as 128 and 5.5.
+        expert_width=1856, dense_layers=6, ffn_width=1, ssm_layers=23,
+        ssm_layer_params=2688 * (10304 + 4096), ssm_width=4096, vocab=131072),
+    # 40, 8 and 40, and two tokens ahead, with an attention and a mixture each: its printed FLOP a token.
     "Nemotron_3_Super": Model(
-        name="Nemotron_3_Super", layers=48, width=4096, heads=32, kv_heads=2, head_values=128,
-        attention="GQA", ffn_matrices=2, experts=128, experts_per_token=5.5, shared_experts=2,
-        expert_width=2240, ssm_layers=40, ssm_layer_params=4096 * (18560 + 8192), vocab=131072),
+        name="Nemotron_3_Super", layers=50, width=4096, heads=32, kv_heads=2, head_values=128,
+        attention="GQA", ffn_matrices=2, experts=512, experts_per_token=22, shared_experts=2,
+        latent_width=1024, expert_width=2688, dense_layers=8, ffn_width=1, ahead=2, ssm_layers=40,
+        ssm_layer_params=4096 * (18560 + 8192), ssm_width=8192, vocab=131072),
 } | SHAPES  # fmt: skip
 ENCODERS = ("BERT", "T5")
 MIXED = re.compile(
@@ -183,6 +185,14 @@ def _model(row, assumed):
     raise ValueError(f"the shape of {name} is not known" if name else "no model is named")
 
 
+def _ahead(row, shape):
+    """DeepSeek-V3 predicts a second token, where its makers and Megatron train it and do not say otherwise."""
+    theirs = row["source_id"].startswith(("mbridge", "deepseek_v3"))
+    if not theirs or shape.name != "DeepSeek-V3" or "w/o MTP" in row["model"]:
+        return shape
+    return replace(shape, layers=shape.layers + 1, ahead=1)
+
+
 def _heads(row, width, assumed):
     heads = row["heads"]
     if not np.isfinite(heads):
@@ -218,10 +228,10 @@ def _printed_mixture(row, name, assumed):
     width = row["hidden"]
     heads, kv, vocab = _heads(row, width, assumed)
     each = int(row["moe_topk"]) if np.isfinite(row["moe_topk"]) else 2
+    stated = re.search(r"head_dim (\d+)", row["notes"])
     return Model(name=name, layers=int(row["layers"]), width=int(width), heads=heads, kv_heads=kv,
-                 head_values=width / heads, attention="MHA" if kv == heads else "GQA",
-                 experts=int(row["moe_experts"]), experts_per_token=each,
-                 expert_width=int(row["ffn"]), vocab=vocab)  # fmt: skip
+                 head_values=int(stated[1]) if stated else width / heads,
+                 attention="MHA" if kv == heads else "GQA", experts=int(row["moe_experts"]), experts_per_token=each, expert_width=int(row["ffn"]), vocab=vocab)  # fmt: skip
 
 
 def _like_a_mixture(name, params, active, assumed):
@@ -293,6 +303,13 @@ def _era(row, published, device, assumed):
     assumed.append(f"software of {name}")
     era = training.era_on(device, name)
     text = (row["notes"] + row["source"]).casefold()
+    if "tokendrop" in row["model"] and device.family == "Blackwell" and row["pp"] == 1:
+        # experts of one size fit in a graph, and recipes without stages record the step (megatron-bridge-recipes)
+        era = replace(era, host_s=0.0)
+    if "tokendrop" in row["model"]:  # every expert has as many tokens as it may
+        era = replace(era, waits_for_counts=False)
+    if device.family in COMPILED:  # a program is launched whole
+        era = replace(era, host_s=0.0, waits_for_counts=False)
     if era.attention == "unfused" and "flash" in text:
         era = replace(era, attention="fused, first")
     plain = row["model"].startswith("minGPT") or "attention not fused" in row["notes"]
@@ -309,6 +326,11 @@ def _era(row, published, device, assumed):
         era = replace(era, attention="unfused")
     if "DeepEP" in row["notes"] or row["model"].startswith("DeepSeek"):
         era = replace(era, sends_once=True)
+    theirs = row["source_id"].startswith("mbridge") and row["model"].startswith("GPT OSS")
+    if "dispatcher A2A" in row["notes"] or "tokendrop" in row["model"] or theirs:
+        era = replace(
+            era, sends_once=False
+        )  # whose recipes keep the plain exchange (megatron-bridge-recipes)
     if "without folding" in row["notes"]:
         era = replace(era, folds_experts=False)
     if row["notes"].startswith("MegaScale"):  # megascale: both overlap with the products
@@ -378,6 +400,9 @@ def _layouts(row, shape, device, era, assumed):
         sharded = True
         assumed.append("fully sharded")
     batch, local = _batch(row, shape, seq, sharded, assumed)
+    padded = re.search(
+        r"capacity factor ([\d.]+\d)", row["notes"]
+    )  # rows that experts compute, of those sent
     found, told = [], np.isfinite(row["tp"])
     for tp, pp, cp, chunks in _cuts(row, shape, chips, seq, sharded, compiled, era):
         dp = chips / (tp * pp * cp)
@@ -396,13 +421,15 @@ def _layouts(row, shape, device, era, assumed):
             continue
         zero, ranks = _shard(row, era, dp * cp, assumed)
         zero = 3 if sharded else zero
-        slots = bool(shape.layers % pp and not (shape.layers + 2) % pp)
+        # with a token ahead the last stage has two heads, and few layers: megatron-bridge-recipes
+        slots = bool(shape.layers % pp and not (shape.layers + 2) % pp) and not shape.ahead
         sp = tp > 1 and era.name >= "2022" and "without sequence parallelism" not in row["notes"]
         known = {
             "tp": tp, "pp": pp, "cp": cp, "dp": dp, "vpp": chunks, "sp": sp, "zero": zero,
             "zero_ranks": ranks, "seq_len": seq, "embedding_slots": slots,
             "schedule": "dualpipe" if "DualPipe" in row["notes"] else "interleaved" if chunks > 1 else "1f1b",
             "lora_rank": LORA_RANK if row["model"].endswith("LoRA") else 0,
+            "imbalance": float(padded[1]) if padded else 1.0,
             "fused_attention": era.attention != "unfused", "gathers_once": zero == 3 and pp > 1,
         }  # fmt: skip
         for recompute in _recomputes(row, shape, era, compiled):
@@ -553,6 +580,10 @@ def _recomputes(row, shape, era, compiled):
         if era.attention != "unfused" and not products:
             choices = ("none",)  # what is kept of a fused attention is little: norms at most
         return choices
+    if row["source_id"].startswith("mbridge") and shape.experts is not None:
+        return (
+            "none",
+        )  # its recipes of mixtures name norms, activations and up-projections at most
     again = row["hfu"] / row["mfu"]
     if shape.both_ways:  # encoders are small: nothing, where there is room
         return ("none", "full")
@@ -691,7 +722,7 @@ def _cases(columns):
             published = BEGUN.get(row["source_id"], published)
             published = next((d for r, d in ROUNDS.items() if r in row["source"]), published)
             format = _format(row, device, notes)
-            shape = _model(row, notes)
+            shape = _ahead(row, _model(row, notes))
             era = _era(row, published, device, notes)
             tiers = _tiers(row, device, notes)
             on = _machine(device.name, format, tiers[-1].bytes_per_s, tiers)
@@ -760,6 +791,8 @@ def _owner(time, on):
     return shares.largest(shares.shares(time, on, training.RESOURCES))
 
 
+# Of training.py, on those sources: CAST_BYTES, FLOP_PER_JOULE in 16 bits, sustained, per_joule, tuned_attention.
+FITTED_CONSTANTS = 5
 FITTED_FAMILIES = ("Ampere", "Hopper", "Volta")
 FITTED_NARROW = ("", "fp8")
 # Mixtures were fitted on two sources: by `fit_spread`'s factor that is 1.87 times as wide as on fourteen.
@@ -802,7 +835,8 @@ def spread(respects=0):
 def fit_spread():
     """(low, high) of measured over predicted seconds on the sources fitted, each with the same weight.
 
-    Widened for a source not seen: few sources tell less, by the factor of Student's t.
+    Widened for a source not seen: few sources tell less, by the factor of Student's t, and what was
+    fitted on them lies nearer to them than to others, by n / (n - p) in the square.
     """
     rows = corpus.table("training")
     rows = corpus.where(rows, (rows["role"] == "fit") & (rows["suspect"] == ""))
@@ -818,6 +852,7 @@ def fit_spread():
     share = np.cumsum((1 / count[at] / names.size)[order])
     z = 1.2816  # the normal's 90 %
     wider = (1 + (z**2 + 1) / (4 * (names.size - 1))) * (1 + 1 / names.size) ** 0.5
+    wider *= (names.size / (names.size - FITTED_CONSTANTS)) ** 0.5
     ends = (logs[order][np.searchsorted(share, q)] for q in (0.1, 0.9))
     return tuple(float(np.exp(wider * end)) for end in ends)
 

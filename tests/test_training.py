@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bottlenecks import kernel_time, ops, shares, training
-from bottlenecks.architecture import model
+from bottlenecks.architecture import Model, model
 from bottlenecks.footprint import Layout
 from bottlenecks.hardware import chip
 from bottlenecks.memory_scores import gpt
@@ -276,3 +276,35 @@ def test_a_ring_of_each_tensor_parallel_rank_has_a_port():
                       era=era, memory=False).rows["data parallel"] for tp in (1, 8)
     )  # fmt: skip
     assert alone / cut == pytest.approx(8, rel=0.15)
+
+
+MIXTURE = Model(name="m", layers=4, width=1024, heads=8, kv_heads=8, head_values=128, attention="MHA",
+                experts=64, experts_per_token=4, expert_width=512, vocab=32000)  # fmt: skip
+
+
+def test_the_processor_bounds_many_small_experts():
+    """Each matrix of each expert costs calls, and no product can be launched before its tokens are counted."""
+    era = replace(training.eras()["2025"], attention="fused")
+    few, many = (step(MIXTURE, on=ON, era=era, ep=n, dp=64, micro_batch=1) for n in (64, 1))
+    calls = 2 * 64 * sum(training.MATRIX_CALLS["wide"])  # a layer and micro-batch, two matrices
+    assert many.rows["launches"] > 0
+    assert many.seconds >= 4 * 4 * calls * era.host_s
+    assert many.rows["launches"] > 5 * few.rows["launches"]
+    told = step(
+        MIXTURE, on=ON, era=replace(era, waits_for_counts=False), ep=1, dp=64, micro_batch=1
+    )
+    assert told.seconds <= many.seconds
+
+
+def test_biases_of_experts_are_moved_by_hand():
+    plain, biased = (step(m, era=PERFECT) for m in (MIXTURE, replace(MIXTURE, expert_biases=True)))
+    values = 2 * 2048 * 4  # tokens of a micro-batch, each at four experts
+    each = [values * (b * 1024 + w * 512) for b, w in zip(training.BIAS_BYTES, training.BOUND_BYTES, strict=True)]  # fmt: skip
+    expected = sum(kernel_time.elementwise_s(moved, device=A100) for moved in each)
+    assert biased.seconds - plain.seconds == pytest.approx(4 * 4 * expected, rel=1e-6)
+
+
+def test_tokens_ahead_are_heads_more():
+    plain, ahead = (step(m, era=PERFECT) for m in (MIXTURE, replace(MIXTURE, ahead=1)))
+    head = 6 * 32000 * 1024 * plain.tokens
+    assert ahead.model_flop - plain.model_flop == pytest.approx(head, rel=1e-9)

@@ -1,9 +1,13 @@
 """Measured training runs: the bars, the errors as budgets, what is assumed, the frame."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bottlenecks import corpus, network_fit, predictions, training, training_rows
+from bottlenecks.footprint import Layout
+from bottlenecks.hardware import chip
 
 MORE = 1.03  # a budget is the error when it was set; a change may add 3 % of it
 MEGATRON = ("megatron2021_t1", "korthikanti2022_t5")
@@ -13,7 +17,7 @@ SOURCES = {  # mean absolute errors; the first ten are fitted
     "llmfoundry_a100_80": 0.064, "llmfoundry_a100_40": 0.077, "llmfoundry_h100": 0.094,
     "internevo_tgs": 0.101, "internevo_flops": 0.124,
     "mlperf_gpt3_v3.0": 0.027, "megascale_t2": 0.058, "maxtext_v5p": 0.078, "maxtext_v4": 0.039,
-    "deepseek_v3": 0.126, "nemo_24.07_early": 0.082, "bloom_prequel": 0.134, "levanter_v3": 0.052,
+    "deepseek_v3": 0.048, "nemo_24.07_early": 0.082, "bloom_prequel": 0.134, "levanter_v3": 0.052,
     "llama3_t4": 0.090, "mlperf_gpt3_ttt": 0.109, "dle_bert": 0.153, "aws_neuron_trn1": 0.368,
 }  # fmt: skip
 
@@ -147,3 +151,14 @@ def test_collectives_in_the_frame():
     slower = np.where(found["unit"] == "us", found["ratio"], 1 / found["ratio"])
     assert slower[known] == pytest.approx(plain["ratio"][known])
     assert set(np.unique(found["bound"])) <= {"", "network", "latency"}
+
+
+def test_nemotron_3_super_is_as_large_as_printed():
+    """120B weights, and 85.1 GFLOP a token at 8,192 tokens, as Megatron Bridge's rates imply."""
+    shape = training_rows.NAMED["Nemotron_3_Super"]
+    alone = replace(shape, layers=48, ahead=0)
+    assert alone.params == pytest.approx(120.7e9, rel=0.02)
+    on = training.machine(chip("GB300 (per GPU)"))
+    layout = Layout(dp=64, ep=64, seq_len=8192, micro_batch=1, micro_batches=8)
+    found = training.step(shape, layout, on=on, era="2025", memory=False)
+    assert found.model_flop / found.tokens == pytest.approx(85.1e9, rel=0.02)
