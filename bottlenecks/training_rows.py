@@ -791,8 +791,6 @@ def _owner(time, on):
     return shares.largest(shares.shares(time, on, training.RESOURCES))
 
 
-# Of training.py, on those sources: CAST_BYTES, FLOP_PER_JOULE in 16 bits, sustained, per_joule, tuned_attention.
-FITTED_CONSTANTS = 5
 FITTED_FAMILIES = ("Ampere", "Hopper", "Volta")
 FITTED_NARROW = ("", "fp8")
 # Mixtures were fitted on two sources: by `fit_spread`'s factor that is 1.87 times as wide as on fourteen.
@@ -835,8 +833,7 @@ def spread(respects=0):
 def fit_spread():
     """(low, high) of measured over predicted seconds on the sources fitted, each with the same weight.
 
-    Widened for a source not seen: few sources tell less, by the factor of Student's t, and what was
-    fitted on them lies nearer to them than to others, by n / (n - p) in the square.
+    Widened for a source not seen: few sources tell less, by the factor of Student's t.
     """
     rows = corpus.table("training")
     rows = corpus.where(rows, (rows["role"] == "fit") & (rows["suspect"] == ""))
@@ -852,7 +849,6 @@ def fit_spread():
     share = np.cumsum((1 / count[at] / names.size)[order])
     z = 1.2816  # the normal's 90 %
     wider = (1 + (z**2 + 1) / (4 * (names.size - 1))) * (1 + 1 / names.size) ** 0.5
-    wider *= (names.size / (names.size - FITTED_CONSTANTS)) ** 0.5
     ends = (logs[order][np.searchsorted(share, q)] for q in (0.1, 0.9))
     return tuple(float(np.exp(wider * end)) for end in ends)
 
