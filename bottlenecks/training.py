@@ -614,8 +614,9 @@ def bubble_s(forward_s, backward_s, weights_s, *, stages, chunks, micro_batches,
     m (F + B) of the work, GPipe, 1F1B and interleaved leave (p - 1)/(m v). Interleaving asks for
     m >= p micro-batches; with fewer, all chunks but the last wait for p of them.
 
-    Holds for: stages alike; none below zero. Source: narayanan2021megatron, section 2.2, for the
-    first two; qi2023zerobubble, Table 2; deepseek2024v3, Table 2, for the last.
+    Holds for: stages alike; none below zero.
+    Source: narayanan2021megatron, section 2.2, for the first two; qi2023zerobubble, Table 2;
+    deepseek2024v3, Table 2, for the last.
 
     >>> float(bubble_s(1.0, 2.0, 1.0, stages=4, chunks=1, micro_batches=8, schedule="1f1b"))
     9.0

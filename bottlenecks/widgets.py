@@ -105,10 +105,10 @@ class Explorer:
 
 def _input(control, start):
     """A menu for names, a slider with a read-out for numbers; Tab reaches both, arrow keys move a slider."""
-    style = {"description_width": "90px"}
+    style = {"description_width": "120px"}
     if control.is_menu:
         return ipywidgets.Dropdown(
-            layout={"width": "340px"},
+            layout={"width": "370px"},
             options=control.values,
             value=start,
             description=control.label,
@@ -116,7 +116,7 @@ def _input(control, start):
         )
     return ipywidgets.SelectionSlider(
         options=[(control.text(value), value) for value in sorted({*control.values, start})], value=start,
-        description=control.label, style=style, layout={"width": "520px"}, continuous_update=True,
+        description=control.label, style=style, layout={"width": "550px"}, continuous_update=True,
     )  # fmt: skip
 
 

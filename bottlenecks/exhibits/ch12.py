@@ -765,7 +765,7 @@ def _map_summary(table):
 map = Exhibit(
     slug="12-map",
     title="The map of layouts.",
-    caption="For each number of tensor-parallel ranks and pipeline stages, the best of all other choices: data parallel over the remaining chips with ZeRO 0, 1 "
+    caption="For each number of tensor-parallel ranks and pipeline stages, the best of all other choices: data parallel over the remaining chips with ZeRO 0, 1, 2 "
     "or (without a pipeline) 3, micro-batches of 1, 2 or 4 sequences, four ways to compute again, 1F1B, zero bubble or 2, 4 or 8 chunks a stage; "
     "for DeepSeek-V3 experts over 1, 8, 16, 32 or 64 ranks. Colour and number: share of the peak (MFU, causal half). Blue frame: the fastest; dashed: "
     "the cell that you choose (Llama 3 was trained with 8 and 16). Steps as published: 1,536 sequences of 2,048 tokens "
