@@ -102,7 +102,7 @@ def _parser():
                                   description="For each source of measurements and group of rows: rows, those scored, "
                                   "error (mean of |predicted / measured - 1|), bias, worst predicted / measured, and the "
                                   "share of measurements inside the 80 % interval. Constants are fitted on sources with "
-                                  "the role fit alone; held-out sources are never looked at.",
+                                  "the role fit alone; no number comes from a held-out source.",
                                   epilog="Example: bottlenecks score kernels --unscored")  # fmt: skip
     scoring.add_argument(
         "kind",
