@@ -136,15 +136,19 @@ def _era_name(published):
     return next(name for start, name in ERA_FROM if published >= start)
 
 
+def _says(row, *names):
+    """Does a row name one of these programs or their makers, in its source or its notes?"""
+    text = (row["notes"] + " " + row["source"]).casefold()
+    return any(name in text for name in names)
+
+
 def _format(row, device, assumed):
     text = row["compute_dtype"].casefold()
     format = next((f for word, f in SPELLINGS if word in text), "")
     if not format:
         eight = next((f for f in ("fp8", "int8") if f in device.peaks), "bf16")
-        tuned = row["source_id"].startswith("mlperf")
-        tuned &= (
-            device.family != "Gaudi" or "v3.0" not in row["notes"]
-        )  # its software had no fp8 yet
+        early = device.family == "Gaudi" and "v3.0" in row["notes"]  # its software had no fp8 yet
+        tuned = _says(row, "mlcommons") and not early
         format = eight if tuned else "bf16"
         assumed.append(f"{format} products")
     twin = {"bf16": "fp16", "fp16": "bf16", "fp8": "int8"}.get(format, format)
@@ -187,7 +191,7 @@ def _model(row, assumed):
 
 def _ahead(row, shape):
     """DeepSeek-V3 predicts a second token, where its makers and Megatron train it and do not say otherwise."""
-    theirs = row["source_id"].startswith(("mbridge", "deepseek_v3"))
+    theirs = _says(row, "megatron-bridge", "deepseek-ai")
     if not theirs or shape.name != "DeepSeek-V3" or "w/o MTP" in row["model"]:
         return shape
     return replace(shape, layers=shape.layers + 1, ahead=1)
@@ -326,16 +330,15 @@ def _era(row, published, device, assumed):
         era = replace(era, attention="unfused")
     if "DeepEP" in row["notes"] or row["model"].startswith("DeepSeek"):
         era = replace(era, sends_once=True)
-    theirs = row["source_id"].startswith("mbridge") and row["model"].startswith("GPT OSS")
-    if "dispatcher A2A" in row["notes"] or "tokendrop" in row["model"] or theirs:
-        era = replace(
-            era, sends_once=False
-        )  # whose recipes keep the plain exchange (megatron-bridge-recipes)
+    plain = _says(row, "megatron-bridge") and row["model"].startswith("GPT OSS")
+    if "dispatcher A2A" in row["notes"] or "tokendrop" in row["model"] or plain:
+        # Recipes that keep the plain exchange: megatron-bridge-recipes.
+        era = replace(era, sends_once=False)
     if "without folding" in row["notes"]:
         era = replace(era, folds_experts=False)
     if row["notes"].startswith("MegaScale"):  # megascale: both overlap with the products
         era = replace(era, overlaps_tensor=0.8, overlaps_gradients=True, overlaps_weights=True)
-    if "deepspeed" in text or row["source_id"].startswith(("bloom", "bigscience")):
+    if _says(row, "deepspeed", "bigscience"):
         era = replace(era, scatters_sends=False)  # its pipeline sends whole activations
     if device.family == "TPU":  # a compiler fuses what is elementwise into its neighbours
         era = replace(era, traffic=0.5, overlaps_tensor=0.8, overlaps_gradients=True)
@@ -575,15 +578,13 @@ def _recomputes(row, shape, era, compiled):
         return (stated[:4],)
     if stated:
         mild = ("torchtitan", "minimal", "custom", "selective")
-        products = row["source_id"].startswith("torchtitan") or "custom" in stated
+        products = _says(row, "torchtitan") or "custom" in stated
         choices = ("products",) if products and any(w in stated for w in mild) else ("selective",)
         if era.attention != "unfused" and not products:
             choices = ("none",)  # what is kept of a fused attention is little: norms at most
         return choices
-    if row["source_id"].startswith("mbridge") and shape.experts is not None:
-        return (
-            "none",
-        )  # its recipes of mixtures name norms, activations and up-projections at most
+    if _says(row, "megatron-bridge") and shape.experts is not None:
+        return ("none",)  # its recipes of mixtures name norms and activations at most
     again = row["hfu"] / row["mfu"]
     if shape.both_ways:  # encoders are small: nothing, where there is room
         return ("none", "full")

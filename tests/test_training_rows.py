@@ -162,3 +162,13 @@ def test_nemotron_3_super_is_as_large_as_printed():
     layout = Layout(dp=64, ep=64, seq_len=8192, micro_batch=1, micro_batches=8)
     found = training.step(shape, layout, on=on, era="2025", memory=False)
     assert found.model_flop / found.tokens == pytest.approx(85.1e9, rel=0.02)
+
+
+def test_rules_of_software_ask_what_a_row_says_and_not_whose_it_is():
+    """A reader's own rows of a program are predicted as the corpus's rows of it are."""
+    every = corpus.table("training")
+    theirs = corpus.where(every, every["source_id"] == "mbridge_26.02")
+    mine = theirs | {"source_id": np.full(theirs["source_id"].size, "my_cluster")}
+    found = [training_rows.predict(rows, owners=False)["seconds"] for rows in (theirs, mine)]
+    assert np.isfinite(found[0]).sum() > 20
+    np.testing.assert_allclose(*found)
