@@ -19,7 +19,7 @@ from bottlenecks import (
     validation,
 )
 from bottlenecks.exhibits.registry import Control, Exhibit, one, pick, stack
-from bottlenecks.exhibits.style import COLOUR, axis_in
+from bottlenecks.exhibits.style import COLOUR, FITTED_DOT, against_measured
 from bottlenecks.hardware import bytes_per_value, chip
 from bottlenecks.units import plain, si
 
@@ -859,7 +859,7 @@ def _predicted_draw(figure):
     figure.set_size_inches(7.6, 6.4)
     times = figure.add_axes([0.115, 0.385, 0.62, 0.60])
     ratios = figure.add_axes([0.115, 0.085, 0.62, 0.27])
-    ends, band = np.array([2e-6, 0.5]), {"color": COLOUR["idle"], "alpha": 0.35, "lw": 0}
+    ends = (2e-6, 0.5)
     times.set(xscale="log", yscale="log", xlim=ends, ylim=ends, ylabel="measured")
     ratios.set(
         xscale="log",
@@ -869,20 +869,7 @@ def _predicted_draw(figure):
         xlabel="predicted",
         ylabel="measured / predicted",
     )
-    for axis in (times.xaxis, times.yaxis, ratios.xaxis):
-        axis_in(axis, "s")
-    times.set_xticklabels([])
-    ratios.set_yticks([0.25, 0.5, 1, 2, 4, 8], ["1/4", "1/2", "1", "2", "4", "8"])
-    ratios.tick_params(axis="y", which="minor", length=0, labelleft=False)
-    times.fill_between(ends, ends * 0.9, ends * 1.1, **band)
-    ratios.fill_between(ends, [0.9, 0.9], [1.1, 1.1], **band)
-    times.plot(ends, ends, color=COLOUR["total"], lw=0.8)
-    ratios.axhline(1, color=COLOUR["total"], lw=0.8)
-    axes, plain_dot = (
-        (times, ratios),
-        {"marker": "o", "ms": 2.8, "color": "#B5B5B5", "mew": 0, "ls": ""},
-    )
-    fit = [ax.plot([], [], **plain_dot)[0] for ax in axes]
+    axes, fit = (times, ratios), against_measured(times, ratios, ends)
     points = {
         family: [
             ax.plot([], [], marker, ls="", ms=5, mfc="none", mew=1.1, color=colour)[0]
@@ -898,7 +885,7 @@ def _predicted_draw(figure):
         for i in range(len(FAMILY_STYLE))
     ]  # fmt: skip
     grey = [
-        times.plot([], [], **{**plain_dot, "ms": 4}, **beside)[0],
+        times.plot([], [], **{**FITTED_DOT, "ms": 4}, **beside)[0],
         times.text(1.09, 0.15, "", va="center", fontsize=9.5, color=GREY, **beside),
     ]
     times.text(1.04, 0.07, "band: within 10 %", fontsize=9.5, color=GREY, **beside)

@@ -7,7 +7,15 @@ import numpy as np
 from bottlenecks import corpus, footprint, inference, inference_rows, memory, ops, shares
 from bottlenecks.architecture import model
 from bottlenecks.exhibits.registry import Control, Exhibit, one, pick, stack
-from bottlenecks.exhibits.style import COLOUR, LINE, MARKERS, SERIES, axis_in
+from bottlenecks.exhibits.style import (
+    COLOUR,
+    FITTED_DOT,
+    LINE,
+    MARKERS,
+    SERIES,
+    against_measured,
+    axis_in,
+)
 from bottlenecks.hardware import bytes_per_value, chip
 from bottlenecks.units import plain, si
 
@@ -863,22 +871,11 @@ def _measured_draw(figure):
     figure.set_size_inches(7.6, 6.4)
     times = figure.add_axes([0.115, 0.385, 0.58, 0.60])
     ratios = figure.add_axes([0.115, 0.085, 0.58, 0.27])
-    wide, band = np.array([1e-7, 1e4]), {"color": COLOUR["idle"], "alpha": 0.35, "lw": 0}
     times.set(xscale="log", yscale="log", ylabel="measured")
     ratios.set(
         xscale="log", yscale="log", ylim=(0.2, 6), xlabel="predicted", ylabel="measured / predicted"
     )
-    times.fill_between(wide, wide * 0.9, wide * 1.1, **band)
-    ratios.fill_between(wide, [0.9, 0.9], [1.1, 1.1], **band)
-    times.plot(wide, wide, color=COLOUR["total"], lw=0.8)
-    ratios.axhline(1, color=COLOUR["total"], lw=0.8)
-    for axis in (times.xaxis, times.yaxis, ratios.xaxis):
-        axis_in(axis, "s")
-    times.tick_params(axis="x", labelbottom=False)
-    ratios.set_yticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
-    ratios.tick_params(axis="y", which="minor", length=0, labelleft=False)
-    plain_dot = {"marker": "o", "ms": 3, "color": "#B5B5B5", "mew": 0, "ls": ""}
-    fit = [ax.plot([], [], **plain_dot)[0] for ax in (times, ratios)]
+    fit = against_measured(times, ratios, (1e-7, 1e4))
     beside = {"transform": times.transAxes, "clip_on": False}
     slots = []
     for i in range(5):
@@ -897,7 +894,7 @@ def _measured_draw(figure):
         )
         slots.append((pair, mark, word))
     times.text(1.03, 0.985, "held out: rows,\nmean error", weight="bold", va="top", **beside)
-    greys = [(times.plot([], [], **plain_dot, **beside)[0],
+    greys = [(times.plot([], [], **FITTED_DOT, **beside)[0],
               times.text(1.08, 0.27 - 0.105 * i, "", va="center", fontsize=9.5, color=GREY, linespacing=1.25, **beside))
              for i in range(2)]  # fmt: skip
     times.text(1.03, 0.03, "band: within 10 %", fontsize=9.5, color=GREY, **beside)

@@ -7,7 +7,15 @@ import numpy as np
 from bottlenecks import runs, scaling, training
 from bottlenecks.architecture import model
 from bottlenecks.exhibits.registry import Control, Exhibit, one, pick, stack
-from bottlenecks.exhibits.style import COLOUR, LINE, MARKERS, SERIES, axis_in
+from bottlenecks.exhibits.style import (
+    COLOUR,
+    FITTED_DOT,
+    LINE,
+    MARKERS,
+    SERIES,
+    against_measured,
+    axis_in,
+)
 from bottlenecks.footprint import RECOMPUTE
 from bottlenecks.hardware import chip
 from bottlenecks.units import plain, si
@@ -606,7 +614,6 @@ def _measured_draw(figure):
     figure.set_size_inches(7.6, 6.6)
     times = figure.add_axes([0.125, 0.385, 0.585, 0.60])
     ratios = figure.add_axes([0.125, 0.08, 0.585, 0.275])
-    wide, band = np.array([1e-3, 1e4]), {"color": COLOUR["idle"], "alpha": 0.35, "lw": 0}
     ends = (0.1, 3000)
     times.set(xscale="log", yscale="log", xlim=ends, ylim=ends, ylabel="measured time of a step")
     ratios.set(
@@ -617,17 +624,7 @@ def _measured_draw(figure):
         xlabel="predicted time of a step",
         ylabel="measured / predicted",
     )
-    times.fill_between(wide, wide * 0.9, wide * 1.1, **band)
-    ratios.fill_between(wide, [0.9, 0.9], [1.1, 1.1], **band)
-    times.plot(wide, wide, color=COLOUR["total"], lw=0.8)
-    ratios.axhline(1, color=COLOUR["total"], lw=0.8)
-    for axis in (times.xaxis, times.yaxis, ratios.xaxis):
-        axis_in(axis, "s")
-    times.tick_params(axis="x", labelbottom=False)
-    ratios.set_yticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"])
-    ratios.tick_params(axis="y", which="minor", length=0, labelleft=False)
-    plain_dot = {"marker": "o", "ms": 3, "color": "#B5B5B5", "mew": 0, "ls": ""}
-    fit = [ax.plot([], [], **plain_dot)[0] for ax in (times, ratios)]
+    fit = against_measured(times, ratios, (1e-3, 1e4))
     beside = {"transform": figure.transFigure, "clip_on": False}
     slots = {}
     for i, who in enumerate(PAGES):
@@ -648,7 +645,7 @@ def _measured_draw(figure):
     figure.text(
         0.722, 0.975, "held out: runs,\nmean error of a run", weight="bold", fontsize=9.5, va="top"
     )
-    dot = times.plot([], [], **plain_dot, **beside)[0]
+    dot = times.plot([], [], **FITTED_DOT, **beside)[0]
     fitted = figure.text(0.752, 0, "", va="center", fontsize=9.5, color=GREY, linespacing=1.25)
     figure.text(0.722, 0.085, "band: within 10 %", fontsize=9.5, color=GREY)
 
