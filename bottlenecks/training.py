@@ -811,7 +811,11 @@ def _parts(model, x, on, era, memo):
     m, p = x.micro_batches, x.pp
     most, last = _stage_layers(model, x)
     total = model.layers * each + ends + embedding
-    slowest = np.maximum(most * each + embedding, last * each + ends)
+    first_s, last_s = most * each + embedding, last * each + ends
+    slowest = np.maximum(first_s, last_s)
+    # Fed from both ends, a chip has half of the micro-batches at each of two stages, the first with the last.
+    pairs = np.maximum((first_s + last_s) / 2, np.where(np.greater(p, 2), most * each, 0))
+    slowest = np.where(_schedule(x.schedule) == SCHEDULES.index("dualpipe"), pairs, slowest)
     slowest = np.where(np.equal(p, 1), total, slowest)
     mean = total / p
     idle = bubble_s(forward * mean, (1 - forward) * mean, weights * model.layers / p, stages=p, chunks=x.vpp,

@@ -308,3 +308,13 @@ def test_tokens_ahead_are_heads_more():
     plain, ahead = (step(m, era=PERFECT) for m in (MIXTURE, replace(MIXTURE, ahead=1)))
     head = 6 * 32000 * 1024 * plain.tokens
     assert ahead.model_flop - plain.model_flop == pytest.approx(head, rel=1e-9)
+
+
+def test_fed_from_both_ends_the_first_stage_shares_with_the_last():
+    # Four stages of a layer l, logits h on the last; slowest less mean: one way (l + h) - (l + h/4), both
+    # ways (l + h/2) - (l + h/4), a third. The embedding, on the first, is little.
+    one, both = (
+        training.step(gpt(4, 1024, 16, vocab=51200), Layout(pp=4, micro_batches=8, seq_len=2048, schedule=name),
+                      on=ON, era=PERFECT, memory=False).rows["uneven stages"] for name in ("1f1b", "dualpipe")
+    )  # fmt: skip
+    assert both == pytest.approx(one / 3, rel=0.05)

@@ -17,7 +17,7 @@ SOURCES = {  # mean absolute errors; the first ten are fitted
     "llmfoundry_a100_80": 0.064, "llmfoundry_a100_40": 0.077, "llmfoundry_h100": 0.094,
     "internevo_tgs": 0.101, "internevo_flops": 0.124,
     "mlperf_gpt3_v3.0": 0.027, "megascale_t2": 0.058, "maxtext_v5p": 0.078, "maxtext_v4": 0.039,
-    "deepseek_v3": 0.048, "nemo_24.07_early": 0.082, "bloom_prequel": 0.134, "levanter_v3": 0.052,
+    "deepseek_v3": 0.060, "nemo_24.07_early": 0.082, "bloom_prequel": 0.134, "levanter_v3": 0.052,
     "llama3_t4": 0.090, "mlperf_gpt3_ttt": 0.109, "dle_bert": 0.153, "aws_neuron_trn1": 0.368,
 }  # fmt: skip
 
