@@ -139,9 +139,7 @@ class Notebook:
     def shots(self, folder: Path) -> list[Path]:
         """One PNG for each screenful, from top to bottom."""
         folder.mkdir(parents=True, exist_ok=True)
-        scroller = self.page.locator(
-            ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer"
-        )
+        scroller = self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer")
         scroller.evaluate("e => { e.scrollTop = 0; }")
         paths, top = [], -1
         while scroller.evaluate("e => e.scrollTop") > top:
@@ -175,9 +173,7 @@ def notebook(path: Path, width: int = 1400, height: int = 1000) -> Iterator[Note
         # JupyterLab shows one empty cell and an idle kernel before it has read the file.
         cells = len(json.loads(path.read_text(encoding="utf-8"))["cells"])
         page.wait_for_function(
-            "cells => document.querySelectorAll('.jp-Notebook .jp-Cell').length === cells",
-            arg=cells,
-            timeout=60_000,
+            "cells => document.querySelectorAll('.jp-Notebook .jp-Cell').length === cells", arg=cells, timeout=60_000
         )
         book.wait_for_kernel()
         yield book

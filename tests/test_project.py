@@ -18,15 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 GROUPS = PYPROJECT["dependency-groups"]
-EXTRAS = PYPROJECT["project"][
-    "optional-dependencies"
-]  # in the lock too: every test runs everywhere
-DIRECT = [
-    *PYPROJECT["project"]["dependencies"],
-    *EXTRAS["cluster"],
-    *GROUPS["test"],
-    *GROUPS["build"],
-]
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]  # in the lock too: every test runs everywhere
+DIRECT = [*PYPROJECT["project"]["dependencies"], *EXTRAS["cluster"], *GROUPS["test"], *GROUPS["build"]]
 
 
 def pins() -> dict[str, list[str]]:
@@ -96,9 +89,7 @@ def test_ci_script_runs():
 
 
 def test_command_line_is_installed():
-    run = subprocess.run(
-        [sys.executable, "-m", "bottlenecks", "--help"], capture_output=True, text=True, cwd=ROOT
-    )
+    run = subprocess.run([sys.executable, "-m", "bottlenecks", "--help"], capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 0 and "usage" in run.stdout.lower(), run.stderr
 
 

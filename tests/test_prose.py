@@ -7,12 +7,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from bottlenecks import checks, claims, data
+from bottlenecks import data
+from bottlenecks.lessons import checks
+from bottlenecks.studies import claims
 
 ROOT = Path(__file__).parents[1]
-CHAPTERS = [
-    p for p in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")) if not p.name.startswith("00")
-]
+CHAPTERS = [p for p in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")) if not p.name.startswith("00")]
 spec = importlib.util.spec_from_file_location("prose", ROOT / "tools" / "prose.py")
 prose = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(prose)
@@ -24,10 +24,14 @@ def test_every_number_in_the_text_is_computed(path):
 
 
 def test_a_wrong_number_is_found(tmp_path):
-    notebook = nbformat.v4.new_notebook(cells=[
-        nbformat.v4.new_code_cell("x = 2"),
-        nbformat.v4.new_markdown_cell("It takes **3**<!--= x --> steps, 40 GB and 5,120 rows; in 2023, 16<!--given--> more."),
-    ])  # fmt: skip
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell("x = 2"),
+            nbformat.v4.new_markdown_cell(
+                "It takes **3**<!--= x --> steps, 40 GB and 5,120 rows; in 2023, 16<!--given--> more."
+            ),
+        ]
+    )
     nbformat.write(notebook, tmp_path / "x.ipynb")
     found = prose.problems(tmp_path / "x.ipynb")
     assert len(found) == 3 and "the text says 3, x gives 2" in found[0]
@@ -35,9 +39,7 @@ def test_a_wrong_number_is_found(tmp_path):
 
 
 def text_of(path, kind="markdown"):
-    return "\n".join(
-        c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == kind
-    )
+    return "\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == kind)
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
@@ -59,9 +61,7 @@ def test_exercises_are_asked_checked_and_solved(path):
     checked = {id for id, exercise in registered.items() if exercise.expected}
     assert set(re.findall(r'check\("(\d\d\.\d+)"', code)) == checked and len(checked) >= 8
     for id in registered:
-        assert f"**{id}**" in text and re.search(
-            rf"<summary>(Solution|A solution) of {id}</summary>", text
-        ), id
+        assert f"**{id}**" in text and re.search(rf"<summary>(Solution|A solution) of {id}</summary>", text), id
 
 
 def test_claims_in_chapters_exist_and_verdicts_are_computed():
@@ -78,10 +78,7 @@ def test_roofline_of_llm_verdict():
 
 def test_context_is_the_cut_that_gets_easier():
     found = claims.verdict("W3-context-limits-parallelism")
-    for (
-        seq_len,
-        most,
-    ) in found.numbers.items():  # 128 heads, 126 layers, blocks of 128 tokens, 2^24 tokens
+    for seq_len, most in found.numbers.items():  # 128 heads, 126 layers, blocks of 128 tokens, 2^24 tokens
         assert most["tensor"] <= 128 and most["pipeline"] <= 126
         assert most["context"] <= seq_len / 128 and most["data"] <= 2**24 / seq_len
     assert found.numbers[1048576]["context"] > found.numbers[8192]["context"]
@@ -90,23 +87,17 @@ def test_context_is_the_cut_that_gets_easier():
 def test_scaling_is_no_better_without_links():
     for each in claims.verdict("W3-disappointing-scaling").numbers.values():
         first, last, times = each["strong"]
-        assert (
-            last == 16384 and times < last / first
-        )  # no job is held by its fewest chips only just
+        assert last == 16384 and times < last / first  # no job is held by its fewest chips only just
     numbers = claims.verdict("W3-disappointing-scaling").numbers
     for name in {name for name, _ in numbers}:
-        links, host, ports = (
-            numbers[name, inside]["strong"][2] for inside in ("links", "host", "nothing")
-        )
+        links, host, ports = (numbers[name, inside]["strong"][2] for inside in ("links", "host", "nothing"))
         assert links > host >= ports
 
 
 def test_shares_of_runs_are_counted_once():
     found = claims.verdict("W3-no-single-resource")
     for each in found.numbers.values():
-        assert each["rows above"] == sum(
-            each[owner] for owner in ("compute", "memory", "network", "latency")
-        )
+        assert each["rows above"] == sum(each[owner] for owner in ("compute", "memory", "network", "latency"))
     dense, mixtures = found.numbers["dense"], found.numbers["mixtures"]
     assert found.verdict == "holds-when"
     assert dense["rows above"] > dense["rows"] / 2 and mixtures["rows above"] < mixtures["rows"] / 2

@@ -11,7 +11,7 @@ import time
 
 from bottlenecks.exhibits import registry
 from bottlenecks.exhibits.registry import Picture
-from bottlenecks.widgets import Explorer
+from bottlenecks.lessons.widgets import Explorer
 
 
 def median_s(act, times):
@@ -26,9 +26,7 @@ def median_s(act, times):
 
 def moves(explorer):
     """One function that moves the explorer's controls through all their values in turn."""
-    steps = [
-        (explorer.inputs[n], v) for n, c in explorer.exhibit.controls.items() for v in c.values
-    ]
+    steps = [(explorer.inputs[n], v) for n, c in explorer.exhibit.controls.items() for v in c.values]
 
     def move(i):
         control, value = steps[i % len(steps)]
@@ -56,16 +54,9 @@ def main():
             Picture(exhibit, exhibit.settings()).figure.canvas.draw()
 
         drawn = median_s(draw, 7)
-        print(
-            f"{exhibit.slug:20s} {1e3 * moved:6.1f} ms {1e3 * drawn:8.1f} ms {drawn / moved:6.1f}"
-        )
+        print(f"{exhibit.slug:20s} {1e3 * moved:6.1f} ms {1e3 * drawn:8.1f} ms {drawn / moved:6.1f}")
     numpy_s = import_s("numpy")
-    for module in (
-        "numpy",
-        "bottlenecks.roofline",
-        "bottlenecks.hardware",
-        "bottlenecks.exhibits.ch01",
-    ):
+    for module in ("numpy", "bottlenecks.laws.roofline", "bottlenecks.facts.chips", "bottlenecks.exhibits.ch01"):
         seconds = import_s(module)
         print(f"import {module:28s} {1e3 * seconds:6.0f} ms   {seconds / numpy_s:.2f} times numpy")
 

@@ -4,14 +4,11 @@ import csv
 import sys
 from pathlib import Path
 
-from bottlenecks import inference_fit, kernel_fit, network_fit
+from bottlenecks.measured import collectives
+from bottlenecks.measured.fits import inference, kernels
 
 FOLDER = Path(__file__).parents[1] / "bottlenecks" / "data"
-FITS = {
-    "kernel": kernel_fit,
-    "network": network_fit,
-    "inference": inference_fit,
-}  # each on those before
+FITS = {"kernel": kernels, "network": collectives, "inference": inference}  # each on those before
 
 
 def main():

@@ -36,23 +36,29 @@ def llm_analysis():
     logger.setLevel("ERROR")
 
     def tool(q, gpu, **layout):
-        ffn = (
-            q["ffn_width"] * q["ffn_matrices"] / 2
-        )  # it knows two matrices: as many weights in all
+        ffn = q["ffn_width"] * q["ffn_matrices"] / 2  # it knows two matrices: as many weights in all
         shape = config.ModelConfig(
-            name="asked", num_layers=q["layers"], n_head=q["heads"], hidden_dim=q["width"],
-            vocab_size=q["vocab"], max_seq_len=q["seq_len"], num_key_value_heads=q["kv_heads"],
-            ffn_embed_dim=ffn, expansion_ratio=ffn / q["width"],
-        )  # fmt: skip
-        chip, formats = config.get_gpu_config_by_name(gpu), config.get_dtype_config_by_name("w16a16e16")  # fmt: skip
-        return LLMAnalysis(shape, chip, formats, config.ParallelismConfig(**layout), flops_efficiency=0.5)  # fmt: skip
+            name="asked",
+            num_layers=q["layers"],
+            n_head=q["heads"],
+            hidden_dim=q["width"],
+            vocab_size=q["vocab"],
+            max_seq_len=q["seq_len"],
+            num_key_value_heads=q["kv_heads"],
+            ffn_embed_dim=ffn,
+            expansion_ratio=ffn / q["width"],
+        )
+        chip, formats = config.get_gpu_config_by_name(gpu), config.get_dtype_config_by_name("w16a16e16")
+        return LLMAnalysis(shape, chip, formats, config.ParallelismConfig(**layout), flops_efficiency=0.5)
 
     def training(q):
-        asked = tool(q, "a100-sxm-80gb", tp_size=q["tp"], pp_size=q["pp"], sp_size=q["tp"] if q["sp"] else 1)  # fmt: skip
+        asked = tool(q, "a100-sxm-80gb", tp_size=q["tp"], pp_size=q["pp"], sp_size=q["tp"] if q["sp"] else 1)
         return asked.training(
-            batch_size_per_gpu=1, gradient_accumulation_steps=q["micro_batches"],
-            seq_len=q["seq_len"], activation_recomputation=ActivationRecomputation.FULL,
-        )["latency_per_iter"]  # fmt: skip
+            batch_size_per_gpu=1,
+            gradient_accumulation_steps=q["micro_batches"],
+            seq_len=q["seq_len"],
+            activation_recomputation=ActivationRecomputation.FULL,
+        )["latency_per_iter"]
 
     def decode(q):
         return tool(q, "h100-sxm-80gb").inference(
@@ -70,20 +76,32 @@ def mlsysim():
     from mlsysim.engine.solvers.serving import ServingModel
 
     def shape(q):
-        return Models.Language.GPT3.model_copy(update={
-            "layers": q["layers"], "hidden_dim": q["width"], "heads": q["heads"], "kv_heads": q["kv_heads"],
-            "vocab_size": q["vocab"], "parameters": q["params"] * ureg.param,
-            "inference_flops": 2 * q["params"] * ureg.flop,
-        })  # fmt: skip
+        return Models.Language.GPT3.model_copy(
+            update={
+                "layers": q["layers"],
+                "hidden_dim": q["width"],
+                "heads": q["heads"],
+                "kv_heads": q["kv_heads"],
+                "vocab_size": q["vocab"],
+                "parameters": q["params"] * ureg.param,
+                "inference_flops": 2 * q["params"] * ureg.flop,
+            }
+        )
 
     def training(q):
         nodes = q["tp"] * q["pp"] // 8
         fleet = Systems.Clusters.Lab_64_A100.model_copy(update={"count": nodes})
         found = DistributedModel().solve(
-            shape(q), fleet, batch_size=q["micro_batches"], tp_size=q["tp"], pp_size=q["pp"],
-            v_stages=q["vpp"], microbatch_count=q["micro_batches"], activation_recomputation=True,
+            shape(q),
+            fleet,
+            batch_size=q["micro_batches"],
+            tp_size=q["tp"],
+            pp_size=q["pp"],
+            v_stages=q["vpp"],
+            microbatch_count=q["micro_batches"],
+            activation_recomputation=True,
             seq_len=q["seq_len"],
-        )  # fmt: skip
+        )
         return found.step_latency_total.to("s").magnitude
 
     def decode(q):
@@ -100,15 +118,19 @@ def genz_llm():
 
     def decode(q):
         found = decode_moddeling(
-            model="meta-llama/Llama-3.1-8B", batch_size=q["batch"], input_tokens=q["seq_len"] - 1,
-            output_tokens=1, system_name="H100_GPU", bits="bf16",
-        )  # fmt: skip
+            model="meta-llama/Llama-3.1-8B",
+            batch_size=q["batch"],
+            input_tokens=q["seq_len"] - 1,
+            output_tokens=1,
+            system_name="H100_GPU",
+            bits="bf16",
+        )
         return found["Latency"] / 1e3
 
     return {"decode": decode}
 
 
-PEERS = {"llm-analysis==0.2.2": llm_analysis, "mlsysim==0.3.0": mlsysim, "genz-llm==0.0.16": genz_llm}  # fmt: skip
+PEERS = {"llm-analysis==0.2.2": llm_analysis, "mlsysim==0.3.0": mlsysim, "genz-llm==0.0.16": genz_llm}
 
 
 def per_s(act, budget_s=0.3, repeats=5):
@@ -153,10 +175,11 @@ def asked():
     """The questions, and for each what this package answers: one case, and a column of cases."""
     import numpy as np
 
-    from bottlenecks import corpus, inference, training
-    from bottlenecks.architecture import model
-    from bottlenecks.footprint import Layout
-    from bottlenecks.hardware import chip
+    from bottlenecks.facts import corpus
+    from bottlenecks.facts.architectures import model
+    from bottlenecks.facts.chips import chip
+    from bottlenecks.models import inference, training
+    from bottlenecks.models.footprint import Layout
 
     large, small = model("GPT-3 175B"), model("Llama-3-8B")
     cluster = training.machine(chip("A100 SXM 80GB"))
@@ -179,13 +202,22 @@ def asked():
     gpt = {"kind": "training", "seq_len": 2048} | shape_of(large)
     llama = {"kind": "decode", "seq_len": 2048, "batch": 16} | shape_of(small)
     return [
-        ("train GPT-3 175B, 512 A100, tp 8 pp 64, 1536 sequences", gpt | wide | {"micro_batches": 1536},
-         lambda: train(1536, **wide), lambda: train(many, **wide), None),
-        ("train GPT-3 175B, 64 A100, tp 8 pp 8 x 3, 64 sequences", gpt | narrow | {"micro_batches": 64},
-         lambda: train(64, **cut), lambda: train(8 * many, **cut), rows["step_time_s"][measured].item()),
-        ("decode Llama-3-8B, H100, batch 16, context 2048", llama,
-         lambda: decode(16), lambda: decode(many), None),
-    ]  # fmt: skip
+        (
+            "train GPT-3 175B, 512 A100, tp 8 pp 64, 1536 sequences",
+            gpt | wide | {"micro_batches": 1536},
+            lambda: train(1536, **wide),
+            lambda: train(many, **wide),
+            None,
+        ),
+        (
+            "train GPT-3 175B, 64 A100, tp 8 pp 8 x 3, 64 sequences",
+            gpt | narrow | {"micro_batches": 64},
+            lambda: train(64, **cut),
+            lambda: train(8 * many, **cut),
+            rows["step_time_s"][measured].item(),
+        ),
+        ("decode Llama-3-8B, H100, batch 16, context 2048", llama, lambda: decode(16), lambda: decode(many), None),
+    ]
 
 
 def python_of(peer):
@@ -195,14 +227,14 @@ def python_of(peer):
     if not (home / "installed").exists():
         print(f"installing {peer} into {home.relative_to(HOME.parent)}", file=sys.stderr)
         _quietly([sys.executable, "-m", "venv", "--clear", home], limit_s=120)
-        _quietly([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", peer], limit_s=900)  # fmt: skip
+        _quietly([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", peer], limit_s=900)
         (home / "installed").touch()
     return python
 
 
 def _quietly(command, limit_s, **options):
     """What a command prints, or an error with the last line of its complaint."""
-    run = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=limit_s, **options)  # fmt: skip
+    run = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=limit_s, **options)
     if run.returncode:
         raise RuntimeError((run.stderr.strip() or f"exit {run.returncode}").splitlines()[-1])
     return run.stdout
@@ -214,30 +246,39 @@ def seconds(value):
 
 def line(*cells):
     wide = (19, 56, 8, 8, 7, 10, 8, 9, 9, 9)
-    print(" ".join(f"{c:{'<' if i < 2 else '>'}{w}}" for i, (c, w) in enumerate(zip(cells, wide, strict=True))))  # fmt: skip
+    print(" ".join(f"{c:{'<' if i < 2 else '>'}{w}}" for i, (c, w) in enumerate(zip(cells, wide, strict=True))))
 
 
 def main():
     print(HEAD)
     questions = asked()
     ours = [(per_s(one), 4096 * per_s(all), one()) for _, _, one, all, _ in questions]
-    line("peer", "question", "theirs/s", "ours/s", "ratio", "columns/s", "ratio", "theirs", "ours", "measured")  # fmt: skip
+    line("peer", "question", "theirs/s", "ours/s", "ratio", "columns/s", "ratio", "theirs", "ours", "measured")
     for peer, adapter in PEERS.items():
         try:
             found = json.loads(
                 _quietly([python_of(peer), __file__, peer], 300, input=json.dumps([q for _, q, *_ in questions]))
-            )  # fmt: skip
+            )
         except (OSError, RuntimeError, ValueError, subprocess.TimeoutExpired) as problem:
             print(f"{peer}: left out: {problem}")
             continue
-        for (name, *_, measured), (one, column, mine), theirs in zip(questions, ours, found, strict=True):  # fmt: skip
+        for (name, *_, measured), (one, column, mine), theirs in zip(questions, ours, found, strict=True):
             if "problem" in theirs:
                 print(f"{peer:19s} {name:56s} no answer: {theirs['problem']}")
                 continue
             rate = theirs["per_s"]
-            line(peer, name, f"{rate:,.0f}", f"{one:,.0f}", f"{one / rate:.2f}", f"{column:,.0f}",
-                 f"{column / rate:,.0f}", seconds(theirs["seconds"]), seconds(mine),
-                 seconds(measured) if measured else "")  # fmt: skip
+            line(
+                peer,
+                name,
+                f"{rate:,.0f}",
+                f"{one:,.0f}",
+                f"{one / rate:.2f}",
+                f"{column:,.0f}",
+                f"{column / rate:,.0f}",
+                seconds(theirs["seconds"]),
+                seconds(mine),
+                seconds(measured) if measured else "",
+            )
         print(f"{'':19s} {adapter.__doc__}")
     for peer, why in ELSEWHERE.items():
         print(f"{peer}: not asked: {why}")

@@ -21,7 +21,9 @@ from pathlib import Path
 import nbformat
 
 BOUND = re.compile(r"\*\*([^*\n]+?)\*\*<!--= *(.+?) *-->")
-UNITS = r"(?:[kMGTPEmµnp]?(?:B/s|FLOP/s|FLOP/B|FLOP|B|s|W|J)|[KMGT]iB|FLOP per byte|tokens|%|times|bytes?|chips|users|rows)"
+UNITS = (
+    r"(?:[kMGTPEmµnp]?(?:B/s|FLOP/s|FLOP/B|FLOP|B|s|W|J)|[KMGT]iB|FLOP per byte|tokens|%|times|bytes?|chips|users|rows)"
+)
 NUMBER = re.compile(rf"(?<![\w.#-])\d[\d,.]*(?:\s{UNITS}(?![\w/])|)(?!\w)")
 IGNORED = re.compile(  # numbers that are computed, given, code, mathematics, links or names
     r"\*\*[^*\n]+?\*\*<!--=.+?-->|RTX \w+|\S+(?: \S+)?<!--given-->|```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)|<[^>]+>|<!--.*?-->",
@@ -83,10 +85,7 @@ def problems(path):
         for old, new in zip(BOUND.finditer(cell.source), BOUND.finditer(text), strict=True):
             if old[1] != new[1]:
                 lines.append(f"{path.name}: the text says {old[1]}, {old[2]} gives {new[1]}")
-        lines += [
-            f"{path.name}: {number!r} has no expression: {cell.source[:60]!r}"
-            for number in unbound(cell.source)
-        ]
+        lines += [f"{path.name}: {number!r} has no expression: {cell.source[:60]!r}" for number in unbound(cell.source)]
     return lines
 
 

@@ -40,24 +40,16 @@ def keys(cell):
 
 def tables():
     """Names of all tables, without `.csv`."""
-    return sorted(
-        path.name.removesuffix(".csv") for path in FOLDER.iterdir() if path.name.endswith(".csv")
-    )
+    return sorted(path.name.removesuffix(".csv") for path in FOLDER.iterdir() if path.name.endswith(".csv"))
 
 
 def cited_by(key):
     """Rows that cite a key of the bibliography: table -> their names (empty text where nameless)."""
     found = {}
     for table in tables():
-        mine = [
-            row
-            for row in rows(table)
-            if key == row.get("source_id") or key in keys(row.get("sources") or "")
-        ]
+        mine = [row for row in rows(table) if key == row.get("source_id") or key in keys(row.get("sources") or "")]
         if mine:
-            found[table] = [
-                row.get("name") or row.get("operation") or row.get("chip") or "" for row in mine
-            ]
+            found[table] = [row.get("name") or row.get("operation") or row.get("chip") or "" for row in mine]
     return found
 
 

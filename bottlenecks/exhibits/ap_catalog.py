@@ -4,11 +4,11 @@ import re
 
 import numpy as np
 
-from bottlenecks import trends
 from bottlenecks.exhibits.registry import Control, Exhibit, one, pick, stack
 from bottlenecks.exhibits.style import COLOUR, MARKERS, SERIES, axis_in
-from bottlenecks.hardware import chip, chips
-from bottlenecks.units import plain
+from bottlenecks.facts.chips import chip, chips
+from bottlenecks.facts.units import plain
+from bottlenecks.laws import trends
 
 
 def peak16(c):
@@ -32,9 +32,11 @@ QUANTITIES = {  # name: (number of a chip, unit on the axis, columns of the cata
     "16-bit peak per dollar": (_over(peak16, lambda c: c.price_usd), "FLOP/s/USD", (*PEAK16, "price_usd")),
     "16-bit peak per watt": (_over(peak16, lambda c: c.tdp_watts), "FLOP/J", (*PEAK16, "tdp_watts")),
     "bandwidth per watt": (
-        _over(lambda c: c.memory_bytes_per_s, lambda c: c.tdp_watts), "B/J", ("memory_gbytes_per_s", "tdp_watts")
+        _over(lambda c: c.memory_bytes_per_s, lambda c: c.tdp_watts),
+        "B/J",
+        ("memory_gbytes_per_s", "tdp_watts"),
     ),
-}  # fmt: skip
+}
 
 
 def unconfirmed(c, quantity):
@@ -43,12 +45,19 @@ def unconfirmed(c, quantity):
 
 
 LINES = {
-    "NVIDIA, data centre": ("P100 SXM2", "V100 SXM2 16GB", "A100 SXM 80GB", "H100 SXM5", "H200 SXM",
-                            "B200 SXM (HGX)", "B300 SXM (HGX)"),
+    "NVIDIA, data centre": (
+        "P100 SXM2",
+        "V100 SXM2 16GB",
+        "A100 SXM 80GB",
+        "H100 SXM5",
+        "H200 SXM",
+        "B200 SXM (HGX)",
+        "B300 SXM (HGX)",
+    ),
     "AMD, data centre": ("MI100", "MI250X", "MI300X", "MI325X", "MI355X"),
     "NVIDIA, GeForce": ("RTX 3090", "RTX 4090", "RTX 5090"),
     "Google TPU, training": ("TPU v2", "TPU v3", "TPU v4", "TPU v5p", "TPU v7"),
-}  # fmt: skip
+}
 EVERYTHING = "every accelerator"
 GROUPS = (*LINES, EVERYTHING)
 
@@ -62,9 +71,7 @@ def launch_year(c):
 def _members(group):
     if group == EVERYTHING:
         return [
-            c
-            for c in chips().values()
-            if c.launch and peak16(c) and c.kind in ("GPU", "TPU", "ASIC", "APU", "GPU+CPU")
+            c for c in chips().values() if c.launch and peak16(c) and c.kind in ("GPU", "TPU", "ASIC", "APU", "GPU+CPU")
         ]
     return [chip(name) for name in LINES[group]]
 
@@ -74,25 +81,16 @@ def _members(group):
 
 def _growth_table(quantity, group):
     of = QUANTITIES[quantity][0]
-    found = [
-        (c.name, launch_year(c), of(c), unconfirmed(c, quantity)) for c in _members(group) if of(c)
-    ]
+    found = [(c.name, launch_year(c), of(c), unconfirmed(c, quantity)) for c in _members(group) if of(c)]
     if len(found) < 3:
-        raise ValueError(
-            f"{quantity} of the line {group!r}: {len(found)} chips have one, a trend needs three"
-        )
+        raise ValueError(f"{quantity} of the line {group!r}: {len(found)} chips have one, a trend needs three")
     names, years, values, doubtful = zip(*found, strict=True)
     years, values = np.array(years), np.array(values, float)
     doubling, low, high = trends.fit_doubling(years, values)
     start = np.log2(values).mean() - years.mean() / doubling
     x = np.array([2016.0, 2027.0])
     return stack(
-        points={
-            "year": years,
-            "value": values,
-            "chip": np.array(names),
-            "unconfirmed": np.array(doubtful, float),
-        },
+        points={"year": years, "value": values, "chip": np.array(names), "unconfirmed": np.array(doubtful, float)},
         trend={"year": x, "value": 2.0 ** (start + x / doubling)},
         fit={"year": doubling, "low": low, "high": high, "quantity": quantity, "group": group},
     )
@@ -103,22 +101,14 @@ def _growth_draw(figure):
     ax = figure.add_axes([0.15, 0.11, 0.82, 0.82])
     (points,) = ax.plot([], [], "o", color=SERIES[0], alpha=0.8)
     (trend,) = ax.plot([], [], color=COLOUR["compute"], lw=1.4)
-    names = [
-        ax.annotate("", (0, 0), xytext=(5, -9), textcoords="offset points", fontsize=7.5)
-        for _ in range(12)
-    ]
+    names = [ax.annotate("", (0, 0), xytext=(5, -9), textcoords="offset points", fontsize=7.5) for _ in range(12)]
 
     def update(table):
         years, values, chips_shown = pick(table, "points", "year", "value", "chip")
         unit = QUANTITIES[one(table, "fit", "quantity")][1]
         points.set_data(years, values)
         trend.set_data(*pick(table, "trend", "year", "value"))
-        ax.set(
-            yscale="log",
-            xlim=(2016, 2027),
-            ylim=(values.min() / 3, values.max() * 3),
-            xlabel="launch",
-        )
+        ax.set(yscale="log", xlim=(2016, 2027), ylim=(values.min() / 3, values.max() * 3), xlabel="launch")
         ax.set_title(f"{one(table, 'fit', 'quantity')}: {one(table, 'fit', 'group')}")
         axis_in(ax.yaxis, unit)
         labelled = len(names) if years.size <= len(names) else 0
@@ -158,9 +148,7 @@ def doublings():
                 "line": line,
                 "chips": pick(table, "points", "year").size,
                 "doubling, years": plain(doubling, 2) if sure else "-",
-                "80 % of resampled fits": f"{plain(low, 2)} to {plain(high, 2)}"
-                if sure
-                else "no clear growth",
+                "80 % of resampled fits": f"{plain(low, 2)} to {plain(high, 2)}" if sure else "no clear growth",
                 "not confirmed": plain(pick(table, "points", "unconfirmed").sum()),
             }
     return found
@@ -176,8 +164,11 @@ growth = Exhibit(
         "quantity": Control(label="quantity", values=tuple(QUANTITIES), start="16-bit peak"),
         "group": Control(label="line", values=GROUPS, start=GROUPS[0]),
     },
-    table=_growth_table, draw=_growth_draw, summary=_growth_summary, rescales=True,
-)  # fmt: skip
+    table=_growth_table,
+    draw=_growth_draw,
+    summary=_growth_summary,
+    rescales=True,
+)
 
 
 # ---- three ratios ----------------------------------------------------------------------------------------
@@ -185,9 +176,7 @@ growth = Exhibit(
 RATIOS = {
     "FLOP per byte of memory traffic": _over(peak16, lambda c: c.memory_bytes_per_s),
     "FLOP per byte of link traffic": _over(peak16, lambda c: c.link_bytes_per_s),
-    "seconds to read the whole memory": _over(
-        lambda c: c.memory_bytes, lambda c: c.memory_bytes_per_s
-    ),
+    "seconds to read the whole memory": _over(lambda c: c.memory_bytes, lambda c: c.memory_bytes_per_s),
 }
 
 
@@ -220,10 +209,7 @@ def _ratios_draw(figure):
     )
     axis_in(ax.yaxis, "")
     ax.axhline(1, color=COLOUR["idle"], lw=0.8)
-    lines = {
-        name: ax.plot([], [], marker=MARKERS[i], color=SERIES[i], label=name)[0]
-        for i, name in enumerate(RATIOS)
-    }
+    lines = {name: ax.plot([], [], marker=MARKERS[i], color=SERIES[i], label=name)[0] for i, name in enumerate(RATIOS)}
     ax.legend(loc="lower left", fontsize=9)
 
     def update(table):
@@ -251,8 +237,10 @@ ratios = Exhibit(
     "with each byte than before; where one falls, there is less room for what it works on.",
     alt="Log plot of four ratios against launch date, each starting at one.",
     controls={"group": Control(label="line", values=tuple(LINES), start="NVIDIA, data centre")},
-    table=_ratios_table, draw=_ratios_draw, summary=_ratios_summary,
-)  # fmt: skip
+    table=_ratios_table,
+    draw=_ratios_draw,
+    summary=_ratios_summary,
+)
 
 
 # ---- any two columns ----------------------------------------------------------------------------------------
@@ -264,12 +252,7 @@ def _any_two_table(across, up, kind):
     found = [row for row in found if row[2] and row[3]]
     names, vendors, x, y = zip(*found, strict=True)
     return stack(
-        chips={
-            "chip": np.array(names),
-            "vendor": np.array(vendors),
-            "x": np.array(x, float),
-            "y": np.array(y, float),
-        },
+        chips={"chip": np.array(names), "vendor": np.array(vendors), "x": np.array(x, float), "y": np.array(y, float)},
         axes={"chip": across, "vendor": up},
     )
 
@@ -280,18 +263,8 @@ VENDORS = ("NVIDIA", "AMD", "Google", "Intel", "AWS", "Apple", "Groq", "Cerebras
 def _any_two_draw(figure):
     figure.set_size_inches(7.6, 5.0)
     ax = figure.add_axes([0.16, 0.11, 0.81, 0.78])
-    points = {
-        v: ax.plot([], [], MARKERS[i], color=SERIES[i], ls="", label=v)[0]
-        for i, v in enumerate(VENDORS)
-    }
-    ax.legend(
-        loc="lower left",
-        bbox_to_anchor=(-0.15, 1.0),
-        ncols=8,
-        fontsize=8,
-        handletextpad=0.0,
-        columnspacing=1.0,
-    )
+    points = {v: ax.plot([], [], MARKERS[i], color=SERIES[i], ls="", label=v)[0] for i, v in enumerate(VENDORS)}
+    ax.legend(loc="lower left", bbox_to_anchor=(-0.15, 1.0), ncols=8, fontsize=8, handletextpad=0.0, columnspacing=1.0)
 
     def update(table):
         vendors, x, y = pick(table, "chips", "vendor", "x", "y")
@@ -333,5 +306,8 @@ any_two = Exhibit(
         "up": Control(label="up", values=tuple(QUANTITIES), start="16-bit peak"),
         "kind": Control(label="kind", values=("all", "GPU", "TPU", "ASIC"), start="all"),
     },
-    table=_any_two_table, draw=_any_two_draw, summary=_any_two_summary, rescales=True,
-)  # fmt: skip
+    table=_any_two_table,
+    draw=_any_two_draw,
+    summary=_any_two_summary,
+    rescales=True,
+)

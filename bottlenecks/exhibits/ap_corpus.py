@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from bottlenecks import corpus, data
+from bottlenecks import data
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, stack
 from bottlenecks.exhibits.style import COLOUR, axis_in
-from bottlenecks.units import plain
+from bottlenecks.facts import corpus
+from bottlenecks.facts.units import plain
 
 MEASURED = tuple(name for name in corpus.TABLES if name != "nccl_tuning_constants")
 PARTS = {"fit": "#0072B2", "held-out": "#D55E00", "again": "#BBBBBB", "suspect": "#E69F00"}
@@ -28,10 +29,15 @@ def _parts(name):
 
 
 def _roles_table():
-    return stack(**{
-        part: {"table": np.array(MEASURED), "rows": np.array([float(_parts(name)[part].sum()) for name in MEASURED])}
-        for part in PARTS
-    })  # fmt: skip
+    return stack(
+        **{
+            part: {
+                "table": np.array(MEASURED),
+                "rows": np.array([float(_parts(name)[part].sum()) for name in MEASURED]),
+            }
+            for part in PARTS
+        }
+    )
 
 
 def _roles_draw(figure):
@@ -45,17 +51,10 @@ def _roles_draw(figure):
         drawn = []
         for part, colour in PARTS.items():
             rows = pick(table, part, "rows")
-            drawn += ax.barh(
-                np.arange(rows.size), rows, left=left, color=colour, label=part, height=0.7
-            )
+            drawn += ax.barh(np.arange(rows.size), rows, left=left, color=colour, label=part, height=0.7)
             left = left + rows
-        drawn += [
-            ax.text(total + 20, i, plain(total, 4), va="center", fontsize=8.5)
-            for i, total in enumerate(left)
-        ]
-        ax.set_yticks(
-            np.arange(len(MEASURED)), [name.replace("_", " ") for name in MEASURED], fontsize=8.5
-        )
+        drawn += [ax.text(total + 20, i, plain(total, 4), va="center", fontsize=8.5) for i, total in enumerate(left)]
+        ax.set_yticks(np.arange(len(MEASURED)), [name.replace("_", " ") for name in MEASURED], fontsize=8.5)
         ax.set_xlim(0, left.max() * 1.1)
         ax.legend(loc="lower left", bbox_to_anchor=(-0.2, 1.0), ncols=4, fontsize=8.5)
         return drawn
@@ -77,8 +76,10 @@ roles = Exhibit(
     caption="Rows of each table by what they are good for: fitting constants, scoring predictions, neither because a "
     "later release prints the same recipe again, or neither because something is wrong with the row.",
     alt="Stacked horizontal bars, one for each table of the corpus, with the number of its rows.",
-    table=_roles_table, draw=_roles_draw, summary=_roles_summary,
-)  # fmt: skip
+    table=_roles_table,
+    draw=_roles_draw,
+    summary=_roles_summary,
+)
 
 
 # ---- by whom ------------------------------------------------------------------------------------------------
@@ -91,12 +92,16 @@ def _sources_table(name):
     sources, counts = np.unique(rows["source_id"], return_counts=True)
     order = np.argsort(-counts, kind="stable")[:SHOWN]
     about = {row["source_id"]: row for row in data.rows("corpus_sources") if row["table"] == name}
-    return stack(bars={
-        "source": sources[order], "rows": counts[order].astype(float),
-        "role": np.array([about[s]["role"] for s in sources[order]]),
-        "published": np.array([about[s]["published"] for s in sources[order]]),
-        "title": np.array([data.references()[s]["title"] for s in sources[order]]),
-    }, whole={"source": name, "rows": float(counts.sum())})  # fmt: skip
+    return stack(
+        bars={
+            "source": sources[order],
+            "rows": counts[order].astype(float),
+            "role": np.array([about[s]["role"] for s in sources[order]]),
+            "published": np.array([about[s]["published"] for s in sources[order]]),
+            "title": np.array([data.references()[s]["title"] for s in sources[order]]),
+        },
+        whole={"source": name, "rows": float(counts.sum())},
+    )
 
 
 def _sources_draw(figure):
@@ -110,17 +115,8 @@ def _sources_draw(figure):
         for each in ("fit", "held-out"):
             mine = role == each
             ax.barh(y[mine], rows[mine], color=PARTS[each], label=each, height=0.7)
-        ax.set_yticks(
-            y,
-            [f"{n}{', ' + p[:4] if p else ''}" for n, p in zip(names, published, strict=True)],
-            fontsize=8,
-        )
-        ax.set(
-            xscale="log",
-            xlim=(0.8, max(rows.max() * 2, 20)),
-            ylim=(max(names.size, 6) - 0.4, -0.6),
-            xlabel="rows",
-        )
+        ax.set_yticks(y, [f"{n}{', ' + p[:4] if p else ''}" for n, p in zip(names, published, strict=True)], fontsize=8)
+        ax.set(xscale="log", xlim=(0.8, max(rows.max() * 2, 20)), ylim=(max(names.size, 6) - 0.4, -0.6), xlabel="rows")
         ax.set_title(pick(table, "whole", "source")[0].replace("_", " "))
         axis_in(ax.xaxis, "")
         ax.legend(loc="lower right", fontsize=9)
@@ -142,8 +138,11 @@ sources = Exhibit(
     "source is used to fit or to score, never both.",
     alt="Horizontal bars, one for each source, coloured by whether it is for fitting or held out.",
     controls={"name": Control(label="table", values=MEASURED, start="training")},
-    table=_sources_table, draw=_sources_draw, summary=_sources_summary, rescales=True,
-)  # fmt: skip
+    table=_sources_table,
+    draw=_sources_draw,
+    summary=_sources_summary,
+    rescales=True,
+)
 
 
 # ---- on what ---------------------------------------------------------------------------------------------------
@@ -161,9 +160,7 @@ def _coverage_table():
     ranked = sorted(counts, key=lambda c: -sum(counts[c].values()))[:CHIPS]
     pairs = [(c, name, float(counts[c][name])) for c in ranked for name in ON]
     chip_names, names, rows = zip(*pairs, strict=True)
-    return stack(
-        cells={"chip": np.array(chip_names), "table": np.array(names), "rows": np.array(rows)}
-    )
+    return stack(cells={"chip": np.array(chip_names), "table": np.array(names), "rows": np.array(rows)})
 
 
 def _coverage_draw(figure):
@@ -179,11 +176,7 @@ def _coverage_draw(figure):
         x = np.array([ON.index(t) for t in tables])
         y = np.array([chips_shown.index(n) for n in names])
         some = rows > 0
-        drawn = [
-            ax.scatter(
-                x[some], y[some], s=14 + 5 * rows[some] ** 0.62, color=COLOUR["memory"], alpha=0.75
-            )
-        ]
+        drawn = [ax.scatter(x[some], y[some], s=14 + 5 * rows[some] ** 0.62, color=COLOUR["memory"], alpha=0.75)]
         drawn += [
             ax.text(
                 a + 0.16,
@@ -220,5 +213,7 @@ coverage = Exhibit(
     caption="Rows by chip and table, for the chips with the most rows. An empty cell is a question that the corpus can "
     "not answer.",
     alt="A matrix of dots, chips down and tables across, with the number of rows at each.",
-    table=_coverage_table, draw=_coverage_draw, summary=_coverage_summary,
-)  # fmt: skip
+    table=_coverage_table,
+    draw=_coverage_draw,
+    summary=_coverage_summary,
+)

@@ -6,19 +6,22 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 
-from bottlenecks import counting, data, kernel_time, ledgers, ops
-from bottlenecks.architecture import model
+from bottlenecks import data
 from bottlenecks.exhibits.registry import Control, Exhibit, one, pick, stack
 from bottlenecks.exhibits.style import COLOUR, Labels, axis_in
-from bottlenecks.hardware import chip
-from bottlenecks.units import plain, si
+from bottlenecks.facts.architectures import model
+from bottlenecks.facts.chips import chip
+from bottlenecks.facts.units import plain, si
+from bottlenecks.laws import counting
+from bottlenecks.models import kernels, ops
+from bottlenecks.studies import ledgers
 
 MODELS = ("Llama-3-8B", "Llama-3-70B", "GPT-3 175B", "Mixtral-8x7B", "DeepSeek-V3")
 GPUS = ("A100 SXM 80GB", "H100 SXM5", "B200 SXM (HGX)", "MI300X", "TPU v5p")
 MODEL = Control(label="model", values=MODELS, start="Llama-3-8B")
 CHIP = Control(label="chip", values=GPUS, start="H100 SXM5")
 BATCH = Control(label="batch", values=tuple(2**i for i in range(9)), start=1, unit="sequences")
-TOKENS = Control(label="tokens of each", values=tuple(2**i for i in range(7, 18)), start=4096, unit="tokens")  # fmt: skip
+TOKENS = Control(label="tokens of each", values=tuple(2**i for i in range(7, 18)), start=4096, unit="tokens")
 GREY = "#6E6E6E"
 FORMAT = "bf16"
 
@@ -41,8 +44,11 @@ def _heights(n):
 
 # ---- 1: the ledger --------------------------------------------------------------------------------
 
-KINDS = {"weight_bytes": ("weights", "#003F63"), "activation_bytes": ("activations", "#56B4E9"),
-         "cache_bytes": ("cache", COLOUR["memory"])}  # fmt: skip
+KINDS = {
+    "weight_bytes": ("weights", "#003F63"),
+    "activation_bytes": ("activations", "#56B4E9"),
+    "cache_bytes": ("cache", COLOUR["memory"]),
+}
 
 
 def _ledger_table(model_name, phase, batch, tokens):
@@ -59,7 +65,7 @@ def _ledger_draw(figure):
     left = figure.add_axes([0.245, 0.055, 0.36, 0.845])
     right = figure.add_axes([0.63, 0.055, 0.36, 0.845])
     for ax in (left, right):
-        ax.set(xlim=(0, 1.16), xticks=(0, 0.25, 0.5, 0.75, 1), xticklabels=("0", "25", "50", "75", "100 %"))  # fmt: skip
+        ax.set(xlim=(0, 1.16), xticks=(0, 0.25, 0.5, 0.75, 1), xticklabels=("0", "25", "50", "75", "100 %"))
         ax.set(ylim=(1, 0), yticks=())
     names = Labels(left, transform=left.get_yaxis_transform(), align="right")
     flop = _bars(left, COLOUR["compute"])
@@ -70,9 +76,7 @@ def _ledger_draw(figure):
         right.text(x, 1.012, f"■ {word}", transform=right.transAxes, fontsize=9, color=colour)
 
     def update(table):
-        operations, of_flop, of_bytes = pick(
-            table, "operation", "operation", "flop_share", "bytes_share"
-        )
+        operations, of_flop, of_bytes = pick(table, "operation", "operation", "flop_share", "bytes_share")
         y = _heights(operations.size)
         half = 0.36 / y.size
         _fill(flop, y, half, 0 * of_flop, of_flop)
@@ -99,9 +103,12 @@ def _bars(ax, colour):
 
 def _fill(bars, y, half, start, end):
     low, high = y - half, y + half
-    bars.set_verts(np.stack([
-        np.stack([start, low], 1), np.stack([end, low], 1), np.stack([end, high], 1), np.stack([start, high], 1)
-    ], axis=1))  # fmt: skip
+    bars.set_verts(
+        np.stack(
+            [np.stack([start, low], 1), np.stack([end, low], 1), np.stack([end, high], 1), np.stack([start, high], 1)],
+            axis=1,
+        )
+    )
 
 
 def _step(table):
@@ -112,14 +119,11 @@ def _step(table):
 
 
 def _ledger_summary(table):
-    operations, of_flop, of_bytes = pick(
-        table, "operation", "operation", "flop_share", "bytes_share"
-    )
+    operations, of_flop, of_bytes = pick(table, "operation", "operation", "flop_share", "bytes_share")
     most, moves = np.argmax(of_flop), np.argmax(of_bytes)
     flop, moved = (one(table, "whole", c) for c in ("flop", "bytes"))
     parts = ", ".join(
-        f"{word} {plain(100 * one(table, 'whole', kind) / moved, 2)} %"
-        for kind, (word, _) in KINDS.items()
+        f"{word} {plain(100 * one(table, 'whole', kind) / moved, 2)} %" for kind, (word, _) in KINDS.items()
     )
     return (
         f"{_step(table)}: {si(flop, 'FLOP')}, {si(moved, 'B')}, {plain(flop / moved)} FLOP/B. Most FLOP: "
@@ -139,10 +143,13 @@ ledger = Exhibit(
     controls={
         "model_name": MODEL,
         "phase": Control(label="phase", values=("forward", "prefill", "decode"), start="forward"),
-        "batch": BATCH, "tokens": TOKENS,
+        "batch": BATCH,
+        "tokens": TOKENS,
     },
-    table=_ledger_table, draw=_ledger_draw, summary=_ledger_summary,
-)  # fmt: skip
+    table=_ledger_table,
+    draw=_ledger_draw,
+    summary=_ledger_summary,
+)
 
 
 # ---- 2: each operation against the ridge -----------------------------------------------------------
@@ -150,7 +157,7 @@ ledger = Exhibit(
 
 @cache
 def _device(chip_name):
-    return kernel_time.device(chip(chip_name), FORMAT)
+    return kernels.device(chip(chip_name), FORMAT)
 
 
 def _intensity_table(model_name, chip_name, phase, batch, tokens):
@@ -162,9 +169,16 @@ def _intensity_table(model_name, chip_name, phase, batch, tokens):
     ridge = ops.ridge_flop_per_byte(chip(chip_name), format=FORMAT)
     return stack(
         operation=rows | shares,
-        whole={"model": model_name, "phase": phase, "batch": batch, "tokens": tokens, "chip": chip_name,
-               "ridge_flop_per_byte": ridge, "time_s": rows["time_s"].sum()},
-    )  # fmt: skip
+        whole={
+            "model": model_name,
+            "phase": phase,
+            "batch": batch,
+            "tokens": tokens,
+            "chip": chip_name,
+            "ridge_flop_per_byte": ridge,
+            "time_s": rows["time_s"].sum(),
+        },
+    )
 
 
 LEAST = 0.035  # left end of the axis of intensity
@@ -187,12 +201,10 @@ def _intensity_draw(figure):
         ax.text(0, 1.003, "memory decides   ", color=COLOUR["memory"], ha="right", **above),
         ax.text(0, 1.003, "   arithmetic decides", color=COLOUR["compute"], ha="left", **above),
     ]
-    ax.text(1.115, 1.005, "of the time", transform=ax.transAxes, ha="right", va="bottom", fontsize=8.5, color=GREY)  # fmt: skip
+    ax.text(1.115, 1.005, "of the time", transform=ax.transAxes, ha="right", va="bottom", fontsize=8.5, color=GREY)
 
     def update(table):
-        operations, x, share = pick(
-            table, "operation", "operation", "intensity_flop_per_byte", "time_share"
-        )
+        operations, x, share = pick(table, "operation", "operation", "intensity_flop_per_byte", "time_share")
         bend = one(table, "whole", "ridge_flop_per_byte")
         y = _heights(operations.size)
         inside = np.maximum(x, LEAST)
@@ -232,12 +244,16 @@ intensity = Exhibit(
     "at the ridge: elementwise operations lie far left, matrix products right of the ridge or left of it "
     "with the tokens of the pass.",
     controls={
-        "model_name": MODEL, "chip_name": CHIP,
+        "model_name": MODEL,
+        "chip_name": CHIP,
         "phase": Control(label="phase", values=ledgers.PHASES, start="forward"),
-        "batch": BATCH, "tokens": TOKENS,
+        "batch": BATCH,
+        "tokens": TOKENS,
     },
-    table=_intensity_table, draw=_intensity_draw, summary=_intensity_summary,
-)  # fmt: skip
+    table=_intensity_table,
+    draw=_intensity_draw,
+    summary=_intensity_summary,
+)
 
 
 # ---- 3: the rule of thumb --------------------------------------------------------------------------
@@ -254,7 +270,7 @@ def _six_n_d_lines(model_name):
         "causal half": {"tokens": tokens, "ratio": ledgers.over_six_n_d(m, tokens=tokens)},
         "full square": {"tokens": tokens, "ratio": ledgers.over_six_n_d(m, tokens=tokens, causal="full")},
         "multiply": {"tokens": tokens, "ratio": ledgers.over_six_n_d(m, tokens=tokens, params=multiply)},
-    }  # fmt: skip
+    }
 
 
 def _six_n_d_table(model_name, tokens):
@@ -262,12 +278,17 @@ def _six_n_d_table(model_name, tokens):
     multiply = ledgers.multiplying_params(m)
     return stack(
         **_six_n_d_lines(model_name),
-        here={"tokens": tokens, "ratio": ledgers.over_six_n_d(m, tokens=tokens), "model": model_name,
-              "full_ratio": ledgers.over_six_n_d(m, tokens=tokens, causal="full"),
-              "multiply_ratio": ledgers.over_six_n_d(m, tokens=tokens, params=multiply),
-              "params": m.active_params, "multiply_params": multiply,
-              "rule_flop": counting.six_n_d_flop(m.active_params, 1)},
-    )  # fmt: skip
+        here={
+            "tokens": tokens,
+            "ratio": ledgers.over_six_n_d(m, tokens=tokens),
+            "model": model_name,
+            "full_ratio": ledgers.over_six_n_d(m, tokens=tokens, causal="full"),
+            "multiply_ratio": ledgers.over_six_n_d(m, tokens=tokens, params=multiply),
+            "params": m.active_params,
+            "multiply_params": multiply,
+            "rule_flop": counting.six_n_d_flop(m.active_params, 1),
+        },
+    )
 
 
 def _apart(heights, gap):
@@ -281,23 +302,35 @@ def _apart(heights, gap):
 
 def _six_n_d_draw(figure):
     ax = figure.add_axes([0.085, 0.13, 0.705, 0.84])
-    ax.set(xscale="log", yscale="log", xlim=(450, 150000), ylim=(0.8, 12),
-           xlabel="tokens of a sequence", ylabel="counted FLOP of training / 6ND")  # fmt: skip
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlim=(450, 150000),
+        ylim=(0.8, 12),
+        xlabel="tokens of a sequence",
+        ylabel="counted FLOP of training / 6ND",
+    )
     axis_in(ax.xaxis, "")
     axis_in(ax.yaxis, "")
     ticks = (0.8, 1, 1.5, 2, 3, 5, 10)
     ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
     ax.axhspan(0.9, 1.1, color=COLOUR["idle"], alpha=0.22, lw=0)
     ax.text(160000, 1, "within a tenth", color=GREY, fontsize=9, va="center")
-    style = {"causal half": {"lw": 2.2, "color": COLOUR["compute"]},
-             "full square": {"lw": 1.8, "color": COLOUR["compute"], "ls": "--"},
-             "multiply": {"lw": 1.0, "color": COLOUR["total"]}}  # fmt: skip
-    words = {"causal half": "causal half", "full square": "full square", "multiply": "causal half, N of\nwhat multiplies"}  # fmt: skip
+    style = {
+        "causal half": {"lw": 2.2, "color": COLOUR["compute"]},
+        "full square": {"lw": 1.8, "color": COLOUR["compute"], "ls": "--"},
+        "multiply": {"lw": 1.0, "color": COLOUR["total"]},
+    }
+    words = {
+        "causal half": "causal half",
+        "full square": "full square",
+        "multiply": "causal half, N of\nwhat multiplies",
+    }
     lines = {name: ax.plot([], [], **kept)[0] for name, kept in style.items()}
     labels = {
         name: ax.text(160000, 1, words[name], color=kept["color"], va="center", fontsize=9, linespacing=1.1)
         for name, kept in style.items()
-    }  # fmt: skip
+    }
     (here,) = ax.plot([], [], "D", ms=9, color=COLOUR["highlight"], mec="black", mew=0.8, zorder=4)
     told = ax.text(0.03, 0.95, "", transform=ax.transAxes, va="top", linespacing=1.4)
 
@@ -320,12 +353,10 @@ def _six_n_d_summary(table):
     name, tokens, ratio, full, bare, n, multiply = (
         one(table, "here", c)
         for c in ("model", "tokens", "ratio", "full_ratio", "multiply_ratio", "params", "multiply_params")
-    )  # fmt: skip
+    )
     x, y = pick(table, "causal half", "tokens", "ratio")
     above = x[y > 1.1]
-    leaves = (
-        f"leaves the band at {plain(above[0], 2)} tokens" if above.size else "stays in the band"
-    )
+    leaves = f"leaves the band at {plain(above[0], 2)} tokens" if above.size else "stays in the band"
     return (
         f"{name} on sequences of {plain(tokens, 6)} tokens: {ratio:.2f} times 6ND, and {full:.2f} with the full "
         f"square; N counts all {plain(n / 1e9)} billion active parameters. With the {plain(multiply / 1e9)} billion that multiply: {bare:.2f}. "
@@ -346,17 +377,36 @@ six_n_d = Exhibit(
         "model_name": Control(label="model", values=RULED, start="Llama-3-8B"),
         "tokens": Control(label="tokens", values=tuple(2**i for i in range(9, 18)), start=8192, unit="tokens"),
     },
-    table=_six_n_d_table, draw=_six_n_d_draw, summary=_six_n_d_summary,
+    table=_six_n_d_table,
+    draw=_six_n_d_draw,
+    summary=_six_n_d_summary,
     sources=("kaplan2020scaling",),
-)  # fmt: skip
+)
 
 
 # ---- 4: where the parameters sit -------------------------------------------------------------------
 
-SHOWN = ("GPT-1", "GPT-2 XL", "GPT-3 175B", "PaLM 540B", "Llama-2-7B", "Llama-3-8B", "Llama-3.1-405B",
-         "Gemma-3-1B", "Mixtral-8x7B", "gpt-oss-120b", "DeepSeek-V3", "Kimi-K2")  # fmt: skip
-PARTS = {"attention": "#003F63", "feed-forward": "#0072B2", "experts not met": "#A9D3EC",
-         "output head": "#8C6D31", "embedding": "#DCCB9F"}  # fmt: skip
+SHOWN = (
+    "GPT-1",
+    "GPT-2 XL",
+    "GPT-3 175B",
+    "PaLM 540B",
+    "Llama-2-7B",
+    "Llama-3-8B",
+    "Llama-3.1-405B",
+    "Gemma-3-1B",
+    "Mixtral-8x7B",
+    "gpt-oss-120b",
+    "DeepSeek-V3",
+    "Kimi-K2",
+)
+PARTS = {
+    "attention": "#003F63",
+    "feed-forward": "#0072B2",
+    "experts not met": "#A9D3EC",
+    "output head": "#8C6D31",
+    "embedding": "#DCCB9F",
+}
 LIGHT = ("experts not met", "embedding")
 COUNTED = ("all parameters", "met by a token")
 
@@ -367,19 +417,31 @@ def _parameters_table(counted):
     if counted == "met by a token":
         parts = [part | {"experts not met": 0} for part in parts]
     totals = np.array([sum(part.values()) for part in parts], dtype=float)
-    return stack(**{
-        name: {"model": SHOWN, "released": [int(years[n]) for n in SHOWN], "counted": counted, "params": params,
-               "share": params / totals, "total_params": totals}
-        for name in PARTS
-        for params in [np.array([part[name] for part in parts], dtype=float)]
-    })  # fmt: skip
+    return stack(
+        **{
+            name: {
+                "model": SHOWN,
+                "released": [int(years[n]) for n in SHOWN],
+                "counted": counted,
+                "params": params,
+                "share": params / totals,
+                "total_params": totals,
+            }
+            for name in PARTS
+            for params in [np.array([part[name] for part in parts], dtype=float)]
+        }
+    )
 
 
 def _parameters_draw(figure):
     figure.set_size_inches(7.6, 4.9)
     ax = figure.add_axes([0.235, 0.075, 0.625, 0.83])
-    ax.set(xlim=(0, 1), ylim=(len(SHOWN) - 0.4, -0.6), xticks=(0, 0.25, 0.5, 0.75, 1),
-           xticklabels=("0", "25", "50", "75", "100 %"))  # fmt: skip
+    ax.set(
+        xlim=(0, 1),
+        ylim=(len(SHOWN) - 0.4, -0.6),
+        xticks=(0, 0.25, 0.5, 0.75, 1),
+        xticklabels=("0", "25", "50", "75", "100 %"),
+    )
     ax.grid(visible=False, axis="y")
     ax.set_yticks([])
     bars = {name: _bars(ax, colour) for name, colour in PARTS.items()}
@@ -387,10 +449,7 @@ def _parameters_draw(figure):
     beside = ax.get_yaxis_transform()
     names = Labels(ax, transform=beside, size=9, align="right")
     totals = Labels(ax, transform=beside, size=9)
-    inside = {
-        name: Labels(ax, align="center", color="#222222" if name in LIGHT else "white")
-        for name in PARTS
-    }
+    inside = {name: Labels(ax, align="center", color="#222222" if name in LIGHT else "white") for name in PARTS}
     places = (-0.36, -0.16, 0.09, 0.38, 0.62)
     for x, (name, colour) in zip(places, PARTS.items(), strict=True):
         ink = {"experts not met": "#4C97C4", "embedding": "#B39B5A"}.get(name, colour)
@@ -407,13 +466,9 @@ def _parameters_draw(figure):
             drawn.append(inside[name].show(words, start + share / 2, y))
             start = start + share
         shown, released, total = pick(table, "attention", "model", "released", "total_params")
-        drawn.append(
-            names.show([f"{n}, {r:.0f}" for n, r in zip(shown, released, strict=True)], -0.015, y)
-        )
+        drawn.append(names.show([f"{n}, {r:.0f}" for n, r in zip(shown, released, strict=True)], -0.015, y))
         drawn.append(totals.show([f"{plain(t / 1e9)} billion" for t in total], 1.015, y))
-        head.set_text(
-            "in all" if pick(table, "attention", "counted")[0] == COUNTED[0] else "a token meets"
-        )
+        head.set_text("in all" if pick(table, "attention", "counted")[0] == COUNTED[0] else "a token meets")
         return [*drawn, head]
 
     return update
@@ -444,8 +499,10 @@ parameters = Exhibit(
     "embedding. In dense models the feed-forward has about two thirds; in late mixtures nearly all are experts "
     "that a token does not meet.",
     controls={"counted": Control(label="counted", values=COUNTED, start=COUNTED[0])},
-    table=_parameters_table, draw=_parameters_draw, summary=_parameters_summary,
-)  # fmt: skip
+    table=_parameters_table,
+    draw=_parameters_draw,
+    summary=_parameters_summary,
+)
 
 
 # ---- 5: experts touched ----------------------------------------------------------------------------
@@ -458,23 +515,30 @@ def _experts_table(model_name, tokens):
 
     def at(t):
         mixture, dense = ledgers.fetched_bytes_per_token(m, t, format=FORMAT)
-        return {"tokens": t, "mixture_bytes": mixture, "dense_bytes": dense, "touched": ledgers.touched_share(m, t)}  # fmt: skip
+        return {"tokens": t, "mixture_bytes": mixture, "dense_bytes": dense, "touched": ledgers.touched_share(m, t)}
 
     whole = m.block_params + m.head_params
     t = np.geomspace(1, 4096, 97)
     return stack(
         curve=at(t) | {"all_bytes": ops.weights_pass(whole, t, weight_bytes=2).bytes / t},
         here=at(tokens) | {"model": model_name, "experts": m.experts, "experts_per_token": m.experts_per_token},
-    )  # fmt: skip
+    )
 
 
 def _experts_draw(figure):
     figure.set_size_inches(7.6, 5.4)
     top = figure.add_axes([0.135, 0.40, 0.84, 0.58])
     low = figure.add_axes([0.135, 0.10, 0.84, 0.26])
-    top.set(xscale="log", yscale="log", xlim=(0.9, 4600), ylim=(1e6, 2e12), ylabel="weights fetched, a token")  # fmt: skip
-    low.set(xscale="log", xlim=(0.9, 4600), ylim=(0, 1.08), xlabel="tokens in the pass",
-            ylabel="experts touched", yticks=(0, 0.5, 1), yticklabels=("0", "50 %", "100 %"))  # fmt: skip
+    top.set(xscale="log", yscale="log", xlim=(0.9, 4600), ylim=(1e6, 2e12), ylabel="weights fetched, a token")
+    low.set(
+        xscale="log",
+        xlim=(0.9, 4600),
+        ylim=(0, 1.08),
+        xlabel="tokens in the pass",
+        ylabel="experts touched",
+        yticks=(0, 0.5, 1),
+        yticklabels=("0", "50 %", "100 %"),
+    )
     axis_in(top.yaxis, "B")
     axis_in(low.xaxis, "")
     top.xaxis.set_major_formatter(lambda value, _: "")
@@ -482,14 +546,14 @@ def _experts_draw(figure):
     (dense,) = top.plot([], [], color=COLOUR["total"], lw=1.2)
     (mixture,) = top.plot([], [], color=COLOUR["memory"], lw=2.4)
     (touched,) = low.plot([], [], color=COLOUR["memory"], lw=2.4)
-    diamond = {"ms": 9, "color": COLOUR["highlight"], "mec": "black", "mew": 0.8, "ls": "", "marker": "D"}  # fmt: skip
+    diamond = {"ms": 9, "color": COLOUR["highlight"], "mec": "black", "mew": 0.8, "ls": "", "marker": "D"}
     marks = [ax.plot([], [], **diamond)[0] for ax in (top, low)]
     words = [
         top.text(1, 1, "the mixture", color=COLOUR["memory"], va="bottom"),
         top.text(1.05, 1, "dense, with as many\nactive parameters", color=COLOUR["total"], va="top"),
         top.text(1, 1, "all its experts, every pass", color=GREY, va="bottom"),
         top.text(0.985, 0.95, "", transform=top.transAxes, ha="right", va="top", linespacing=1.4),
-    ]  # fmt: skip
+    ]
 
     def update(table):
         t, mixed, plainly, every, share = pick(
@@ -497,9 +561,7 @@ def _experts_draw(figure):
         )
         for line, values in ((mixture, mixed), (dense, plainly), (whole, every), (touched, share)):
             line.set_data(t, values)
-        x, y, part, beside = (
-            one(table, "here", c) for c in ("tokens", "mixture_bytes", "touched", "dense_bytes")
-        )
+        x, y, part, beside = (one(table, "here", c) for c in ("tokens", "mixture_bytes", "touched", "dense_bytes"))
         marks[0].set_data([x], [y])
         marks[1].set_data([x], [part])
         words[0].set_position((t[60], mixed[60] * 1.5))
@@ -518,7 +580,7 @@ def _experts_summary(table):
     name, t, mixed, dense, share, experts, k = (
         one(table, "here", c)
         for c in ("model", "tokens", "mixture_bytes", "dense_bytes", "touched", "experts", "experts_per_token")
-    )  # fmt: skip
+    )
     x, every = pick(table, "curve", "tokens", "touched")
     most = x[np.argmax(every >= 0.9)]
     return (
@@ -542,26 +604,31 @@ experts = Exhibit(
         "model_name": Control(label="model", values=MIXTURES, start="DeepSeek-V3"),
         "tokens": Control(label="tokens", values=tuple(2**i for i in range(13)), start=32, unit="tokens"),
     },
-    table=_experts_table, draw=_experts_draw, summary=_experts_summary,
-)  # fmt: skip
+    table=_experts_table,
+    draw=_experts_draw,
+    summary=_experts_summary,
+)
 
 
 # ---- 6: four phases --------------------------------------------------------------------------------
 
-PANELS = {"flop": ("FLOP a token", (4e9, 2e14)), "bytes": ("bytes a token", (3e6, 2e14)),
-          "intensity_flop_per_byte": ("FLOP per byte", (0.2, 1e6))}  # fmt: skip
+PANELS = {
+    "flop": ("FLOP a token", (4e9, 2e14)),
+    "bytes": ("bytes a token", (3e6, 2e14)),
+    "intensity_flop_per_byte": ("FLOP per byte", (0.2, 1e6)),
+}
 
 
 def _phases_table(model_name, chip_name, batch, tokens):
     def at(phase):
-        flop, moved = ledgers.per_token(model(model_name), phase, batch=batch, tokens=tokens, format=FORMAT)  # fmt: skip
+        flop, moved = ledgers.per_token(model(model_name), phase, batch=batch, tokens=tokens, format=FORMAT)
         return {"flop": flop, "bytes": moved, "intensity_flop_per_byte": flop / moved}
 
     ridge = ops.ridge_flop_per_byte(chip(chip_name), format=FORMAT)
     return stack(
         **{phase: at(phase) for phase in ledgers.PHASES},
         whole={"model": model_name, "chip": chip_name, "batch": batch, "tokens": tokens, "ridge_flop_per_byte": ridge},
-    )  # fmt: skip
+    )
 
 
 def _phases_draw(figure):
@@ -580,14 +647,12 @@ def _phases_draw(figure):
     axes["bytes"].set_xticks([1e7, 1e9, 1e11, 1e13])
     axes["intensity_flop_per_byte"].set_xticks([1, 100, 1e4])
     stems = {
-        c: ax.add_collection(LineCollection([], colors="#CCCCCC", linewidths=1.2, zorder=1))
-        for c, ax in axes.items()
+        c: ax.add_collection(LineCollection([], colors="#CCCCCC", linewidths=1.2, zorder=1)) for c, ax in axes.items()
     }
     dots = {c: ax.scatter([], [], s=[], zorder=3) for c, ax in axes.items()}
     clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # of the ridge behind it
     ends = {
-        c: [ax.text(0, i, "", va="center", fontsize=8.5, bbox=clear, zorder=2.5) for i in y]
-        for c, ax in axes.items()
+        c: [ax.text(0, i, "", va="center", fontsize=8.5, bbox=clear, zorder=2.5) for i in y] for c, ax in axes.items()
     }
     last = axes["intensity_flop_per_byte"]
     (ridge,) = last.plot([], [], color=COLOUR["total"], lw=1.4)
@@ -597,9 +662,7 @@ def _phases_draw(figure):
         bend = one(table, "whole", "ridge_flop_per_byte")
         for column, (_, (least, most)) in PANELS.items():
             values = np.array([one(table, phase, column) for phase in ledgers.PHASES])
-            stems[column].set_segments(
-                [[(least, at), (v, at)] for v, at in zip(values, y, strict=True)]
-            )
+            stems[column].set_segments([[(least, at), (v, at)] for v, at in zip(values, y, strict=True)])
             dots[column].set_offsets(np.column_stack([values, y]))
             dots[column].set_sizes(np.full(y.size, 70))
             unit = {"flop": "FLOP", "bytes": "B"}.get(column, "")
@@ -611,13 +674,7 @@ def _phases_draw(figure):
         ridge.set_data([bend, bend], [-0.6, 3.6])
         word.set_text(f"ridge of {one(table, 'whole', 'chip').split(' (')[0]}: {plain(bend)}")
         word.set_x(bend)
-        return [
-            *stems.values(),
-            ridge,
-            *dots.values(),
-            *(t for texts in ends.values() for t in texts),
-            word,
-        ]
+        return [*stems.values(), ridge, *dots.values(), *(t for texts in ends.values() for t in texts), word]
 
     return update
 
@@ -629,9 +686,7 @@ def _phases_summary(table):
     told = [
         f"{phase} {si(flop, 'FLOP')}, {si(moved, 'B')}, {plain(x)} FLOP/B ({'right' if x > bend else 'left'})"
         for phase in ledgers.PHASES
-        for flop, moved, x in [
-            [one(table, phase, c) for c in ("flop", "bytes", "intensity_flop_per_byte")]
-        ]
+        for flop, moved, x in [[one(table, phase, c) for c in ("flop", "bytes", "intensity_flop_per_byte")]]
     ]
     return (
         f"{name}, {plain(batch)} sequence{'s' * (batch != 1)} of {plain(tokens, 6)} tokens; for each token: "
@@ -648,8 +703,12 @@ phases = Exhibit(
     alt="Three small dot plots on log axes, a row for each phase: FLOP a token, bytes a token and FLOP per byte with "
     "the ridge of a chip. The first three phases are alike; decoding moves far more bytes for the same operations.",
     controls={
-        "model_name": MODEL, "chip_name": CHIP,
-        "batch": Control(label="batch", values=BATCH.values, start=8, unit="sequences"), "tokens": TOKENS,
+        "model_name": MODEL,
+        "chip_name": CHIP,
+        "batch": Control(label="batch", values=BATCH.values, start=8, unit="sequences"),
+        "tokens": TOKENS,
     },
-    table=_phases_table, draw=_phases_draw, summary=_phases_summary,
-)  # fmt: skip
+    table=_phases_table,
+    draw=_phases_draw,
+    summary=_phases_summary,
+)

@@ -7,30 +7,29 @@ import numpy as np
 from matplotlib.colors import to_rgba
 from numpy.lib.stride_tricks import sliding_window_view
 
-from bottlenecks import (
-    corpus,
-    growth,
-    kernel_rows,
-    kernel_time,
-    predictions,
-    roofline,
-    shares,
-    tiling,
-    validation,
-)
 from bottlenecks.exhibits.registry import Control, Exhibit, one, pick, stack
 from bottlenecks.exhibits.style import COLOUR, FITTED_DOT, against_measured
-from bottlenecks.hardware import bytes_per_value, chip
-from bottlenecks.units import plain, si
+from bottlenecks.facts import corpus
+from bottlenecks.facts.chips import bytes_per_value, chip
+from bottlenecks.facts.units import plain, si
+from bottlenecks.laws import roofline, shares, tiling
+from bottlenecks.measured import first_estimate, frame
+from bottlenecks.measured import kernels as measured_kernels
+from bottlenecks.models import kernels
+from bottlenecks.studies import growth
 
 GREY = "#6E6E6E"  # of words: dark enough to read
 MEASURED = ("A100 SXM 80GB", "H100 SXM5", "A40")  # chips whose products were swept over rows
 SWEPT = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 SHAPES = {  # projections of a layer of Llama-2-7B and -70B, of a width and over both ways
-    "4,096 x 4,096": (4096, 4096), "4,096 x 12,288": (4096, 12288), "4,096 x 22,016": (4096, 22016),
-    "8,192 x 8,192": (8192, 8192), "8,192 x 10,240": (8192, 10240), "8,192 x 57,344": (8192, 57344),
+    "4,096 x 4,096": (4096, 4096),
+    "4,096 x 12,288": (4096, 12288),
+    "4,096 x 22,016": (4096, 22016),
+    "8,192 x 8,192": (8192, 8192),
+    "8,192 x 10,240": (8192, 10240),
+    "8,192 x 57,344": (8192, 57344),
     "28,672 x 8,192": (28672, 8192),
-}  # fmt: skip
+}
 SMALL_AND_LARGE = ("4,096 x 4,096", "8,192 x 57,344")
 
 
@@ -51,12 +50,29 @@ def _rows_axis(ax, high=8192):
 
 # ---- 1: the peak of each format -------------------------------------------------------------------
 
-FORMATTED = ("V100 SXM2 16GB", "A100 SXM 80GB", "H100 SXM5", "B200 SXM (HGX)", "B300 SXM (HGX)", "MI300X",
-             "MI355X", "TPU v7", "RTX 4090")  # fmt: skip
+FORMATTED = (
+    "V100 SXM2 16GB",
+    "A100 SXM 80GB",
+    "H100 SXM5",
+    "B200 SXM (HGX)",
+    "B300 SXM (HGX)",
+    "MI300X",
+    "MI355X",
+    "TPU v7",
+    "RTX 4090",
+)
 LISTED = {
-    "fp64": "fp64, vector", "fp64_matrix": "fp64, matrix", "fp32": "fp32, vector", "tf32": "tf32",
-    "bf16": "bf16", "fp16": "fp16", "fp8": "fp8", "int8": "int8", "fp6": "fp6", "fp4": "fp4",
-}  # fmt: skip
+    "fp64": "fp64, vector",
+    "fp64_matrix": "fp64, matrix",
+    "fp32": "fp32, vector",
+    "tf32": "tf32",
+    "bf16": "bf16",
+    "fp16": "fp16",
+    "fp8": "fp8",
+    "int8": "int8",
+    "fp6": "fp6",
+    "fp4": "fp4",
+}
 
 
 def _formats_table(chip_name):
@@ -69,23 +85,22 @@ def _formats_table(chip_name):
     in_proportion = device.peak_flop_per_s(wide) * bytes_per_value(wide) / every
     return stack(
         format={
-            "format": have, "chip": device.name, "bytes_per_value": sizes, "peak_flop_per_s": peaks,
+            "format": have,
+            "chip": device.name,
+            "bytes_per_value": sizes,
+            "peak_flop_per_s": peaks,
             "ridge_flop_per_byte": roofline.ridge_flop_per_byte(
-                peak_flop_per_s=peaks, bytes_per_s=device.memory_bytes_per_s),
+                peak_flop_per_s=peaks, bytes_per_s=device.memory_bytes_per_s
+            ),
             "against_proportion": peaks / in_proportion[[f in have for f in LISTED]],
         },
         proportion={"format": list(LISTED), "bytes_per_value": every, "peak_flop_per_s": in_proportion},
-    )  # fmt: skip
+    )
 
 
 def _formats_draw(figure):
     ax = figure.add_axes([0.135, 0.125, 0.46, 0.755])
-    ax.set(
-        xscale="log",
-        xlim=(5e11, 3e16),
-        ylim=(len(LISTED) - 0.4, -0.6),
-        xlabel="dense peak [TFLOP/s]",
-    )
+    ax.set(xscale="log", xlim=(5e11, 3e16), ylim=(len(LISTED) - 0.4, -0.6), xlabel="dense peak [TFLOP/s]")
     ax.set_xticks([1e12, 1e13, 1e14, 1e15, 1e16], ["1", "10", "100", "1,000", "10,000"])
     ax.minorticks_off()
     ax.set_yticks(range(len(LISTED)), LISTED.values())
@@ -97,27 +112,29 @@ def _formats_draw(figure):
     across = ax.get_yaxis_transform()
     columns = {  # of the table beside the picture: where, title
         "peak_flop_per_s": (1.20, "peak\n[TFLOP/s]"),
-        "ridge_flop_per_byte": (1.58, "ridge\n[FLOP/B]"), "against_proportion": (1.84, "peak over\ngrey mark"),
-    }  # fmt: skip
+        "ridge_flop_per_byte": (1.58, "ridge\n[FLOP/B]"),
+        "against_proportion": (1.84, "peak over\ngrey mark"),
+    }
     for i, format in enumerate(LISTED):
-        ax.text(
-            1.38,
-            i,
-            plain(bytes_per_value(format)),
-            transform=across,
-            ha="right",
-            va="center",
-            fontsize=9.5,
-        )
+        ax.text(1.38, i, plain(bytes_per_value(format)), transform=across, ha="right", va="center", fontsize=9.5)
     for x, title in (*columns.values(), (1.38, "bytes\na value")):
         ax.text(x, -0.75, title, transform=across, ha="right", va="bottom", fontsize=9, color=GREY)
-    ax.text(0, -0.75, "grey mark: the 16-bit peak, if half\nof the bytes meant twice the peak",
-            transform=across, va="bottom", fontsize=9, color=GREY)  # fmt: skip
+    ax.text(
+        0,
+        -0.75,
+        "grey mark: the 16-bit peak, if half\nof the bytes meant twice the peak",
+        transform=across,
+        va="bottom",
+        fontsize=9,
+        color=GREY,
+    )
     cells = [
-        {name: ax.text(x, i, "", transform=across, ha="right", va="center", fontsize=9.5)
-         for name, (x, _) in columns.items()}
+        {
+            name: ax.text(x, i, "", transform=across, ha="right", va="center", fontsize=9.5)
+            for name, (x, _) in columns.items()
+        }
         for i in range(len(LISTED))
-    ]  # fmt: skip
+    ]
     where = list(LISTED)
 
     def update(table):
@@ -157,9 +174,7 @@ def _formats_summary(table):
         gain = best[narrow][1] / best[wide][1]
         held = gain / (wide / narrow)
         word = "more than" if held > 1.05 else "less than" if held < 0.95 else "in proportion to"
-        steps.append(
-            f"{best[wide][0].replace('_', ' ')} to {best[narrow][0]} {_times(gain)}, {word} the bytes"
-        )
+        steps.append(f"{best[wide][0].replace('_', ' ')} to {best[narrow][0]} {_times(gain)}, {word} the bytes")
     text = "; ".join(steps) or "one size of values only"
     return (
         f"{pick(table, 'format', 'chip')[0]}: {text}. Ridges from {plain(ridges.min())} to "
@@ -176,8 +191,10 @@ formats = Exhibit(
     alt="Dot chart with one row for each number format from fp64 to fp4 and a logarithmic axis of peak FLOP/s; beside "
     "each row the peak, the bytes of a value, the ridge point and the peak against proportion.",
     controls={"chip_name": Control(label="chip", values=FORMATTED, start="H100 SXM5")},
-    table=_formats_table, draw=_formats_draw, summary=_formats_summary,
-)  # fmt: skip
+    table=_formats_table,
+    draw=_formats_draw,
+    summary=_formats_summary,
+)
 
 
 # ---- 2: what a generation grew from ---------------------------------------------------------------
@@ -186,19 +203,27 @@ LINES = {
     "NVIDIA data centre": ("P100 SXM2", "V100 SXM2 16GB", "A100 SXM 80GB", "H100 SXM5", "B200 SXM (HGX)"),
     "AMD": ("MI100", "MI250X", "MI300X", "MI355X"),
     "Google TPU": ("TPU v2", "TPU v3", "TPU v4", "TPU v5p"),
-}  # fmt: skip
+}
 PART_COLOUR = {  # all of them compute, from dark to light
-    growth.CLOCK: "#33190A", growth.CORES: "#8F4A1C", growth.PER_CLOCK: COLOUR["compute"],
-    growth.BOTH: COLOUR["compute"], growth.NARROWER: "#F6C9A8", growth.LEFT_OVER: COLOUR["idle"],
-}  # fmt: skip
+    growth.CLOCK: "#33190A",
+    growth.CORES: "#8F4A1C",
+    growth.PER_CLOCK: COLOUR["compute"],
+    growth.BOTH: COLOUR["compute"],
+    growth.NARROWER: "#F6C9A8",
+    growth.LEFT_OVER: COLOUR["idle"],
+}
 COLUMNS = {  # of the table beside the bars: right edge, title
-    growth.CLOCK: (1.16, "clock"), growth.CORES: (1.34, "cores"), growth.PER_CLOCK: (1.58, "FLOP a clock\nand core"),
-    growth.NARROWER: (1.87, "narrower\nformat"), growth.LEFT_OVER: (2.06, "left\nover"), "whole": (2.27, "whole"),
-}  # fmt: skip
+    growth.CLOCK: (1.16, "clock"),
+    growth.CORES: (1.34, "cores"),
+    growth.PER_CLOCK: (1.58, "FLOP a clock\nand core"),
+    growth.NARROWER: (1.87, "narrower\nformat"),
+    growth.LEFT_OVER: (2.06, "left\nover"),
+    "whole": (2.27, "whole"),
+}
 
 
 def _plainly(name):
-    return name.split(" (")[0].replace(" SXM2", "").replace(" SXM5", "").replace(" 16GB", "").replace(" SXM 80GB", "")  # fmt: skip
+    return name.split(" (")[0].replace(" SXM2", "").replace(" SXM5", "").replace(" 16GB", "").replace(" SXM 80GB", "")
 
 
 def _generations_table(line, width):
@@ -208,30 +233,24 @@ def _generations_table(line, width):
         unsure = {*growth.unsure(before), *growth.unsure(after)}
         peaks = [c.peak_flop_per_s(growth.format_of(c, width)) for c in (before, after)]
         rows += [
-            (i, before.name, after.name, growth.format_of(before, width), growth.format_of(after, width),
-             part, factor, doublings,
-             peaks[1] / peaks[0], "unconfirmed" if part in unsure else "")
-            for (part, factor), doublings in zip(
-                factors.items(), growth.doublings(factors).values(), strict=True)
-        ]  # fmt: skip
-    names = (
-        "step",
-        "before",
-        "after",
-        "format_before",
-        "format",
-        "part",
-        "factor",
-        "doublings",
-        "growth",
-        "basis",
-    )
+            (
+                i,
+                before.name,
+                after.name,
+                growth.format_of(before, width),
+                growth.format_of(after, width),
+                part,
+                factor,
+                doublings,
+                peaks[1] / peaks[0],
+                "unconfirmed" if part in unsure else "",
+            )
+            for (part, factor), doublings in zip(factors.items(), growth.doublings(factors).values(), strict=True)
+        ]
+    names = ("step", "before", "after", "format_before", "format", "part", "factor", "doublings", "growth", "basis")
     columns = dict(zip(names, map(np.array, zip(*rows, strict=True)), strict=True))
     whole = columns["step"] == len(found) - 1
-    return stack(
-        step={n: v[~whole] for n, v in columns.items()},
-        whole={n: v[whole] for n, v in columns.items()},
-    )
+    return stack(step={n: v[~whole] for n, v in columns.items()}, whole={n: v[whole] for n, v in columns.items()})
 
 
 def _generations_draw(figure):
@@ -246,25 +265,27 @@ def _generations_draw(figure):
     for part, (x, title) in COLUMNS.items():
         ax.text(x, -0.62, title, transform=across, ha="right", va="bottom", fontsize=9, color=GREY)
         if part in PART_COLOUR:
-            ax.text(
-                x,
-                -1.13,
-                "■",
-                transform=across,
-                ha="right",
-                va="bottom",
-                fontsize=11,
-                color=PART_COLOUR[part],
-            )
+            ax.text(x, -1.13, "■", transform=across, ha="right", va="bottom", fontsize=11, color=PART_COLOUR[part])
     slots = [
         {
             "bars": {p: ax.barh(i, 0, height=0.5, color=c)[0] for p, c in PART_COLOUR.items()},
             "name": ax.text(-0.03, i, "", transform=across, ha="right", va="center", fontsize=9.5),
-            **{p: ax.text(x, i, "", transform=across, ha="right", va="center", fontsize=9.5,
-                          weight="bold" if p == "whole" else "normal") for p, (x, _) in COLUMNS.items()},
+            **{
+                p: ax.text(
+                    x,
+                    i,
+                    "",
+                    transform=across,
+                    ha="right",
+                    va="center",
+                    fontsize=9.5,
+                    weight="bold" if p == "whole" else "normal",
+                )
+                for p, (x, _) in COLUMNS.items()
+            },
         }
         for i in range(5)
-    ]  # fmt: skip
+    ]
 
     def fill(slot, step):
         up, down = 0.0, 0.0
@@ -290,21 +311,13 @@ def _generations_draw(figure):
                 continue
             columns = {name: values[mine] for name, values in table.items()}
             starred = np.where(columns["basis"] == "", "", "*").tolist()
-            found = zip(
-                columns["doublings"].tolist(), columns["factor"].tolist(), starred, strict=True
-            )
+            found = zip(columns["doublings"].tolist(), columns["factor"].tolist(), starred, strict=True)
             step = dict(zip(columns["part"].tolist(), found, strict=True))
             fill(slot, {**step, "whole": (0, columns["growth"][0].item(), "")})
             names = [_plainly(columns[c][0].item()) for c in ("before", "after")]
             formats = [columns[c][0].item() for c in ("format_before", "format")]
-            slot["name"].set_text(
-                " to\n".join(f"{n}, {f}" for n, f in zip(names, formats, strict=True))
-            )
-        return [
-            a
-            for slot in slots
-            for a in (*slot["bars"].values(), slot["name"], *(slot[p] for p in COLUMNS))
-        ]
+            slot["name"].set_text(" to\n".join(f"{n}, {f}" for n, f in zip(names, formats, strict=True)))
+        return [a for slot in slots for a in (*slot["bars"].values(), slot["name"], *(slot[p] for p in COLUMNS))]
 
     return update
 
@@ -340,13 +353,15 @@ generations = Exhibit(
         "line": Control(label="chips", values=tuple(LINES), start="NVIDIA data centre"),
         "width": Control(label="format", values=growth.WIDTHS, start="narrowest"),
     },
-    table=_generations_table, draw=_generations_draw, summary=_generations_summary,
-)  # fmt: skip
+    table=_generations_table,
+    draw=_generations_draw,
+    summary=_generations_summary,
+)
 
 
 # ---- 3: tiles and waves ---------------------------------------------------------------------------
 
-TILED = {f"{rows} x {columns}": (rows, columns) for rows, columns in kernel_time.TILES}
+TILED = {f"{rows} x {columns}": (rows, columns) for rows, columns in kernels.TILES}
 
 
 def _edges():
@@ -359,8 +374,8 @@ def _edges():
 def _waves_table(chip_name, shape, tile):
     device, (k, n), (rows, columns) = chip(chip_name), SHAPES[shape], TILED[tile]
     peak = device.peak_flop_per_s("bf16")
-    on = kernel_time.device(device)
-    measured = validation.matmul_sweep(chip_name, k=k, n=n)
+    on = kernels.device(device)
+    measured = first_estimate.matmul_sweep(chip_name, k=k, n=n)
 
     def reached(m, seconds):
         return roofline.matmul_flop(m, k, n) / seconds / peak
@@ -369,13 +384,14 @@ def _waves_table(chip_name, shape, tile):
     filled = tiling.filled(m, n, tile_rows=rows, tile_columns=columns, cores=device.cores)
     return stack(
         filled={"rows": m, "fraction": filled},
-        model={"rows": m, "fraction": reached(m, kernel_time.matmul_s(m, k, n, device=on))},
+        model={"rows": m, "fraction": reached(m, kernels.matmul_s(m, k, n, device=on))},
         sustained={"rows": 1.0, "fraction": on.matmul_flop_per_s / peak, "tile": tile},
         measured={
-            "rows": measured["m"], "fraction": reached(measured["m"], measured["time_s"]),
-            "predicted": reached(measured["m"], kernel_time.matmul_s(measured["m"], k, n, device=on)),
+            "rows": measured["m"],
+            "fraction": reached(measured["m"], measured["time_s"]),
+            "predicted": reached(measured["m"], kernels.matmul_s(measured["m"], k, n, device=on)),
         },
-    )  # fmt: skip
+    )
 
 
 def _waves_draw(figure):
@@ -387,12 +403,19 @@ def _waves_draw(figure):
     (model,) = ax.plot([], [], color=COLOUR["total"], lw=1.8)
     (measured,) = ax.plot([], [], "o", mfc="white", mec=COLOUR["measured"], mew=1.3, zorder=3)
     words = [
-        ax.text(0.01, 0, "the rate that large tiles sustain", transform=ax.get_yaxis_transform(),
-                color=GREY, fontsize=9, va="bottom"),
+        ax.text(
+            0.01,
+            0,
+            "the rate that large tiles sustain",
+            transform=ax.get_yaxis_transform(),
+            color=GREY,
+            fontsize=9,
+            va="bottom",
+        ),
         ax.text(0.01, 1.035, "", transform=ax.transAxes, color=COLOUR["compute"], fontsize=9.5),
         ax.text(0.45, 1.035, "modelled, best tile", transform=ax.transAxes, color=COLOUR["total"], fontsize=9.5),
         ax.text(0.75, 1.035, "○ measured", transform=ax.transAxes, fontsize=9.5),
-    ]  # fmt: skip
+    ]
 
     def update(table):
         filled.set_data(*pick(table, "filled", "rows", "fraction"))
@@ -435,14 +458,16 @@ waves = Exhibit(
         "shape": Control(label="k x n", values=tuple(SHAPES), start="4,096 x 4,096"),
         "tile": Control(label="tile", values=tuple(TILED), start="256 x 128"),
     },
-    table=_waves_table, draw=_waves_draw, summary=_waves_summary,
+    table=_waves_table,
+    draw=_waves_draw,
+    summary=_waves_summary,
     sources=("vidur_a100", "vidur_h100", "vidur_a40", "nvidia-matmul-guide"),
-)  # fmt: skip
+)
 
 
 # ---- 4: who owns the time of a product ------------------------------------------------------------
 
-OWNERS = tuple(name for name in kernel_time.RESOURCES if name != "network")
+OWNERS = tuple(name for name in kernels.RESOURCES if name != "network")
 ROOM = 29  # points of the curve that a word covers
 OWNED = ("A100 SXM 80GB", "H100 SXM5", "B200 SXM (HGX)", "MI300X", "L40S")
 
@@ -456,21 +481,15 @@ def _format_in(device, width):
 
 def _owners_table(chip_name, width, shape, rows):
     device, (k, n) = chip(chip_name), SHAPES[shape]
-    on = kernel_time.device(device, _format_in(device, width))
+    on = kernels.device(device, _format_in(device, width))
 
     def owned(m):
-        found = shares.shares(
-            lambda d: kernel_time.matmul_s(m, k, n, device=d), on, kernel_time.RESOURCES
-        )
+        found = shares.shares(lambda d: kernels.matmul_s(m, k, n, device=d), on, kernels.RESOURCES)
         return {"rows": m, **found}
 
     return stack(
         curve=owned(np.geomspace(1, 8192, 241)),
-        here={
-            **owned(np.array([float(rows)])),
-            "time_s": kernel_time.matmul_s(rows, k, n, device=on),
-            "format": on.format,
-        },
+        here={**owned(np.array([float(rows)])), "time_s": kernels.matmul_s(rows, k, n, device=on), "format": on.format},
     )
 
 
@@ -484,10 +503,20 @@ def _owners_draw(figure):
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
     areas = {name: ax.fill_between([1, 2], 0, 0, color=COLOUR[name], lw=0) for name in OWNERS}
     (marker,) = ax.plot([], [], color="black", lw=1.5, zorder=4)
-    (knob,) = ax.plot([], [], "D", ms=9, color=COLOUR["highlight"], mec="black", mew=0.8, zorder=5,
-                      clip_on=False)  # fmt: skip
-    names = {name: ax.text(0, 0, name, color="black" if name in ("cache", "latency") else "white",
-                           ha="center", va="center", weight="bold", fontsize=10.5) for name in OWNERS}  # fmt: skip
+    (knob,) = ax.plot([], [], "D", ms=9, color=COLOUR["highlight"], mec="black", mew=0.8, zorder=5, clip_on=False)
+    names = {
+        name: ax.text(
+            0,
+            0,
+            name,
+            color="black" if name in ("cache", "latency") else "white",
+            ha="center",
+            va="center",
+            weight="bold",
+            fontsize=10.5,
+        )
+        for name in OWNERS
+    }
 
     def update(table):
         rows = pick(table, "curve", "rows")
@@ -495,16 +524,13 @@ def _owners_draw(figure):
         for name, area in areas.items():
             share = np.clip(pick(table, "curve", name), 0, 1)
             high = low + share
-            area.set_verts(
-                [np.concatenate([np.stack([rows, low], 1), np.stack([rows, high], 1)[::-1]])]
-            )
+            area.set_verts([np.concatenate([np.stack([rows, low], 1), np.stack([rows, high], 1)[::-1]])])
             floor = sliding_window_view(low, ROOM).max(axis=1)  # room for a word, within the area
             room = sliding_window_view(high, ROOM).min(axis=1) - floor
             widest = room.argmax()
             names[name].set(
-                text=name if room[widest] > 0.07 else "", x=rows[widest + ROOM // 2],
-                y=floor[widest] + room[widest] / 2,
-            )  # fmt: skip
+                text=name if room[widest] > 0.07 else "", x=rows[widest + ROOM // 2], y=floor[widest] + room[widest] / 2
+            )
             low = high
         at = one(table, "here", "rows")
         marker.set_data([at, at], [0, 1])
@@ -540,17 +566,22 @@ owners = Exhibit(
         "shape": Control(label="k x n", values=SMALL_AND_LARGE, start="4,096 x 4,096"),
         "rows": Control(label="rows", values=SWEPT, start=256, unit="rows"),
     },
-    table=_owners_table, draw=_owners_draw, summary=_owners_summary,
-)  # fmt: skip
+    table=_owners_table,
+    draw=_owners_draw,
+    summary=_owners_summary,
+)
 
 
 # ---- 5: from the ideal to the model ---------------------------------------------------------------
 
 STAGES = {  # of kernel_time.stages: colour
-    "arithmetic at the peak": COLOUR["compute"], "rate sustained": "#E8905A", "tiles and waves": COLOUR["idle"],
+    "arithmetic at the peak": COLOUR["compute"],
+    "rate sustained": "#E8905A",
+    "tiles and waves": COLOUR["idle"],
     "operands from the cache": COLOUR["cache"],
-    "memory not hidden": COLOUR["memory"], "launch and end": COLOUR["latency"],
-}  # fmt: skip
+    "memory not hidden": COLOUR["memory"],
+    "launch and end": COLOUR["latency"],
+}
 ORDERS = ("arithmetic first", "memory first")
 FALLEN = ("A100 SXM 80GB", "H100 SXM5", "A40", "B200 SXM (HGX)", "MI300X")
 
@@ -558,12 +589,12 @@ FALLEN = ("A100 SXM 80GB", "H100 SXM5", "A40", "B200 SXM (HGX)", "MI300X")
 def _waterfall_table(chip_name, shape, order, rows):
     k, n = SHAPES[shape]
     seconds = {
-        name: float(kernel_time.matmul_s(rows, k, n, device=on))
-        for name, on in kernel_time.stages(chip(chip_name), memory_first=order == ORDERS[1]).items()
+        name: float(kernels.matmul_s(rows, k, n, device=on))
+        for name, on in kernels.stages(chip(chip_name), memory_first=order == ORDERS[1]).items()
     }
     ends = np.array(list(seconds.values()))
     starts = np.concatenate([[0.0], ends[:-1]])
-    measured = validation.matmul_sweep(chip_name, k=k, n=n)
+    measured = first_estimate.matmul_sweep(chip_name, k=k, n=n)
     times = measured["time_s"][measured["m"] == rows]
     return stack(
         stage={"name": list(seconds), "start_s": starts, "end_s": ends, "added_s": ends - starts},
@@ -576,9 +607,7 @@ def _waterfall_draw(figure):
     ax = figure.add_axes([0.255, 0.125, 0.73, 0.85])
     lines = len(STAGES) + 2
     ax.set(xlim=(0, 1.7), ylim=(lines - 0.45, -0.55), xlabel="time, modelled = 100 %")
-    ax.set_xticks(
-        [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5], ["0", "25 %", "50 %", "75 %", "100 %", "125 %", "150 %"]
-    )
+    ax.set_xticks([0, 0.25, 0.5, 0.75, 1, 1.25, 1.5], ["0", "25 %", "50 %", "75 %", "100 %", "125 %", "150 %"])
     ax.set_yticks([])
     first, *_, last = STAGES  # where they are whatever the order
     names = [first, *[""] * (len(STAGES) - 2), last, "modelled", "measured"]
@@ -603,11 +632,10 @@ def _waterfall_draw(figure):
             bar.set(x=starts[i] / whole, width=added[i] / whole, color=STAGES[names[i]])
             words[i].set(
                 text=f"{'+ ' * (i > 0)}{si(added[i], 's')}" if added[i] > 1e-4 * whole else "nothing",
-                x=ends[i] / whole + 0.012, color="black" if added[i] > 1e-4 * whole else GREY,
-            )  # fmt: skip
-        joints.set_segments(
-            [[(e / whole, i - 0.31), (e / whole, i + 1.31)] for i, e in enumerate(ends)]
-        )
+                x=ends[i] / whole + 0.012,
+                color="black" if added[i] > 1e-4 * whole else GREY,
+            )
+        joints.set_segments([[(e / whole, i - 0.31), (e / whole, i + 1.31)] for i, e in enumerate(ends)])
         words[-2].set(text=si(whole, "s"), x=1.012)
         times = pick(table, "measured", "end_s")
         measured.set_data(times / whole, np.full(times.size, lines - 1))
@@ -615,8 +643,9 @@ def _waterfall_draw(figure):
         words[-1].set(
             text=" and ".join(si(t, "s") for t in times) if times.size else "not in the corpus",
             x=min(times, default=0) / whole - 0.03 if late else max(times, default=0) / whole + 0.03,
-            ha="right" if late else "left", color="black" if times.size else GREY,
-        )  # fmt: skip
+            ha="right" if late else "left",
+            color="black" if times.size else GREY,
+        )
         return [joints, *bars, measured, *moving, *words]
 
     return update
@@ -652,43 +681,49 @@ waterfall = Exhibit(
         "order": Control(label="order", values=ORDERS, start=ORDERS[0]),
         "rows": Control(label="rows", values=SWEPT, start=512, unit="rows"),
     },
-    table=_waterfall_table, draw=_waterfall_draw, summary=_waterfall_summary,
+    table=_waterfall_table,
+    draw=_waterfall_draw,
+    summary=_waterfall_summary,
     sources=("vidur_a100", "vidur_h100", "vidur_a40"),
-)  # fmt: skip
+)
 
 
 # ---- 6: a narrower format -------------------------------------------------------------------------
 
 NARROWED = ("H100 SXM5", "B200 SXM (HGX)", "MI300X", "MI355X", "L40S", "RTX 4090")
-REGION = {"fewer bytes": COLOUR["memory"], "neither": COLOUR["latency"], "faster arithmetic": COLOUR["compute"]}  # fmt: skip
+REGION = {"fewer bytes": COLOUR["memory"], "neither": COLOUR["latency"], "faster arithmetic": COLOUR["compute"]}
 NARROW_STYLE = {"fp8": ("#222222", "-"), "fp4": ("#8C6D31", "--")}
 
 
 def _regions(m, k, n, on):
     """What a narrower format shrinks: the owner's part, bytes on any way, arithmetic, or neither."""
-    owned = shares.shares(
-        lambda d: kernel_time.matmul_s(m, k, n, device=d), on, kernel_time.RESOURCES
+    owned = shares.shares(lambda d: kernels.matmul_s(m, k, n, device=d), on, kernels.RESOURCES)
+    return shares.largest(
+        {
+            "fewer bytes": owned["memory"] + owned["cache"],
+            "neither": owned["latency"],
+            "faster arithmetic": owned["compute"],
+        }
     )
-    return shares.largest({
-        "fewer bytes": owned["memory"] + owned["cache"], "neither": owned["latency"],
-        "faster arithmetic": owned["compute"],
-    })  # fmt: skip
 
 
 def _narrower_table(chip_name, shape, rows):
     device, (k, n) = chip(chip_name), SHAPES[shape]
-    wide = kernel_time.device(device, growth.format16(device))
+    wide = kernels.device(device, growth.format16(device))
     m = np.append(np.geomspace(1, 8192, 151), rows)  # the curves, and the chosen rows
-    wide_s = kernel_time.matmul_s(m, k, n, device=wide)
+    wide_s = kernels.matmul_s(m, k, n, device=wide)
     found = {}
     for format in NARROW_STYLE:
         if format in device.peaks:
-            on = kernel_time.device(device, format)
-            narrow_s = kernel_time.matmul_s(m, k, n, device=on)
+            on = kernels.device(device, format)
+            narrow_s = kernels.matmul_s(m, k, n, device=on)
             columns = {
-                "rows": m, "wide_s": wide_s, "narrow_s": narrow_s, "speedup": wide_s / narrow_s,
+                "rows": m,
+                "wide_s": wide_s,
+                "narrow_s": narrow_s,
+                "speedup": wide_s / narrow_s,
                 "region": _regions(m, k, n, on),
-            }  # fmt: skip
+            }
             ideal = wide.bytes_per_value / on.bytes_per_value
             found[format] = {**{c: v[:-1] for c, v in columns.items()}, "ideal": ideal}
             found[f"here {format}"] = {c: v[-1] for c, v in columns.items()}
@@ -705,21 +740,27 @@ def _narrower_draw(figure):
     for i, (format, (colour, dash)) in enumerate(NARROW_STYLE.items()):
         (ideals[format],) = ax.plot([], [], color=COLOUR["idle"], ls=":", lw=1.2)
         (lines[format],) = ax.plot([], [], color=colour, ls=dash, lw=2.2)
-        (knobs[format],) = ax.plot([], [], "D", ms=9, color=COLOUR["highlight"], mec="black", mew=0.8, zorder=5,
-                                   clip_on=False)  # fmt: skip
-        words[format] = ax.text(1.016, 0, "", transform=ax.get_yaxis_transform(), color=colour, va="center",
-                                weight="bold")  # fmt: skip
+        (knobs[format],) = ax.plot(
+            [], [], "D", ms=9, color=COLOUR["highlight"], mec="black", mew=0.8, zorder=5, clip_on=False
+        )
+        words[format] = ax.text(
+            1.016, 0, "", transform=ax.get_yaxis_transform(), color=colour, va="center", weight="bold"
+        )
         strip = figure.add_axes([0.09, 0.295 - 0.08 * i, 0.845, 0.06])
         strip.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
         strip.grid(False)
         for side in strip.spines.values():
             side.set_visible(False)
-        strips[format] = strip.imshow(np.ones((1, 151, 4)), extent=(0, 1, 0, 1), aspect="auto",
-                                      interpolation="nearest", alpha=0.85)  # fmt: skip
-        strip_words[format] = [strip.text(0, 0.46, "", ha="center", va="center", color="white", weight="bold",
-                                          fontsize=9.5) for _ in range(4)]  # fmt: skip
-        strip_names[format] = strip.text(1.016, 0.5, "", transform=strip.transAxes, color=colour, va="center",
-                                         weight="bold")  # fmt: skip
+        strips[format] = strip.imshow(
+            np.ones((1, 151, 4)), extent=(0, 1, 0, 1), aspect="auto", interpolation="nearest", alpha=0.85
+        )
+        strip_words[format] = [
+            strip.text(0, 0.46, "", ha="center", va="center", color="white", weight="bold", fontsize=9.5)
+            for _ in range(4)
+        ]
+        strip_names[format] = strip.text(
+            1.016, 0.5, "", transform=strip.transAxes, color=colour, va="center", weight="bold"
+        )
     last = figure.axes[-1]
     ticks = [t for t in SWEPT if np.log2(t) % 2 == 0]
     for axes in figure.axes[1:]:
@@ -730,21 +771,15 @@ def _narrower_draw(figure):
     for x, (name, colour) in zip((0.33, 0.50, 0.61), REGION.items(), strict=True):
         figure.text(x, 0.016, "■", color=colour, fontsize=11)
         figure.text(x + 0.02, 0.018, name, fontsize=9)
-    ideal_words = {
-        f: ax.text(1.25, 0, "", color=GREY, fontsize=9, va="bottom") for f in NARROW_STYLE
-    }
+    ideal_words = {f: ax.text(1.25, 0, "", color=GREY, fontsize=9, va="bottom") for f in NARROW_STYLE}
 
     def update(table):
         present = set(table["series"].tolist())
         for format in NARROW_STYLE:
             shown = format in present
-            rows, gain = (
-                pick(table, format, "rows", "speedup") if shown else (np.empty(0), np.empty(0))
-            )
+            rows, gain = pick(table, format, "rows", "speedup") if shown else (np.empty(0), np.empty(0))
             lines[format].set_data(rows, gain)
-            knobs[format].set_data(
-                *(pick(table, f"here {format}", "rows", "speedup") if shown else ([], []))
-            )
+            knobs[format].set_data(*(pick(table, f"here {format}", "rows", "speedup") if shown else ([], [])))
             words[format].set(text=format if shown else "", y=gain[-1] if shown else 1)
             strip_names[format].set_text(format if shown else "")
             for word in strip_words[format]:
@@ -756,20 +791,13 @@ def _narrower_draw(figure):
                 continue
             ideal = pick(table, format, "ideal")[0]
             ideals[format].set_data([1, 8192], [ideal, ideal])
-            ideal_words[format].set(
-                text=f"{'half' if ideal == 2 else 'a quarter'} of the bytes", y=ideal + 0.05
-            )
+            ideal_words[format].set(text=f"{'half' if ideal == 2 else 'a quarter'} of the bytes", y=ideal + 0.05)
             regions = pick(table, format, "region")
             strips[format].set_data(np.array([[to_rgba(REGION[r]) for r in regions.tolist()]]))
-            for word, (name, start, end) in zip(
-                strip_words[format], _longest(regions), strict=False
-            ):
+            for word, (name, start, end) in zip(strip_words[format], _longest(regions), strict=False):
                 word.set(text=name, x=(start + end) / 2 / regions.size)
         groups = (lines, ideals, knobs, words, strips, strip_names, ideal_words)
-        return [
-            *(a for g in groups for a in g.values()),
-            *(w for ws in strip_words.values() for w in ws),
-        ]
+        return [*(a for g in groups for a in g.values()), *(w for ws in strip_words.values() for w in ws)]
 
     return update
 
@@ -811,37 +839,49 @@ narrower = Exhibit(
         "shape": Control(label="k x n", values=SMALL_AND_LARGE, start="4,096 x 4,096"),
         "rows": Control(label="rows", values=SWEPT, start=64, unit="rows"),
     },
-    table=_narrower_table, draw=_narrower_draw, summary=_narrower_summary,
-)  # fmt: skip
+    table=_narrower_table,
+    draw=_narrower_draw,
+    summary=_narrower_summary,
+)
 
 
 # ---- 7: reality -----------------------------------------------------------------------------------
 
 GROUPS = ("matmul", "matmul, other kernels", "attention", "elementwise")
 FAMILY_STYLE = {
-    "Volta": ("#8C6D31", "v"), "Turing": ("#8C6D31", "P"), "Ampere": ("#0072B2", "o"), "Ampere GDDR": ("#0072B2", "s"),
-    "Ada": ("#56B4E9", "^"), "Hopper": ("#D55E00", "o"), "Blackwell": ("#009E73", "o"),
-    "Blackwell GDDR": ("#009E73", "s"), "CDNA 3": ("#CC79A7", "o"), "CDNA 4": ("#CC79A7", "s"),
+    "Volta": ("#8C6D31", "v"),
+    "Turing": ("#8C6D31", "P"),
+    "Ampere": ("#0072B2", "o"),
+    "Ampere GDDR": ("#0072B2", "s"),
+    "Ada": ("#56B4E9", "^"),
+    "Hopper": ("#D55E00", "o"),
+    "Blackwell": ("#009E73", "o"),
+    "Blackwell GDDR": ("#009E73", "s"),
+    "CDNA 3": ("#CC79A7", "o"),
+    "CDNA 4": ("#CC79A7", "s"),
     "another family": ("#E69F00", "D"),
-}  # fmt: skip
+}
 
 
 @cache
 def _scored():
     """Every scored row of the corpus: modelled and measured seconds, and whether it lies inside."""
     rows = corpus.table("kernels")
-    found = predictions.predict("kernels", rows)
-    seconds = kernel_rows.predict(rows)["seconds"]
+    found = frame.predict("kernels", rows)
+    seconds = measured_kernels.predict(rows)["seconds"]
     fair = (rows["suspect"] == "") & (rows["duplicate_of"] < 0) & np.isfinite(found["ratio"])
     is_time = found["unit"] == "us"
     families = [chip(name).family if name else "" for name in rows["chip_name"].tolist()]
     columns = {
-        "group": kernel_rows.groups(rows), "role": rows["role"], "source": rows["source_id"],
+        "group": measured_kernels.groups(rows),
+        "role": rows["role"],
+        "source": rows["source_id"],
         "family": np.array([f if f in FAMILY_STYLE else "another family" for f in families]),
-        "predicted_s": seconds, "error": found["ratio"] - 1,
+        "predicted_s": seconds,
+        "error": found["ratio"] - 1,
         "measured_s": np.where(is_time, seconds / found["ratio"], seconds * found["ratio"]),
         "inside": ((found["low"] <= found["measured"]) & (found["measured"] <= found["high"])).astype(float),
-    }  # fmt: skip
+    }
     return {name: values[fair] for name, values in columns.items()}
 
 
@@ -849,10 +889,12 @@ def _predicted_table(group):
     columns = _scored()
     mine = columns["group"] == group
     shown = ("source", "family", "predicted_s", "measured_s", "error", "inside")
-    return stack(**{
-        role: {name: columns[name][mine & (columns["role"] == role)] for name in shown}
-        for role in ("fit", "held-out")
-    })  # fmt: skip
+    return stack(
+        **{
+            role: {name: columns[name][mine & (columns["role"] == role)] for name in shown}
+            for role in ("fit", "held-out")
+        }
+    )
 
 
 def _predicted_draw(figure):
@@ -861,29 +903,21 @@ def _predicted_draw(figure):
     ratios = figure.add_axes([0.115, 0.085, 0.62, 0.27])
     ends = (2e-6, 0.5)
     times.set(xscale="log", yscale="log", xlim=ends, ylim=ends, ylabel="measured")
-    ratios.set(
-        xscale="log",
-        yscale="log",
-        xlim=ends,
-        ylim=(0.22, 9),
-        xlabel="predicted",
-        ylabel="measured / predicted",
-    )
+    ratios.set(xscale="log", yscale="log", xlim=ends, ylim=(0.22, 9), xlabel="predicted", ylabel="measured / predicted")
     axes, fit = (times, ratios), against_measured(times, ratios, ends)
     points = {
-        family: [
-            ax.plot([], [], marker, ls="", ms=5, mfc="none", mew=1.1, color=colour)[0]
-            for ax in axes
-        ]
+        family: [ax.plot([], [], marker, ls="", ms=5, mfc="none", mew=1.1, color=colour)[0] for ax in axes]
         for family, (colour, marker) in FAMILY_STYLE.items()
     }
     beside = {"transform": times.transAxes, "clip_on": False}
     times.text(1.04, 0.985, "held out, rows", weight="bold", va="top", **beside)
     slots = [
-        (times.plot([], [], "o", ls="", ms=6, mfc="none", mew=1.2, **beside)[0],
-         times.text(1.09, 0.91 - 0.06 * i, "", va="center", fontsize=9.5, **beside))
+        (
+            times.plot([], [], "o", ls="", ms=6, mfc="none", mew=1.2, **beside)[0],
+            times.text(1.09, 0.91 - 0.06 * i, "", va="center", fontsize=9.5, **beside),
+        )
         for i in range(len(FAMILY_STYLE))
-    ]  # fmt: skip
+    ]
     grey = [
         times.plot([], [], **{**FITTED_DOT, "ms": 4}, **beside)[0],
         times.text(1.09, 0.15, "", va="center", fontsize=9.5, color=GREY, **beside),
@@ -940,5 +974,7 @@ predicted = Exhibit(
     alt="Log-log scatter of measured against predicted kernel time, and below it their ratio, with a band of ten percent; "
     "fitted rows small and grey, held-out rows in colour by family of chip.",
     controls={"group": Control(label="kernels", values=GROUPS, start="matmul")},
-    table=_predicted_table, draw=_predicted_draw, summary=_predicted_summary,
-)  # fmt: skip
+    table=_predicted_table,
+    draw=_predicted_draw,
+    summary=_predicted_summary,
+)

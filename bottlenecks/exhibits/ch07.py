@@ -4,20 +4,15 @@ from functools import cache as keep
 
 import numpy as np
 
-from bottlenecks import corpus, footprint, inference, inference_rows, memory, ops, shares
-from bottlenecks.architecture import model
 from bottlenecks.exhibits.registry import Control, Exhibit, one, pick, stack
-from bottlenecks.exhibits.style import (
-    COLOUR,
-    FITTED_DOT,
-    LINE,
-    MARKERS,
-    SERIES,
-    against_measured,
-    axis_in,
-)
-from bottlenecks.hardware import bytes_per_value, chip
-from bottlenecks.units import plain, si
+from bottlenecks.exhibits.style import COLOUR, FITTED_DOT, LINE, MARKERS, SERIES, against_measured, axis_in
+from bottlenecks.facts import corpus
+from bottlenecks.facts.architectures import model
+from bottlenecks.facts.chips import bytes_per_value, chip
+from bottlenecks.facts.units import plain, si
+from bottlenecks.laws import memory, shares
+from bottlenecks.measured import inference as measured_inference
+from bottlenecks.models import footprint, inference, ops
 
 GREY = "#6E6E6E"  # of words: dark enough to read
 MODELS = ("Llama-3-8B", "Llama-3-70B", "Llama-3.1-405B", "DeepSeek-V3")
@@ -27,14 +22,18 @@ CHIPS = (1, 2, 4, 8, 16, 32, 64)
 CONTEXTS = tuple(2**i for i in range(9, 18))
 OWNED = inference.RESOURCES  # who owns a second; here waiting for a wire belongs to the exchange
 OWNERS = {
-    "memory": f"{OWNED['memory']} {OWNED['cache']}", "compute": OWNED["compute"],
-    "network": f"{OWNED['network']} /waits", "latency": OWNED["latency"].replace(" waits", ""),
-}  # fmt: skip
+    "memory": f"{OWNED['memory']} {OWNED['cache']}",
+    "compute": OWNED["compute"],
+    "network": f"{OWNED['network']} /waits",
+    "latency": OWNED["latency"].replace(" waits", ""),
+}
 PARTS = {  # of a step: words, colour
-    "weights": ("weights", COLOUR["memory"]), "cache": ("cache", COLOUR["cache"]),
-    "exchange": ("exchange", COLOUR["network"]), "arithmetic": ("arithmetic", COLOUR["compute"]),
+    "weights": ("weights", COLOUR["memory"]),
+    "cache": ("cache", COLOUR["cache"]),
+    "exchange": ("exchange", COLOUR["network"]),
+    "arithmetic": ("arithmetic", COLOUR["compute"]),
     "fixed": ("fixed times", COLOUR["latency"]),
-}  # fmt: skip
+}
 
 
 def _serving(chip_name, model_name, weight_format, tp):
@@ -43,11 +42,7 @@ def _serving(chip_name, model_name, weight_format, tp):
     narrow = {"fp8": "fp8", "nvfp4": "fp4"}.get(weight_format, "bf16")
     head = None if weight_format == "bf16" else "bf16"
     plan = inference.Plan(tp=tp, weight_format=weight_format, head_format=head)
-    return (
-        model(model_name),
-        plan,
-        inference.server(device, narrow if narrow in device.peaks else "bf16"),
-    )
+    return (model(model_name), plan, inference.server(device, narrow if narrow in device.peaks else "bf16"))
 
 
 def _step(serving, batch, context):
@@ -63,10 +58,13 @@ def _step(serving, batch, context):
     attending = attention_s(on)
     cached = shares.shares(attention_s, on, {"memory": OWNERS["memory"]})["memory"] * attending
     found = {
-        "step_s": whole, "weights": share["memory"] * whole - cached, "cache": cached,
-        "exchange": share["network"] * whole, "arithmetic": share["compute"] * whole,
+        "step_s": whole,
+        "weights": share["memory"] * whole - cached,
+        "cache": cached,
+        "exchange": share["network"] * whole,
+        "arithmetic": share["compute"] * whole,
         "fixed": share["latency"] * whole,
-    }  # fmt: skip
+    }
     shape = np.broadcast_shapes(*(np.shape(v) for v in found.values()))
     return {name: np.broadcast_to(value, shape) for name, value in found.items()}
 
@@ -75,9 +73,7 @@ def _floor_s(model_name, weight_format, chip_name, chips):
     """eq:latency-floor, with the weights that the ledger of one token reads."""
     m, plan, on = _serving(chip_name, model_name, weight_format, 1)
     read = ops.total(inference.rows(m, plan, on, batch=1, queries=1, keys=2), "weight_bytes")
-    return inference.latency_floor_s(
-        read, chips=chips, bytes_per_s=chip(chip_name).memory_bytes_per_s
-    )
+    return inference.latency_floor_s(read, chips=chips, bytes_per_s=chip(chip_name).memory_bytes_per_s)
 
 
 def _tokens(count):
@@ -107,23 +103,30 @@ def _floor_lines(model_name, chip_name):
     serving = _serving(chip_name, model_name, form, chips)
     m, plan, on = serving
     fits = inference.largest_batch(m, plan, on, context=ONE_USER) >= 1
-    return {"chips": chips, "floor_s": _floor_s(model_name, form, chip_name, chips),
-            "fits": fits.astype(float)} | _step(serving, 1, ONE_USER)  # fmt: skip
+    return {
+        "chips": chips,
+        "floor_s": _floor_s(model_name, form, chip_name, chips),
+        "fits": fits.astype(float),
+    } | _step(serving, 1, ONE_USER)
 
 
 def _floor_table(model_name, chip_name, chips):
     lines = _floor_lines(model_name, chip_name)
     possible = chips <= lines["chips"][-1]
     here = {
-        name: np.exp(np.interp(np.log(chips), np.log(lines["chips"]), np.log(lines[name])))
-        if possible else np.nan
+        name: np.exp(np.interp(np.log(chips), np.log(lines["chips"]), np.log(lines[name]))) if possible else np.nan
         for name in ("floor_s", "step_s")
-    }  # fmt: skip
+    }
     return stack(
         line=lines,
-        here={"chips": chips, **here, "model": model_name, "chip": chip_name,
-              "format": RELEASED.get(model_name, "bf16")},
-    )  # fmt: skip
+        here={
+            "chips": chips,
+            **here,
+            "model": model_name,
+            "chip": chip_name,
+            "format": RELEASED.get(model_name, "bf16"),
+        },
+    )
 
 
 def _floor_draw(figure):
@@ -141,15 +144,27 @@ def _floor_draw(figure):
     no_room = top.text(0.93, 5.2e-5, "", color=GREY, fontsize=9, va="bottom")
     (step,) = top.plot([], [], color=COLOUR["total"], lw=2.2, marker="o", ms=4)
     (floor,) = top.plot([], [], color=COLOUR["memory"], lw=2.0, ls="--", marker="o", ms=3)
-    words = [top.text(1, 1, w, color=c, va="center", fontsize=9.5, clip_on=False)
-             for w, c in (("step", COLOUR["total"]), ("floor", COLOUR["memory"]))]  # fmt: skip
+    words = [
+        top.text(1, 1, w, color=c, va="center", fontsize=9.5, clip_on=False)
+        for w, c in (("step", COLOUR["total"]), ("floor", COLOUR["memory"]))
+    ]
     (least,) = top.plot([], [], "v", ms=9, color=COLOUR["highlight"], mec="black", mew=0.7)
     stops = top.text(1, 1, "", va="top", fontsize=9, color=GREY)
-    told = top.text(0.99, 0.985, "", transform=top.transAxes, ha="right", va="top", linespacing=1.45,
-                    bbox={"fc": "white", "ec": "none", "pad": 2})  # fmt: skip
+    told = top.text(
+        0.99,
+        0.985,
+        "",
+        transform=top.transAxes,
+        ha="right",
+        va="top",
+        linespacing=1.45,
+        bbox={"fc": "white", "ec": "none", "pad": 2},
+    )
     marks = [ax.axvline(1, color=COLOUR["highlight"], lw=1.6, zorder=1) for ax in (top, low)]
-    names = [low.text(1.02, y, f"■ {word}", color=colour, transform=low.transAxes, va="center", fontsize=9.5)
-             for y, (word, colour) in zip((0.92, 0.71, 0.5, 0.29, 0.08), reversed(PARTS.values()), strict=True)]  # fmt: skip
+    names = [
+        low.text(1.02, y, f"■ {word}", color=colour, transform=low.transAxes, va="center", fontsize=9.5)
+        for y, (word, colour) in zip((0.92, 0.71, 0.5, 0.29, 0.08), reversed(PARTS.values()), strict=True)
+    ]
     bands = {}
 
     def update(table):
@@ -178,24 +193,14 @@ def _floor_draw(figure):
         for mark in marks:
             mark.set_xdata([n, n])
         if np.isfinite(seconds):
-            text = (f"{_chips(n)}: step {si(seconds, 's')}, floor {si(bound, 's')}\n"
-                    f"fastest with {_chips(chips[best])}: {si(step_s[best], 's')}")  # fmt: skip
+            text = (
+                f"{_chips(n)}: step {si(seconds, 's')}, floor {si(bound, 's')}\n"
+                f"fastest with {_chips(chips[best])}: {si(step_s[best], 's')}"
+            )
         else:
             text = f"{chips[-1]} heads can not be dealt to {_chips(n)}"
         told.set_text(text)
-        return [
-            step,
-            floor,
-            *words,
-            least,
-            stops,
-            *shades,
-            no_room,
-            *bands.values(),
-            *marks,
-            told,
-            *names,
-        ]
+        return [step, floor, *words, least, stops, *shades, no_room, *bands.values(), *marks, told, *names]
 
     return update
 
@@ -208,16 +213,11 @@ def _floor_summary(table):
     best = np.argmin(step_s)
     here = (
         f"on {_chips(n)} a token takes {si(seconds, 's')}, {plain(seconds / bound)} times the floor of {si(bound, 's')}"
-        if np.isfinite(seconds) else f"its {chips[-1]} heads can not be dealt to {_chips(n)}"
-    )  # fmt: skip
-    part = max(PARTS, key=lambda p: pick(table, "line", p)[best])
-    room = (
-        ""
-        if fits[0]
-        else f" The weights need {_chips(chips[fits > 0][0])} of these."
-        if fits.any()
-        else ""
+        if np.isfinite(seconds)
+        else f"its {chips[-1]} heads can not be dealt to {_chips(n)}"
     )
+    part = max(PARTS, key=lambda p: pick(table, "line", p)[best])
+    room = "" if fits[0] else f" The weights need {_chips(chips[fits > 0][0])} of these." if fits.any() else ""
     return (
         f"{name} in {form}, one user, {_tokens(ONE_USER)} in the cache, {on}: {here}. Fastest with "
         f"{_chips(chips[best])}, {si(step_s[best], 's')}, {plain(step_s[best] / floor_s[best])} times the floor there; its largest "
@@ -239,8 +239,10 @@ floor = Exhibit(
         "chip_name": Control(label="chip", values=GPUS, start="H100 SXM5"),
         "chips": Control(label="chips", values=CHIPS, start=8, unit=""),
     },
-    table=_floor_table, draw=_floor_draw, summary=_floor_summary,
-)  # fmt: skip
+    table=_floor_table,
+    draw=_floor_draw,
+    summary=_floor_summary,
+)
 
 
 # ---- 2: the batch ---------------------------------------------------------------------------------
@@ -253,10 +255,12 @@ SETUPS = {  # words: model, chip, chips
 BATCHES = tuple(2**i for i in range(11))
 SWEPT = 2.0 ** np.arange(0, 10.1, 0.25)
 LINES = {  # of the batch's figure: words, colour, dash
-    "step_s": ("step", COLOUR["total"], "-"), "weights": ("weights", COLOUR["memory"], LINE["memory"]),
-    "cache": ("cache", COLOUR["cache"], LINE["cache"]), "arithmetic": ("arithmetic", COLOUR["compute"], "-"),
+    "step_s": ("step", COLOUR["total"], "-"),
+    "weights": ("weights", COLOUR["memory"], LINE["memory"]),
+    "cache": ("cache", COLOUR["cache"], LINE["cache"]),
+    "arithmetic": ("arithmetic", COLOUR["compute"], "-"),
     "rest": ("rest", COLOUR["idle"], LINE["idle"]),
-}  # fmt: skip
+}
 
 
 def _of_setup(setup):
@@ -286,8 +290,14 @@ def _batch_table(setup, context, batch):
     lines = {"batch": SWEPT} | {name: lines[name] for name in LINES}
     here = {n: np.exp(np.interp(np.log(batch), np.log(SWEPT), np.log(lines[n]))) for n in LINES}
     lines |= {"user_tokens_per_s": 1 / lines["step_s"], "tokens_per_s": SWEPT / lines["step_s"]}
-    here |= {"batch": batch, "context": context, "room": room, "setup": setup,
-             "user_tokens_per_s": 1 / here["step_s"], "tokens_per_s": batch / here["step_s"]}  # fmt: skip
+    here |= {
+        "batch": batch,
+        "context": context,
+        "room": room,
+        "setup": setup,
+        "user_tokens_per_s": 1 / here["step_s"],
+        "tokens_per_s": batch / here["step_s"],
+    }
     return stack(line=lines, here=here)
 
 
@@ -317,24 +327,25 @@ def _batch_draw(figure):
     top.set(yscale="log", ylim=(1e-4, 10), ylabel="time of a decode step")
     top.set_xticklabels([])
     axis_in(top.yaxis, "s")
-    low.set(
-        yscale="log", ylim=(0.1, 3e5), xlabel="sequences at once (batch)", ylabel="tokens a second"
-    )
+    low.set(yscale="log", ylim=(0.1, 3e5), xlabel="sequences at once (batch)", ylabel="tokens a second")
     low.set_yticks([1, 10, 100, 1000, 1e4, 1e5], ["1", "10", "100", "1,000", "10,000", "100,000"])
     low.tick_params(axis="y", which="minor", length=0)
     shades = [ax.axvspan(2e3, 2e3, color="#E9E9E9", lw=0, zorder=0) for ax in (top, low)]
-    full = low.text(
-        0, 2e5, "", color=GREY, fontsize=9, va="top", ha="right", bbox={"ec": "none", "pad": 1}
-    )
-    lines = {n: top.plot([], [], color=c, ls=d, lw=2.4 if n == "step_s" else 1.7)[0] for n, (_, c, d) in LINES.items()}  # fmt: skip
-    ends = {n: top.text(1.015, 0, w, color=GREY if n == "rest" else c, va="center", fontsize=9.5, transform=top.transAxes)
-            for n, (w, c, _) in LINES.items()}  # fmt: skip
+    full = low.text(0, 2e5, "", color=GREY, fontsize=9, va="top", ha="right", bbox={"ec": "none", "pad": 1})
+    lines = {n: top.plot([], [], color=c, ls=d, lw=2.4 if n == "step_s" else 1.7)[0] for n, (_, c, d) in LINES.items()}
+    ends = {
+        n: top.text(1.015, 0, w, color=GREY if n == "rest" else c, va="center", fontsize=9.5, transform=top.transAxes)
+        for n, (w, c, _) in LINES.items()
+    }
     rates = {
-        "tokens_per_s": ("in all", COLOUR["total"], "-"), "user_tokens_per_s": ("each user", COLOUR["total"], "--"),
-    }  # fmt: skip
+        "tokens_per_s": ("in all", COLOUR["total"], "-"),
+        "user_tokens_per_s": ("each user", COLOUR["total"], "--"),
+    }
     speeds = {n: low.plot([], [], color=c, ls=d)[0] for n, (_, c, d) in rates.items()}
-    labels = {n: low.text(1.015, 0, w, color=c, va="center", fontsize=9.5, transform=low.transAxes)
-              for n, (w, c, _) in rates.items()}  # fmt: skip
+    labels = {
+        n: low.text(1.015, 0, w, color=c, va="center", fontsize=9.5, transform=low.transAxes)
+        for n, (w, c, _) in rates.items()
+    }
     marks = [ax.axvline(1, color=COLOUR["highlight"], lw=1.6, zorder=1) for ax in (top, low)]
     told = top.text(0, 1.025, "", transform=top.transAxes, va="bottom")
 
@@ -348,28 +359,23 @@ def _batch_draw(figure):
                 names[n].set_y(height)
         n, room, step_s, user, every = (
             one(table, "here", c) for c in ("batch", "room", "step_s", "user_tokens_per_s", "tokens_per_s")
-        )  # fmt: skip
+        )
         begins = min(max(room, 0.5), 2e3)
         for shade in shades:
             shade.set(x=begins, width=2e3 - begins)
         inside = begins < 200
-        full.set(text="" if room > SWEPT[-1] else "memory is full" if inside else "beyond, memory is full",
-                 x=1060 if inside else begins * 0.96)  # fmt: skip
+        full.set(
+            text="" if room > SWEPT[-1] else "memory is full" if inside else "beyond, memory is full",
+            x=1060 if inside else begins * 0.96,
+        )
         full.get_bbox_patch().set_facecolor("#E9E9E9" if inside else "white")
         for mark in marks:
             mark.set_xdata([n, n])
-        told.set_text(f"batch {plain(n, 4)}: {si(step_s, 's')}, {plain(user)} tokens/s each, {plain(every)} in all"
-                      + (f"; room for {plain(room, 6)}" if n > room else ""))  # fmt: skip
-        return [
-            *lines.values(),
-            *ends.values(),
-            *speeds.values(),
-            *labels.values(),
-            *shades,
-            full,
-            *marks,
-            told,
-        ]
+        told.set_text(
+            f"batch {plain(n, 4)}: {si(step_s, 's')}, {plain(user)} tokens/s each, {plain(every)} in all"
+            + (f"; room for {plain(room, 6)}" if n > room else "")
+        )
+        return [*lines.values(), *ends.values(), *speeds.values(), *labels.values(), *shades, full, *marks, told]
 
     return update
 
@@ -378,11 +384,10 @@ def _batch_summary(table):
     n, context, room, setup, step_s, user, every = (
         one(table, "here", c)
         for c in ("batch", "context", "room", "setup", "step_s", "user_tokens_per_s", "tokens_per_s")
-    )  # fmt: skip
+    )
     parts = ", ".join(
-        f"{LINES[p][0]} {plain(100 * one(table, 'here', p) / step_s, 2)} %"
-        for p in LINES if p != "step_s"
-    )  # fmt: skip
+        f"{LINES[p][0]} {plain(100 * one(table, 'here', p) / step_s, 2)} %" for p in LINES if p != "step_s"
+    )
     fits = "more than are swept fit" if room > SWEPT[-1] else f"{plain(room, 6)} sequences fit"
     return (
         f"{setup}, {_tokens(context)} in each cache, batch {plain(n, 4)}: a step of {si(step_s, 's')}, {plain(user)} tokens/s "
@@ -405,21 +410,30 @@ batch = Exhibit(
         "context": Control(label="tokens in each cache", values=CONTEXTS, start=2048, unit="tokens"),
         "batch": Control(label="batch", values=BATCHES, start=16),
     },
-    table=_batch_table, draw=_batch_draw, summary=_batch_summary,
-)  # fmt: skip
+    table=_batch_table,
+    draw=_batch_draw,
+    summary=_batch_summary,
+)
 
 
 # ---- 3: the cache ---------------------------------------------------------------------------------
 
 KEPT = {  # model: words for how it attends, form
-    "GPT-3 175B": ("multi-head", "MHA"), "Llama-2-7B": ("multi-head", "MHA"),
-    "Llama-3.1-405B": ("grouped, 8 of 128", "GQA"), "Llama-2-70B": ("grouped, 8 of 64", "GQA"),
-    "Llama-3-8B": ("grouped, 8 of 32", "GQA"), "PaLM 62B": ("multi-query, 1 of 32", "MQA"),
-    "DeepSeek-V2": ("latent", "MLA"), "DeepSeek-V3": ("latent", "MLA"),
-    "Gemma-3-27B": ("windows in 5 of 6 layers", "windows"), "gpt-oss-120b": ("windows in half", "windows"),
+    "GPT-3 175B": ("multi-head", "MHA"),
+    "Llama-2-7B": ("multi-head", "MHA"),
+    "Llama-3.1-405B": ("grouped, 8 of 128", "GQA"),
+    "Llama-2-70B": ("grouped, 8 of 64", "GQA"),
+    "Llama-3-8B": ("grouped, 8 of 32", "GQA"),
+    "PaLM 62B": ("multi-query, 1 of 32", "MQA"),
+    "DeepSeek-V2": ("latent", "MLA"),
+    "DeepSeek-V3": ("latent", "MLA"),
+    "Gemma-3-27B": ("windows in 5 of 6 layers", "windows"),
+    "gpt-oss-120b": ("windows in half", "windows"),
     "Mistral-7B-v0.1": ("windows in all", "windows"),
-}  # fmt: skip
-FORMS = dict(zip(("MHA", "GQA", "MQA", "MLA", "windows"), (SERIES[7], SERIES[0], SERIES[2], SERIES[3], SERIES[4]), strict=True))  # fmt: skip
+}
+FORMS = dict(
+    zip(("MHA", "GQA", "MQA", "MLA", "windows"), (SERIES[7], SERIES[0], SERIES[2], SERIES[3], SERIES[4]), strict=True)
+)
 NODE = ("H100 SXM5", 8)
 
 
@@ -430,7 +444,7 @@ def _multi_head_bytes():
     for name in KEPT:
         m = model(name)
         values = (m.head_values + (m.v_head_values or m.head_values)) / 2  # of a key and of a value
-        found.append(memory.kv_cache_bytes(1, layers=m.layers, kv_heads=m.heads, head_values=values, value_bytes=2))  # fmt: skip
+        found.append(memory.kv_cache_bytes(1, layers=m.layers, kv_heads=m.heads, head_values=values, value_bytes=2))
     return np.array(found)
 
 
@@ -449,38 +463,32 @@ def _cache_table(context):
     contexts = CONTEXTS if context in CONTEXTS else (round(context),)
     kept, fits = (grid[contexts.index(round(context))] for grid in _cache_grid(contexts))
     return stack(
-        model={"model": list(KEPT), "form": [f for _, f in KEPT.values()], "bytes_per_token": kept,
-               "multi_head_bytes_per_token": _multi_head_bytes(), "sequences": fits},
+        model={
+            "model": list(KEPT),
+            "form": [f for _, f in KEPT.values()],
+            "bytes_per_token": kept,
+            "multi_head_bytes_per_token": _multi_head_bytes(),
+            "sequences": fits,
+        },
         here={"context": round(context)},
-    )  # fmt: skip
+    )
 
 
 def _cache_draw(figure):
     figure.set_size_inches(7.6, 5.6)
     ax = figure.add_axes([0.285, 0.1, 0.46, 0.80])
-    ax.set(xscale="log", xlim=(1e3, 1e7), ylim=(len(KEPT) - 0.45, -0.55), xlabel="cache for each token of the context")  # fmt: skip
+    ax.set(xscale="log", xlim=(1e3, 1e7), ylim=(len(KEPT) - 0.45, -0.55), xlabel="cache for each token of the context")
     axis_in(ax.xaxis, "B")
     ax.set_yticks([])
     ax.grid(False, axis="y")
     y = np.arange(len(KEPT))
     colours = [FORMS[form] for _, form in KEPT.values()]
     across = ax.get_yaxis_transform()
-    ax.barh(
-        y, _multi_head_bytes(), left=0, height=0.7, fc="none", ec="#777777", lw=1, ls=(0, (3, 2))
-    )
+    ax.barh(y, _multi_head_bytes(), left=0, height=0.7, fc="none", ec="#777777", lw=1, ls=(0, (3, 2)))
     bars = ax.barh(y, np.full(y.size, 1e3), height=0.7, color=colours)
     for i, (name, (how, _)) in enumerate(KEPT.items()):
         ax.text(-0.02, i - 0.17, name, transform=across, ha="right", va="center", fontsize=9.5)
-        ax.text(
-            -0.02,
-            i + 0.22,
-            how,
-            transform=across,
-            ha="right",
-            va="center",
-            fontsize=8,
-            color=colours[i],
-        )
+        ax.text(-0.02, i + 0.22, how, transform=across, ha="right", va="center", fontsize=8, color=colours[i])
     beside = {"transform": across, "ha": "right", "va": "center", "fontsize": 9.5}
     amounts = [ax.text(1.19, i, "", **beside) for i in y]
     rooms = [ax.text(1.53, i, "", **beside) for i in y]
@@ -529,8 +537,10 @@ cache = Exhibit(
     alt="Horizontal bars on a logarithmic axis, one for each of eleven models: bytes of cache a token, coloured by attention form, with an "
     "outline of what multi-head attention would keep, and beside each bar the sequences that fit on eight H100.",
     controls={"context": Control(label="tokens of each sequence", values=CONTEXTS, start=8192, unit="tokens")},
-    table=_cache_table, draw=_cache_draw, summary=_cache_summary,
-)  # fmt: skip
+    table=_cache_table,
+    draw=_cache_draw,
+    summary=_cache_summary,
+)
 
 
 # ---- 4: design a server ---------------------------------------------------------------------------
@@ -560,19 +570,32 @@ def _design_table(model_name, chip_name, weights, chips, batch, context, target_
         steps = dict.fromkeys(("step_s", *PARTS), np.nan)
     used = {"weights": np.nan, "cache": np.nan, "other": np.nan}
     if dealt:
-        sizes = footprint.Serving(tp=chips, batch=batch, context=context,
-                                  weight_bytes=bytes_per_value(plan.weight_format))  # fmt: skip
+        sizes = footprint.Serving(
+            tp=chips, batch=batch, context=context, weight_bytes=bytes_per_value(plan.weight_format)
+        )
         rows = footprint.serving_rows(m, sizes)
-        used = {"weights": rows["weights"], "cache": rows["cache"],
-                "other": footprint.total_bytes(rows) - rows["weights"] - rows["cache"]}  # fmt: skip
+        used = {
+            "weights": rows["weights"],
+            "cache": rows["cache"],
+            "other": footprint.total_bytes(rows) - rows["weights"] - rows["cache"],
+        }
     return stack(
         part={"part": list(PARTS), "seconds": np.array([steps[p] for p in PARTS], dtype=float)},
         memory={"part": list(used), "bytes": np.array(list(used.values()), dtype=float)},
-        here={"model": model_name, "chip": chip_name, "format": weights, "chips": chips, "batch": batch,
-              "context": context, "target_s": target_s, "step_s": steps["step_s"], "heads": m.heads,
-              "available_bytes": inference.HELD_BACK * on.memory_bytes,
-              "tokens_per_s_per_chip": batch / steps["step_s"] / chips},
-    )  # fmt: skip
+        here={
+            "model": model_name,
+            "chip": chip_name,
+            "format": weights,
+            "chips": chips,
+            "batch": batch,
+            "context": context,
+            "target_s": target_s,
+            "step_s": steps["step_s"],
+            "heads": m.heads,
+            "available_bytes": inference.HELD_BACK * on.memory_bytes,
+            "tokens_per_s_per_chip": batch / steps["step_s"] / chips,
+        },
+    )
 
 
 MEMORY_COLOUR = {"weights": COLOUR["memory"], "cache": COLOUR["cache"], "other": COLOUR["idle"]}
@@ -587,17 +610,13 @@ def _verdict(table):
         return f"{plain(heads)} heads can not be dealt to {_chips(chips)}", COLOUR["compute"]
     used = pick(table, "memory", "bytes").sum()
     if used > available:
-        return f"does not fit: {plain(used / available)} times the memory there is", COLOUR[
-            "compute"
-        ]
+        return f"does not fit: {plain(used / available)} times the memory there is", COLOUR["compute"]
     if step_s <= target_s:
         return (
             f"meets {si(target_s, 's')}, with {plain(100 * (1 - step_s / target_s), 2)} % to spare",
             COLOUR["network"],
         )
-    return f"misses {si(target_s, 's')}: {plain(step_s / target_s)} times as long", COLOUR[
-        "compute"
-    ]
+    return f"misses {si(target_s, 's')}: {plain(step_s / target_s)} times as long", COLOUR["compute"]
 
 
 def _design_draw(figure):
@@ -619,8 +638,14 @@ def _design_draw(figure):
         cells[part] = [figure.text(x, y, "", ha="right", va="center") for x in (0.30, 0.39)]
     figure.text(0.03, 0.165, "step", va="center", weight="bold")
     whole = figure.text(0.30, 0.165, "", ha="right", va="center", weight="bold")
-    rates = [(figure.text(0.50, y, title, va="center", color=GREY), figure.text(0.97, y, "", ha="right", va="center"))
-             for y, title in ((0.475, "tokens/s of each user"), (0.415, "tokens/s of a chip"), (0.355, "tokens/s of all chips"))]  # fmt: skip
+    rates = [
+        (figure.text(0.50, y, title, va="center", color=GREY), figure.text(0.97, y, "", ha="right", va="center"))
+        for y, title in (
+            (0.475, "tokens/s of each user"),
+            (0.415, "tokens/s of a chip"),
+            (0.355, "tokens/s of all chips"),
+        )
+    ]
     room = figure.add_axes([0.50, 0.10, 0.47, 0.065])
     room.set(xlim=(0, 1.25), ylim=(0, 1), yticks=())
     room.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
@@ -654,11 +679,7 @@ def _design_draw(figure):
         for i, bar in enumerate(held.values()):
             bar.set(x=parts[i], width=parts[i + 1] - parts[i])
         filled.set_text("memory of a chip")
-        amount.set_text(
-            f"{si(sizes.sum(), 'B')} of {si(available, 'B')}"
-            if user and np.isfinite(step_s)
-            else ""
-        )
+        amount.set_text(f"{si(sizes.sum(), 'B')} of {si(available, 'B')}" if user and np.isfinite(step_s) else "")
         flat = [c for pair in cells.values() for c in pair]
         return [
             *bars.values(),
@@ -679,11 +700,23 @@ def _design_draw(figure):
 
 def _design_summary(table):
     name, on, form, chips, batch, context, step_s, each, available = (
-        one(table, "here", c) for c in
-        ("model", "chip", "format", "chips", "batch", "context", "step_s", "tokens_per_s_per_chip", "available_bytes")
-    )  # fmt: skip
-    text = (f"{name}, weights in {form}, on {plain(chips)} x {on}, batch {plain(batch, 4)}, {_tokens(context)} in each "
-            f"cache: {_verdict(table)[0]}")  # fmt: skip
+        one(table, "here", c)
+        for c in (
+            "model",
+            "chip",
+            "format",
+            "chips",
+            "batch",
+            "context",
+            "step_s",
+            "tokens_per_s_per_chip",
+            "available_bytes",
+        )
+    )
+    text = (
+        f"{name}, weights in {form}, on {plain(chips)} x {on}, batch {plain(batch, 4)}, {_tokens(context)} in each "
+        f"cache: {_verdict(table)[0]}"
+    )
     if np.isnan(step_s):
         return f"{text}."
     seconds, used = pick(table, "part", "seconds"), pick(table, "memory", "bytes").sum()
@@ -711,8 +744,10 @@ design = Exhibit(
         "context": Control(label="tokens in each cache", values=CONTEXTS, start=8192, unit="tokens"),
         "target_s": Control(label="target", values=tuple(i / 1000 for i in range(5, 101, 5)), start=0.02, unit="s"),
     },
-    table=_design_table, draw=_design_draw, summary=_design_summary,
-)  # fmt: skip
+    table=_design_table,
+    draw=_design_draw,
+    summary=_design_summary,
+)
 
 
 # ---- 5: speculation -------------------------------------------------------------------------------
@@ -729,9 +764,15 @@ def _speculated(batch, acceptances):
     """Tokens a second of each user: a row for each acceptance, a column for each number drafted."""
     m, plan, on = _serving("H100 SXM5", PAIR[0], "bf16", 8)
     seconds = inference.speculative_s(
-        m, model(PAIR[1]), plan, on, batch=batch, context=ONE_USER,
-        acceptance=np.array(acceptances)[:, None], drafted=DRAFTED,
-    )  # fmt: skip
+        m,
+        model(PAIR[1]),
+        plan,
+        on,
+        batch=batch,
+        context=ONE_USER,
+        acceptance=np.array(acceptances)[:, None],
+        drafted=DRAFTED,
+    )
     return 1 / seconds
 
 
@@ -741,24 +782,34 @@ def _speculation_table(acceptance, batch):
     return stack(
         **{f"{a:g}": {"drafted": DRAFTED, "tokens_per_s": rate} for a, rate in zip(GUESSED, fixed, strict=True)},
         chosen={"drafted": DRAFTED, "tokens_per_s": mine},
-        here={"acceptance": acceptance, "batch": batch, "drafted": DRAFTED[best],
-              "tokens_per_s": mine[best], "alone_tokens_per_s": mine[0]},
-    )  # fmt: skip
+        here={
+            "acceptance": acceptance,
+            "batch": batch,
+            "drafted": DRAFTED[best],
+            "tokens_per_s": mine[best],
+            "alone_tokens_per_s": mine[0],
+        },
+    )
 
 
 def _speculation_draw(figure):
     ax = figure.add_axes([0.085, 0.13, 0.735, 0.76])
-    ax.set(xlim=(-0.3, 12.3), ylim=(0, 240), xlabel="tokens drafted for each pass", ylabel="tokens a second of each user")  # fmt: skip
+    ax.set(
+        xlim=(-0.3, 12.3), ylim=(0, 240), xlabel="tokens drafted for each pass", ylabel="tokens a second of each user"
+    )
     ax.set_xticks(DRAFTED)
     alone = ax.axhline(0, color=COLOUR["idle"], lw=1.4, ls=LINE["idle"])
-    lines = {
-        f"{a:g}": ax.plot([], [], color="#9A9A9A", lw=1.3, marker="o", ms=3)[0] for a in GUESSED
-    }
+    lines = {f"{a:g}": ax.plot([], [], color="#9A9A9A", lw=1.3, marker="o", ms=3)[0] for a in GUESSED}
     (mine,) = ax.plot([], [], color=COLOUR["total"], lw=2.4, marker="o", ms=5)
     (top,) = ax.plot([], [], "D", ms=10, color=COLOUR["highlight"], mec="black", mew=0.8, zorder=4)
-    words = [ax.text(1.015, 0, w, transform=ax.get_yaxis_transform(), va="center", fontsize=9.5, color=c, weight=b)
-             for w, c, b in (*((f"{a} taken", GREY, "normal") for a in lines), ("", COLOUR["total"], "bold"),
-                             ("no drafts", GREY, "normal"))]  # fmt: skip
+    words = [
+        ax.text(1.015, 0, w, transform=ax.get_yaxis_transform(), va="center", fontsize=9.5, color=c, weight=b)
+        for w, c, b in (
+            *((f"{a} taken", GREY, "normal") for a in lines),
+            ("", COLOUR["total"], "bold"),
+            ("no drafts", GREY, "normal"),
+        )
+    ]
     told = ax.text(0, 1.03, "", transform=ax.transAxes, va="bottom")
 
     def update(table):
@@ -769,7 +820,7 @@ def _speculation_draw(figure):
         mine.set_data(DRAFTED, chosen)
         a, n, best, rate, plainly = (
             one(table, "here", c) for c in ("acceptance", "batch", "drafted", "tokens_per_s", "alone_tokens_per_s")
-        )  # fmt: skip
+        )
         alone.set_ydata([plainly, plainly])
         top.set_data([best], [rate])
         ends = np.array([*(r[-1] for r in rates.values()), chosen[-1], plainly])
@@ -783,8 +834,10 @@ def _speculation_draw(figure):
         for i, height in zip(shown, heights, strict=True):
             words[i].set_y(height)
         gain = rate / plainly
-        told.set_text(f"batch {plain(n, 3)}, {a:.3g} of the drafts taken: "
-                      + (f"best is to draft {int(best)}, {gain:.2f} times as fast" if best else "drafting does not pay"))  # fmt: skip
+        told.set_text(
+            f"batch {plain(n, 3)}, {a:.3g} of the drafts taken: "
+            + (f"best is to draft {int(best)}, {gain:.2f} times as fast" if best else "drafting does not pay")
+        )
         return [alone, *lines.values(), mine, top, *words, told]
 
     return update
@@ -793,12 +846,13 @@ def _speculation_draw(figure):
 def _speculation_summary(table):
     a, n, best, rate, plainly = (
         one(table, "here", c) for c in ("acceptance", "batch", "drafted", "tokens_per_s", "alone_tokens_per_s")
-    )  # fmt: skip
+    )
     most = pick(table, "chosen", "tokens_per_s")[-1]
     text = (
         f"it is best to draft {int(best)}: {plain(rate)} tokens/s, {rate / plainly:.2f} times as many"
-        if best else "drafting does not pay"
-    )  # fmt: skip
+        if best
+        else "drafting does not pay"
+    )
     return (
         f"{PAIR[0]} on 8 x H100, {PAIR[1]} drafts, batch {plain(n, 3)}, {a:.3g} of the drafts taken: {plain(plainly)} tokens/s for "
         f"each user without drafts; {text}. With 12 drafts {plain(most)}."
@@ -817,53 +871,58 @@ speculation = Exhibit(
         "acceptance": Control(label="share of drafts taken", values=GUESSES, start=0.8),
         "batch": Control(label="batch", values=ASKED, start=1),
     },
-    table=_speculation_table, draw=_speculation_draw, summary=_speculation_summary,
-)  # fmt: skip
+    table=_speculation_table,
+    draw=_speculation_draw,
+    summary=_speculation_summary,
+)
 
 
 # ---- 6: reality -----------------------------------------------------------------------------------
 
-GROUPS = {  # words: groups of rows that `inference_rows` scores together
-    "decode, one chip": ("decode, one chip",), "decode, many chips": ("decode, many chips",),
-    "prefill, one chip": ("prefill, one chip",), "prefill, many chips": ("prefill, many chips",),
-    "static": ("static, one chip", "static, many chips"), "saturated": ("saturated",),
-}  # fmt: skip
-LIMITS = {
-    "decode": (2e-3, 0.6),
-    "prefill": (1e-2, 500),
-    "static": (5e-3, 100),
-    "saturated": (5e-6, 3e-2),
+GROUPS = {  # words: groups of rows that `measured.inference` scores together
+    "decode, one chip": ("decode, one chip",),
+    "decode, many chips": ("decode, many chips",),
+    "prefill, one chip": ("prefill, one chip",),
+    "prefill, many chips": ("prefill, many chips",),
+    "static": ("static, one chip", "static, many chips"),
+    "saturated": ("saturated",),
 }
-WHAT = {"decode": "time of a step", "prefill": "time of the prompts",
-        "static": "time from start to end", "saturated": "time a token, all users together"}  # fmt: skip
+LIMITS = {"decode": (2e-3, 0.6), "prefill": (1e-2, 500), "static": (5e-3, 100), "saturated": (5e-6, 3e-2)}
+WHAT = {
+    "decode": "time of a step",
+    "prefill": "time of the prompts",
+    "static": "time from start to end",
+    "saturated": "time a token, all users together",
+}
 
 
 @keep
 def _scored(group):
     """Scored rows of a group: modelled and measured seconds."""
     rows = corpus.table("inference")
-    mine = np.isin(inference_rows.groups(rows), GROUPS[group])
+    mine = np.isin(measured_inference.groups(rows), GROUPS[group])
     mine &= (rows["suspect"] == "") & (rows["duplicate_of"] < 0)
     rows = {name: values[mine] for name, values in rows.items()}
     seconds = np.full(rows["phase"].size, np.nan)
-    for case in inference_rows.cases(rows)[0]:  # times alone: neither their owners nor intervals
+    for case in measured_inference.cases(rows)[0]:  # times alone: neither their owners nor intervals
         seconds[case.rows] = case.time(case.server)
-    measured, predicted, unit = inference_rows.headline(rows, seconds)
+    measured, predicted, unit = measured_inference.headline(rows, seconds)
     ratio = np.where(unit == "tokens/s", measured / predicted, predicted / measured)
     fair = np.isfinite(ratio)
     columns = {
-        "source": rows["source_id"], "role": rows["role"], "predicted_s": seconds,
-        "measured_s": seconds / ratio, "error": predicted / measured - 1,
-    }  # fmt: skip
+        "source": rows["source_id"],
+        "role": rows["role"],
+        "predicted_s": seconds,
+        "measured_s": seconds / ratio,
+        "error": predicted / measured - 1,
+    }
     return {name: values[fair] for name, values in columns.items()}
 
 
 def _measured_table(group):
     columns = _scored(group)
     shown = ("source", "predicted_s", "measured_s", "error")
-    found = {
-        role: {name: columns[name][columns["role"] == role] for name in shown} for role in ("fit", "held-out")
-    }  # fmt: skip
+    found = {role: {name: columns[name][columns["role"] == role] for name in shown} for role in ("fit", "held-out")}
     return stack(**found, here={"group": group})
 
 
@@ -872,31 +931,24 @@ def _measured_draw(figure):
     times = figure.add_axes([0.115, 0.385, 0.58, 0.60])
     ratios = figure.add_axes([0.115, 0.085, 0.58, 0.27])
     times.set(xscale="log", yscale="log", ylabel="measured")
-    ratios.set(
-        xscale="log", yscale="log", ylim=(0.2, 6), xlabel="predicted", ylabel="measured / predicted"
-    )
+    ratios.set(xscale="log", yscale="log", ylim=(0.2, 6), xlabel="predicted", ylabel="measured / predicted")
     fit = against_measured(times, ratios, (1e-7, 1e4))
     beside = {"transform": times.transAxes, "clip_on": False}
     slots = []
     for i in range(5):
-        style = {
-            "color": SERIES[i],
-            "marker": MARKERS[i],
-            "ls": "",
-            "ms": 5,
-            "mfc": "none",
-            "mew": 1.1,
-        }
+        style = {"color": SERIES[i], "marker": MARKERS[i], "ls": "", "ms": 5, "mfc": "none", "mew": 1.1}
         pair = [ax.plot([], [], **style)[0] for ax in (times, ratios)]
         (mark,) = times.plot([], [], **style, **beside)
-        word = times.text(
-            1.08, 0.9 - 0.105 * i, "", va="center", fontsize=9.5, linespacing=1.25, **beside
-        )
+        word = times.text(1.08, 0.9 - 0.105 * i, "", va="center", fontsize=9.5, linespacing=1.25, **beside)
         slots.append((pair, mark, word))
     times.text(1.03, 0.985, "held out: rows,\nmean error", weight="bold", va="top", **beside)
-    greys = [(times.plot([], [], **FITTED_DOT, **beside)[0],
-              times.text(1.08, 0.27 - 0.105 * i, "", va="center", fontsize=9.5, color=GREY, linespacing=1.25, **beside))
-             for i in range(2)]  # fmt: skip
+    greys = [
+        (
+            times.plot([], [], **FITTED_DOT, **beside)[0],
+            times.text(1.08, 0.27 - 0.105 * i, "", va="center", fontsize=9.5, color=GREY, linespacing=1.25, **beside),
+        )
+        for i in range(2)
+    ]
     times.text(1.03, 0.03, "band: within 10 %", fontsize=9.5, color=GREY, **beside)
     what = times.text(0.03, 0.97, "", transform=times.transAxes, va="top", color=GREY)
 
@@ -907,11 +959,7 @@ def _measured_draw(figure):
     def beside_it(mark, word, height, source, errors, note=""):
         mark.set_data(([1.045], [height]) if source else ([], []))
         word.set_y(height)
-        word.set_text(
-            f"{source}{note}\n{errors.size:,}, {100 * np.abs(errors).mean():.0f} %"
-            if source
-            else ""
-        )
+        word.set_text(f"{source}{note}\n{errors.size:,}, {100 * np.abs(errors).mean():.0f} %" if source else "")
 
     def update(table):
         kind = one(table, "here", "group").partition(",")[0]
@@ -920,9 +968,7 @@ def _measured_draw(figure):
             ax.set_xlim(ends)
         times.set_ylim(ends)
         what.set_text(WHAT[kind])
-        sources, x, y, error = pick(
-            table, "held-out", "source", "predicted_s", "measured_s", "error"
-        )
+        sources, x, y, error = pick(table, "held-out", "source", "predicted_s", "measured_s", "error")
         present = np.unique(sources).tolist()
         for i, (pair, mark, word) in enumerate(slots):
             mine = sources == (present[i] if i < len(present) else "none")
@@ -933,14 +979,7 @@ def _measured_draw(figure):
         present = np.unique(sources).tolist()
         for i, (mark, word) in enumerate(greys):
             mine = sources == (present[i] if i < len(present) else "none")
-            beside_it(
-                mark,
-                word,
-                0.265 - 0.115 * i,
-                present[i] if mine.any() else "",
-                error[mine],
-                ", fitted",
-            )
+            beside_it(mark, word, 0.265 - 0.115 * i, present[i] if mine.any() else "", error[mine], ", fitted")
         return [
             *fit,
             *(a for pair, mark, word in slots for a in (*pair, mark, word)),
@@ -975,5 +1014,8 @@ measured = Exhibit(
     alt="Log-log scatter of measured against predicted times, and below it their ratio, with a band of ten percent; a marker for each "
     "held-out source, fitted rows small and grey.",
     controls={"group": Control(label="measurements", values=tuple(GROUPS), start="decode, one chip")},
-    table=_measured_table, draw=_measured_draw, summary=_measured_summary, rescales=True,
-)  # fmt: skip
+    table=_measured_table,
+    draw=_measured_draw,
+    summary=_measured_summary,
+    rescales=True,
+)

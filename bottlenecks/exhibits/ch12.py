@@ -9,13 +9,14 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from bottlenecks import footprint, search, splitting, training
-from bottlenecks.architecture import model
 from bottlenecks.exhibits.registry import Control, Exhibit, one, pick, stack
 from bottlenecks.exhibits.style import COLOUR, SERIES, Labels, axis_in
-from bottlenecks.footprint import RECOMPUTE, SCHEDULES
-from bottlenecks.networks import system
-from bottlenecks.units import plain, si
+from bottlenecks.facts.architectures import model
+from bottlenecks.facts.networks import system
+from bottlenecks.facts.units import plain, si
+from bottlenecks.models import footprint, training
+from bottlenecks.models.footprint import RECOMPUTE, SCHEDULES
+from bottlenecks.studies import search, splitting
 
 GREY = "#6E6E6E"  # of words: dark enough to read
 ERA = "2024"
@@ -30,9 +31,7 @@ def _machine(name):
 
 
 def _count(number, word):
-    many = (
-        word[:-1] + "ies" if word.endswith("py") else word + ("es" if word.endswith("ch") else "s")
-    )
+    many = word[:-1] + "ies" if word.endswith("py") else word + ("es" if word.endswith("ch") else "s")
     return f"{plain(number, 6)} {word if number == 1 else many}"
 
 
@@ -55,15 +54,22 @@ def _boxes(left, right, low, high):
 
 STAGES_OF_MIX = {"Llama-3-8B": 1, "Llama-3-70B": 4, "Llama-3.1-405B": 16}  # the last as published
 WAYS = {  # of `splitting.ways`: words
-    "copies": "Whole copies", "zero 1": "Copies, ZeRO 1", "zero 3": "Copies, ZeRO 3",
-    "tensor, one machine": "Tensor, one machine", "tensor": "Tensor, all heads", "pipeline": "Pipeline, all layers",
-    "mix": "A mix, ZeRO 1", "mix, zero 2": "A mix, ZeRO 2",
-}  # fmt: skip
+    "copies": "Whole copies",
+    "zero 1": "Copies, ZeRO 1",
+    "zero 3": "Copies, ZeRO 3",
+    "tensor, one machine": "Tensor, one machine",
+    "tensor": "Tensor, all heads",
+    "pipeline": "Pipeline, all layers",
+    "mix": "A mix, ZeRO 1",
+    "mix, zero 2": "A mix, ZeRO 2",
+}
 HELD = {  # words, rows of the footprint, colour
-    "weights": (("weights",), COLOUR["memory"]), "gradients": (("gradients",), COLOUR["cache"]),
-    "optimiser": (("optimizer",), SERIES[7]), "activations": (("activations",), COLOUR["highlight"]),
+    "weights": (("weights",), COLOUR["memory"]),
+    "gradients": (("gradients",), COLOUR["cache"]),
+    "optimiser": (("optimizer",), SERIES[7]),
+    "activations": (("activations",), COLOUR["highlight"]),
     "rest": (("logits", "recomputation", "step", "buffers", "reserve"), COLOUR["idle"]),
-}  # fmt: skip
+}
 CHIPS = tuple(2**i for i in range(3, 15))
 ROOM_SHOWN = 2  # the axis ends at so many times a chip's memory
 
@@ -72,17 +78,19 @@ ROOM_SHOWN = 2  # the axis ends at so many times a chip's memory
 def _fit_table(model_name, chips, again):
     m, on = model(model_name), _machine("DGX H100")
     names, layout = splitting.ways(
-        m, chips=round(chips), batch=STEP_TOKENS // SEQ_LEN, seq_len=SEQ_LEN,
-        mix=STAGES_OF_MIX[model_name], recompute=AGAIN[again],
-    )  # fmt: skip
+        m,
+        chips=round(chips),
+        batch=STEP_TOKENS // SEQ_LEN,
+        seq_len=SEQ_LEN,
+        mix=STAGES_OF_MIX[model_name],
+        recompute=AGAIN[again],
+    )
     rows = footprint.training_rows(m, layout)
-    parts = {
-        part: sum(rows[r] for r in of) + np.zeros(len(names)) for part, (of, _) in HELD.items()
-    }
+    parts = {part: sum(rows[r] for r in of) + np.zeros(len(names)) for part, (of, _) in HELD.items()}
     return stack(
         way={"way": list(names), "tp": layout.tp, "pp": layout.pp, "dp": layout.dp, **parts},
         here={"model": model_name, "chips": round(chips), "again": again, "memory": on.memory_bytes},
-    )  # fmt: skip
+    )
 
 
 def _fit_draw(figure):
@@ -106,7 +114,7 @@ def _fit_draw(figure):
         ax.text(-0.03, i - 0.17, words, transform=across, ha="right", va="center")
     cuts = Labels(ax, transform=across, size=8, color=GREY, align="right")
     totals, verdicts = (Labels(ax, transform=across, size=size) for size in (10, 9))
-    bars, shares = ({p: PolyCollection([], facecolors=c, linewidths=0) for p, (_, c) in HELD.items()} for _ in (0, 1))  # fmt: skip
+    bars, shares = ({p: PolyCollection([], facecolors=c, linewidths=0) for p, (_, c) in HELD.items()} for _ in (0, 1))
     for axes, group in ((ax, bars), (mix, shares)):
         for collection in group.values():
             axes.add_collection(collection, autolim=False)
@@ -129,12 +137,17 @@ def _fit_draw(figure):
         words = [
             ", ".join([_count(n, word) for n, word in ((t, "rank"), (p, "stage")) if n > 1] + [_count(d, "copy")])
             for t, p, d in zip(tp, pp, dp, strict=True)
-        ]  # fmt: skip
+        ]
         told_here = [
-            cuts.show(words, -0.03, y + 0.2), totals.show([si(w, "B") for w in whole], 1.04, y - 0.17),
-            verdicts.show([f"lacks {si(v, 'B')}" if v > 0 else "fits" for v in lack], 1.04, y + 0.2,
-                          np.where(lack > 0, COLOUR["compute"], COLOUR["network"])),
-        ]  # fmt: skip
+            cuts.show(words, -0.03, y + 0.2),
+            totals.show([si(w, "B") for w in whole], 1.04, y - 0.17),
+            verdicts.show(
+                [f"lacks {si(v, 'B')}" if v > 0 else "fits" for v in lack],
+                1.04,
+                y + 0.2,
+                np.where(lack > 0, COLOUR["compute"], COLOUR["network"]),
+            ),
+        ]
         name, chips, again = (one(table, "here", c) for c in ("model", "chips", "again"))
         told.set_text(f"{name} on {_count(chips, 'chip')}; computed again: {again}")
         return [*bars.values(), *shares.values(), drawn, *told_here, told]
@@ -176,8 +189,10 @@ fit = Exhibit(
         "chips": Control(label="chips", values=CHIPS, start=16384),
         "again": Control(label="computed again", values=tuple(AGAIN), start="nothing"),
     },
-    table=_fit_table, draw=_fit_draw, summary=_fit_summary,
-)  # fmt: skip
+    table=_fit_table,
+    draw=_fit_draw,
+    summary=_fit_summary,
+)
 
 
 # ---- 2: a pipeline, drawn -------------------------------------------------------------------------
@@ -185,10 +200,11 @@ fit = Exhibit(
 PIPELINES = {"GPipe": "gpipe", "1F1B": "1f1b", "interleaved": "interleaved", "zero bubble": "zb1p"}
 CHUNKS = 2
 WORK = {  # kind: words, colours of each chunk
-    "forward": ("forward", ("#F2B27C", "#FADFC6")), "backward": ("backward", (COLOUR["compute"], "#EA9256")),
+    "forward": ("forward", ("#F2B27C", "#FADFC6")),
+    "backward": ("backward", (COLOUR["compute"], "#EA9256")),
     "input gradient": ("gradients of inputs", (COLOUR["compute"],)),
     "weight gradient": ("gradients of weights", ("#7F3800",)),
-}  # fmt: skip
+}
 
 
 @keep
@@ -199,16 +215,21 @@ def _pipeline_table(schedule, stages, micro_batches):
     drawn = splitting.timeline(name, p, m, CHUNKS)
     time, held = splitting.alive(drawn)
     layout = footprint.Layout(
-        seq_len=1, pp=p, micro_batches=m, schedule=name,
-        vpp=CHUNKS if name == "interleaved" else 1,
-    )  # fmt: skip
+        seq_len=1, pp=p, micro_batches=m, schedule=name, vpp=CHUNKS if name == "interleaved" else 1
+    )
     return stack(
         work=drawn,
         alive={"start": np.append(time, drawn["end"].max()), "alive": np.append(held, 0.0)},
-        here={"schedule": schedule, "stage": p, "micro_batch": m, "asked": round(micro_batches),
-              "end": drawn["end"].max(), "idle": splitting.idle(drawn),
-              "alive": footprint.in_flight(layout, 0)},
-    )  # fmt: skip
+        here={
+            "schedule": schedule,
+            "stage": p,
+            "micro_batch": m,
+            "asked": round(micro_batches),
+            "end": drawn["end"].max(),
+            "idle": splitting.idle(drawn),
+            "alive": footprint.in_flight(layout, 0),
+        },
+    )
 
 
 def _ticks(end, most):
@@ -229,28 +250,29 @@ def _pipeline_draw(figure):
     low.set_xlabel("time, in forward passes of one micro-batch through one stage", labelpad=18)
     low.set_ylabel("micro-batches\nkept, stage 1", labelpad=20)
     beside, heights = (Labels(axes, size=9.5, align="right") for axes in (ax, low))
-    times, marks = Labels(low, size=9.5, align="center"), LineCollection([], colors="#222222", lw=0.8, clip_on=False)  # fmt: skip
+    times, marks = Labels(low, size=9.5, align="center"), LineCollection([], colors="#222222", lw=0.8, clip_on=False)
     low.add_collection(marks, autolim=False)
     back = PolyCollection([], facecolors="#D4D4D4", linewidths=0)
     ax.add_collection(back, autolim=False)
     groups = {}
     for kind, (_, colours) in WORK.items():
         for chunk, colour in enumerate(colours):
-            groups[kind, chunk] = PolyCollection([], facecolors=colour, edgecolors="white", linewidths=0.7)  # fmt: skip
+            groups[kind, chunk] = PolyCollection([], facecolors=colour, edgecolors="white", linewidths=0.7)
             ax.add_collection(groups[kind, chunk], autolim=False)
     numbers = Labels(ax, size=8, align="center")
     kept = low.stairs([0], [0, 1], fill=True, color=COLOUR["memory"], alpha=0.85)
     told = figure.text(0.012, 0.978, "", va="top")
-    names = [(figure.text(0, 0.928, "", va="top", fontsize=10), figure.text(0, 0.928, "", va="top", fontsize=9.5))
-             for _ in range(4)]  # fmt: skip
+    names = [
+        (figure.text(0, 0.928, "", va="top", fontsize=10), figure.text(0, 0.928, "", va="top", fontsize=9.5))
+        for _ in range(4)
+    ]
 
     def update(table):
         stage, micro, chunk, kind, start, end = pick(
             table, "work", "stage", "micro_batch", "chunk", "kind", "start", "end"
         )
         schedule, p, m, asked, span, idle, alive = (
-            one(table, "here", c)
-            for c in ("schedule", "stage", "micro_batch", "asked", "end", "idle", "alive")
+            one(table, "here", c) for c in ("schedule", "stage", "micro_batch", "asked", "end", "idle", "alive")
         )
         start, end = start / span, end / span
         rows = 1 - (np.arange(p) + 0.5) / p
@@ -264,28 +286,30 @@ def _pipeline_draw(figure):
             collection.set_linewidth(np.clip(points.min() / 9, 0.15, 0.7))
         legible = points > (13 if m > 9 else 7)
         texts = np.where(legible, (micro + 1).astype(int).astype(str), "")
-        dark = np.isin(kind, ("input gradient", "weight gradient")) | ((kind == "backward") & (chunk == 0))  # fmt: skip
+        dark = np.isin(kind, ("input gradient", "weight gradient")) | ((kind == "backward") & (chunk == 0))
         shown = numbers.show(texts, (start + end) / 2, at, np.where(dark, "white", "#222222"))
         time, held = pick(table, "alive", "start", "alive")
         kept.set_data(held[:-1] / (1.1 * alive), time / span)
         ticks, counts = _ticks(span, 7), _ticks(alive, 3)
         flat, high = ticks / span, counts / (1.1 * alive)
-        marks.set_segments(
-            [((x, 0), (x, -0.04)) for x in flat] + [((0, y), (-0.006, y)) for y in high]
-        )
+        marks.set_segments([((x, 0), (x, -0.04)) for x in flat] + [((0, y), (-0.006, y)) for y in high])
         shown = [
-            shown, marks, times.show([f"{t:g}" for t in ticks], flat, -0.13),
+            shown,
+            marks,
+            times.show([f"{t:g}" for t in ticks], flat, -0.13),
             heights.show([f"{c:g}" for c in counts], -0.012, high),
             beside.show([f"{i + 1:.0f}" for i in range(int(p))], -0.012, rows),
-        ]  # fmt: skip
+        ]
         group = f"; in groups of {p:.0f}" if m != asked else ""
-        told.set_text(f"{schedule}, {_count(p, 'stage')}, {_count(m, 'micro-batch')}{group}: idle {plain(100 * idle / (1 + idle))} % of the time, "
-                      f"stage 1 keeps {plain(alive)}")  # fmt: skip
+        told.set_text(
+            f"{schedule}, {_count(p, 'stage')}, {_count(m, 'micro-batch')}{group}: idle {plain(100 * idle / (1 + idle))} % of the time, "
+            f"stage 1 keeps {plain(alive)}"
+        )
         x = 0.012
-        legend = [(WORK[k][0], WORK[k][1][0]) for k in WORK if (kind == k).any()] + [("idle", "#A8A8A8")]  # fmt: skip
+        legend = [(WORK[k][0], WORK[k][1][0]) for k in WORK if (kind == k).any()] + [("idle", "#A8A8A8")]
         if schedule == "interleaved":
             legend.insert(2, ("second chunk: lighter", "#EA9256"))
-        for (square, name), (word, colour) in zip(names, legend + [("", "none")] * (4 - len(legend)), strict=True):  # fmt: skip
+        for (square, name), (word, colour) in zip(names, legend + [("", "none")] * (4 - len(legend)), strict=True):
             square.set(x=x, text="■" if word else "", color=colour)
             name.set(x=x + 0.02, text=word)
             x += 0.05 + 0.0118 * len(word)
@@ -296,14 +320,9 @@ def _pipeline_draw(figure):
 
 def _pipeline_summary(table):
     schedule, p, m, asked, span, idle, alive = (
-        one(table, "here", c)
-        for c in ("schedule", "stage", "micro_batch", "asked", "end", "idle", "alive")
+        one(table, "here", c) for c in ("schedule", "stage", "micro_batch", "asked", "end", "idle", "alive")
     )
-    group = (
-        f" ({plain(asked)} were asked for; interleaving deals them in groups of {p:.0f})"
-        if m != asked
-        else ""
-    )
+    group = f" ({plain(asked)} were asked for; interleaving deals them in groups of {p:.0f})" if m != asked else ""
     return (
         f"{schedule} with {p:.0f} stages and {_count(m, 'micro-batch')}{group}: the step lasts {plain(span, 4)} forward passes, "
         f"of which each stage works {plain(3 * m, 4)}. Idle: {plain(100 * idle, 3)} % of the work, {plain(100 * idle / (1 + idle), 3)} % of "
@@ -325,9 +344,11 @@ pipeline = Exhibit(
         "stages": Control(label="stages", values=tuple(range(2, 9)), start=4),
         "micro_batches": Control(label="micro-batches", values=tuple(range(1, 33)), start=8),
     },
-    table=_pipeline_table, draw=_pipeline_draw, summary=_pipeline_summary,
+    table=_pipeline_table,
+    draw=_pipeline_draw,
+    summary=_pipeline_summary,
     sources=("narayanan2021megatron", "qi2023zerobubble"),
-)  # fmt: skip
+)
 
 
 # ---- 3: where each way stops ----------------------------------------------------------------------
@@ -335,10 +356,12 @@ pipeline = Exhibit(
 MACHINES = {"H100, 8 to a machine": "DGX H100", "GB200, 72 to a rack": "GB200 NVL72"}
 CONTEXTS = {"8k": 2**13, "32k": 2**15, "128k": 2**17, "512k": 2**19, "1M": 2**20}
 GROWING = {  # words, what runs out, colour, marker
-    "tensor": ("tensor", "head", SERIES[0], "o"), "pipeline": ("pipeline", "layer", SERIES[1], "s"),
-    "context": ("context", "block", SERIES[2], "^"), "data": ("data (ZeRO 1)", "sequence", SERIES[3], "D"),
+    "tensor": ("tensor", "head", SERIES[0], "o"),
+    "pipeline": ("pipeline", "layer", SERIES[1], "s"),
+    "context": ("context", "block", SERIES[2], "^"),
+    "data": ("data (ZeRO 1)", "sequence", SERIES[3], "D"),
     "expert": ("expert", "expert", SERIES[4], "v"),
-}  # fmt: skip
+}
 LEAST_SENT, MOST_SENT = 8e-6, 30  # of the lower axis
 MOST = 2**13
 
@@ -346,18 +369,21 @@ MOST = 2**13
 @keep
 def _limits_table(model_name, context, machine):
     m, on = model(model_name), _machine(MACHINES[machine])
-    found = splitting.alone(
-        m, on, era=ERA, tokens=STEP_TOKENS, seq_len=CONTEXTS[context], recompute="full"
-    )
+    found = splitting.alone(m, on, era=ERA, tokens=STEP_TOKENS, seq_len=CONTEXTS[context], recompute="full")
     lines = {
         name: {column: found[column][found["dimension"] == name] for column in found}
         for name in dict.fromkeys(found["dimension"].tolist())
     }
     return stack(
         **lines,
-        here={"model": model_name, "context": context, "machine": machine, "domain": on.domain,
-              "memory": on.memory_bytes},
-    )  # fmt: skip
+        here={
+            "model": model_name,
+            "context": context,
+            "machine": machine,
+            "domain": on.domain,
+            "memory": on.memory_bytes,
+        },
+    )
 
 
 def _apart(heights, xs, gap, near):
@@ -381,18 +407,13 @@ def _limits_draw(figure):
     ticks = [2**i for i in range(14)]
     for ax in (top, low):
         ax.set(xscale="log", xlim=(0.85, MOST * 4))
-        ax.set_xticks(
-            ticks,
-            [
-                f"{t:,}" if t in (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096) else ""
-                for t in ticks
-            ],
-        )
+        ax.set_xticks(ticks, [f"{t:,}" if t in (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096) else "" for t in ticks])
         ax.minorticks_off()
     top.set_xticklabels([])
     top.set(ylim=(0, 1.15), ylabel="tokens/s of each chip,\none chip alone: 1")
-    low.set(yscale="log", ylim=(LEAST_SENT, MOST_SENT), xlabel="chips along one dimension",
-            ylabel="sending over computing")  # fmt: skip
+    low.set(
+        yscale="log", ylim=(LEAST_SENT, MOST_SENT), xlabel="chips along one dimension", ylabel="sending over computing"
+    )
     low.set_yticks(10.0 ** np.arange(-5, 2), ["", "0.0001", "", "0.01", "", "1", ""])
     low.minorticks_off()
     low.axhline(1, color=COLOUR["total"], lw=1.4)
@@ -407,12 +428,15 @@ def _limits_draw(figure):
         sent[name] = low.plot([], [], **style)[0]
         stops[name] = [ax.plot([], [], "x", color=colour, ms=10, mew=2.2)[0] for ax in (top, low)]
         words[name] = top.text(
-            1, 1, "", color=colour, fontsize=9, va="center",
+            1,
+            1,
+            "",
+            color=colour,
+            fontsize=9,
+            va="center",
             bbox={"fc": "white", "ec": "none", "pad": 0.6, "alpha": 0.8},
-        )  # fmt: skip
-        named[name] = figure.text(
-            x, 0.95, word, color=colour, va="top", weight="bold", fontsize=9.5
         )
+        named[name] = figure.text(x, 0.95, word, color=colour, va="top", weight="bold", fontsize=9.5)
         x += 0.04 + 0.0145 * len(word)
     told = figure.text(0.012, 0.988, "", va="top")
 
@@ -433,24 +457,13 @@ def _limits_draw(figure):
         y = _apart(np.clip(y, 0.07, 1.1), np.log10(n), 0.065, 0.9)
         for name, ranks, height in zip(last, n, y, strict=True):
             words[name].set_position((ranks * 1.2, height))
-        name, context, machine, of = (
-            one(table, "here", c) for c in ("model", "context", "machine", "domain")
-        )
+        name, context, machine, of = (one(table, "here", c) for c in ("model", "context", "machine", "domain"))
         for end in ends:
             end.set_xdata([of, of])
         domain.set(x=of, text=f"{of:.0f} chips on NVLink")
         told.set_text(f"{name}, sequences of {context} tokens, {machine}")
         flat = [stop for pair in stops.values() for stop in pair]
-        return [
-            *ends,
-            domain,
-            *lines.values(),
-            *sent.values(),
-            *flat,
-            *words.values(),
-            *named.values(),
-            told,
-        ]
+        return [*ends, domain, *lines.values(), *sent.values(), *flat, *words.values(), *named.values(), told]
 
     return update
 
@@ -463,9 +476,7 @@ def _line(table, name):
 
 
 def _limits_summary(table):
-    name, context, machine, on = (
-        one(table, "here", c) for c in ("model", "context", "machine", "memory")
-    )
+    name, context, machine, on = (one(table, "here", c) for c in ("model", "context", "machine", "memory"))
     parts, fitting = [], []
     for dimension, (word, unit, _, _) in GROWING.items():
         n, rate, share = _line(table, dimension)
@@ -502,24 +513,28 @@ limits = Exhibit(
         "context": Control(label="context", values=tuple(CONTEXTS), start="8k"),
         "machine": Control(label="machine", values=tuple(MACHINES), start="H100, 8 to a machine"),
     },
-    table=_limits_table, draw=_limits_draw, summary=_limits_summary,
-)  # fmt: skip
+    table=_limits_table,
+    draw=_limits_draw,
+    summary=_limits_summary,
+)
 
 
 # ---- 4: the map of layouts ------------------------------------------------------------------------
 
 TASKS = {  # model: tokens of a sequence, sequences of a step, era; as published
-    "GPT-3 175B": (2048, 1536, "2024"), "Llama-3.1-405B": (8192, 2048, "2024"),
+    "GPT-3 175B": (2048, 1536, "2024"),
+    "Llama-3.1-405B": (8192, 2048, "2024"),
     "DeepSeek-V3": (4096, 15360, "2025"),
-}  # fmt: skip
+}
 POWERS = tuple(2**i for i in range(7))
 MAPPED = tuple(2**i for i in range(6, 15))
 TIERS = system("DGX H100").tiers
 WIRES = {  # between H100: tiers
-    "none: ports alone": TIERS[1:], "NVLink over 8": TIERS,
+    "none: ports alone": TIERS[1:],
+    "NVLink over 8": TIERS,
     "NVLink over 72": (replace(TIERS[0], ranks=72), *TIERS[1:]),
-}  # fmt: skip
-SHADES = LinearSegmentedColormap.from_list("utilisation", ["#FFF6EC", "#F2A65A", "#D55E00", "#7F3800"])  # fmt: skip
+}
+SHADES = LinearSegmentedColormap.from_list("utilisation", ["#FFF6EC", "#F2A65A", "#D55E00", "#7F3800"])
 BEST_SHOWN = 0.55  # of the peak: the end of the colours
 
 
@@ -531,18 +546,22 @@ def _wired(wires):
 def space_of(m, cp):
     """What the map chooses among."""
     return search.Space(
-        pipelines=(("1f1b", 1), ("zb1p", 1), *(("interleaved", v) for v in (2, 4, 8))), zero=(0, 1, 2, 3),
-        recompute=RECOMPUTE, pp=tuple(p for p in POWERS if p <= m.layers),
-        ep=(1, 8, 16, 32, 64) if m.experts else (1,), cp=(cp,), tp=tuple(t for t in POWERS if m.heads % t == 0),
+        pipelines=(("1f1b", 1), ("zb1p", 1), *(("interleaved", v) for v in (2, 4, 8))),
+        zero=(0, 1, 2, 3),
+        recompute=RECOMPUTE,
+        pp=tuple(p for p in POWERS if p <= m.layers),
+        ep=(1, 8, 16, 32, 64) if m.experts else (1,),
+        cp=(cp,),
+        tp=tuple(t for t in POWERS if m.heads % t == 0),
         micro_batch=(1, 2, 4),
-    )  # fmt: skip
+    )
 
 
 @keep
 def _cells(model_name, chips, wires, cp):
     m, (on, memo) = model(model_name), _wired(wires)
     seq_len, batch, era = TASKS[model_name]
-    return search.cells(m, on, chips=chips, batch=batch, seq_len=seq_len, within=space_of(m, cp), era=era, memo=memo)  # fmt: skip
+    return search.cells(m, on, chips=chips, batch=batch, seq_len=seq_len, within=space_of(m, cp), era=era, memo=memo)
 
 
 @keep
@@ -559,9 +578,17 @@ def _chosen(key, *cells):
     found, (on, _) = _cells(*key), _wired(key[2])
     seq_len, _, era = TASKS[key[0]]
     return search.Search(
-        model=model(key[0]), on=on, era=era, seq_len=seq_len, front={}, valid=len(cells), nearest={},
-        best={name: found[name][list(cells)] for name in search.COLUMNS}, fitting=len(cells), least_shortfall_bytes=0.0,
-    )  # fmt: skip
+        model=model(key[0]),
+        on=on,
+        era=era,
+        seq_len=seq_len,
+        front={},
+        valid=len(cells),
+        nearest={},
+        best={name: found[name][list(cells)] for name in search.COLUMNS},
+        fitting=len(cells),
+        least_shortfall_bytes=0.0,
+    )
 
 
 @keep
@@ -584,9 +611,21 @@ def _map_table(model_name, chips, wires, cp, tp, pp):
     found, on = _cells(*key), _wired(wires)[0]
     fits = found["shortfall_bytes"] <= 0
     used = _step_flop(model_name) / (found["seconds"] * key[1] * on.peak_flop_per_s)
-    here = {"model": model_name, "chips": key[1], "wires": wires, "cp": key[3], "tp": tp, "pp": pp,
-            "batch": TASKS[model_name][1], "best": np.nan, "looked": np.nan, "lost_s": np.nan, "lost": "",
-            "most": "", "most_bytes": np.nan}  # fmt: skip
+    here = {
+        "model": model_name,
+        "chips": key[1],
+        "wires": wires,
+        "cp": key[3],
+        "tp": tp,
+        "pp": pp,
+        "batch": TASKS[model_name][1],
+        "best": np.nan,
+        "looked": np.nan,
+        "lost_s": np.nan,
+        "lost": "",
+        "most": "",
+        "most_bytes": np.nan,
+    }
     if fits.any():
         here["best"] = int(np.argmin(np.where(fits, found["seconds"], np.inf)))
     looked = np.flatnonzero((found["tp"] == tp) & (found["pp"] == pp))
@@ -598,7 +637,7 @@ def _map_table(model_name, chips, wires, cp, tp, pp):
             here["lost"], here["lost_s"] = _lost(key, here["best"], here["looked"])
     m = model(model_name)
     here |= {"heads": m.heads, "layers": m.layers}
-    words = {"recompute": np.array(RECOMPUTE)[found["recompute"]], "schedule": np.array(SCHEDULES)[found["schedule"]]}  # fmt: skip
+    words = {"recompute": np.array(RECOMPUTE)[found["recompute"]], "schedule": np.array(SCHEDULES)[found["schedule"]]}
     cells = {"cell": np.arange(fits.size), **found, **words, "utilisation": used}
     return stack(cell=cells, here=here) if fits.size else stack(here=here)
 
@@ -633,9 +672,7 @@ def _undivided(table):
 
 def _verdict(table):
     """(head, lines) on the best cell, and on the chosen one."""
-    best, looked, lost, tp, pp = (
-        one(table, "here", c) for c in ("best", "looked", "lost", "tp", "pp")
-    )
+    best, looked, lost, tp, pp = (one(table, "here", c) for c in ("best", "looked", "lost", "tp", "pp"))
     chosen = f"Chosen: tensor {tp:.0f}, pipeline {pp:.0f}"
     if "cell" not in table:
         return ("Nothing can be divided so", []), (chosen, _undivided(table))
@@ -660,7 +697,7 @@ def _verdict(table):
         return first, (chosen, [*why, "nearest to fitting:", *_named(table, i)[1:]])
     if looked == best:
         return first, (chosen, ["this is the fastest"])
-    lines = [f"{si(seconds[i], 's')}: {plain(seconds[i] / seconds[int(best)])} times as long", *_named(table, i)[1:]]  # fmt: skip
+    lines = [f"{si(seconds[i], 's')}: {plain(seconds[i] / seconds[int(best)])} times as long", *_named(table, i)[1:]]
     return first, (chosen, [*lines, "loses most to:", lost])
 
 
@@ -669,13 +706,13 @@ def _map_draw(figure):
     ax = figure.add_axes([0.085, 0.185, 0.54, 0.70])
     scale = figure.add_axes([0.085, 0.052, 0.30, 0.022])
     n = len(POWERS)
-    ax.set(xlim=(-0.5, n - 0.5), ylim=(-0.5, n - 0.5), xlabel="tensor-parallel ranks", ylabel="pipeline stages")  # fmt: skip
+    ax.set(xlim=(-0.5, n - 0.5), ylim=(-0.5, n - 0.5), xlabel="tensor-parallel ranks", ylabel="pipeline stages")
     ax.grid(False)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks(range(n), [str(p) for p in POWERS])
     ax.tick_params(length=0)
-    shown = PolyCollection([], cmap=SHADES, clim=(0, BEST_SHOWN), linewidths=1.2, edgecolors="white")  # fmt: skip
-    none = PolyCollection([], facecolors="#F1F1F1", edgecolors="#B9B9B9", hatch="////", linewidths=0.8)  # fmt: skip
+    shown = PolyCollection([], cmap=SHADES, clim=(0, BEST_SHOWN), linewidths=1.2, edgecolors="white")
+    none = PolyCollection([], facecolors="#F1F1F1", edgecolors="#B9B9B9", hatch="////", linewidths=0.8)
     for collection in (none, shown):
         ax.add_collection(collection, autolim=False)
     numbers, lacking = Labels(ax, size=9, align="center"), Labels(ax, size=8, align="center")
@@ -686,25 +723,35 @@ def _map_draw(figure):
     frames = {
         "looked": ax.add_patch(Rectangle((0, 0), 0.9, 0.9, fill=False, ec="#222222", lw=1.8, ls="--", zorder=4)),
         "best": ax.add_patch(Rectangle((0, 0), 0.9, 0.9, fill=False, ec=COLOUR["memory"], lw=3, zorder=5)),
-    }  # fmt: skip
-    scale.imshow(np.linspace(0, BEST_SHOWN, 128)[None], aspect="auto", cmap=SHADES, extent=(0, BEST_SHOWN, 0, 1))  # fmt: skip
+    }
+    scale.imshow(np.linspace(0, BEST_SHOWN, 128)[None], aspect="auto", cmap=SHADES, extent=(0, BEST_SHOWN, 0, 1))
     scale.set(yticks=(), xticks=(0, 0.1, 0.2, 0.3, 0.4, 0.5))
     scale.set_xticklabels(["0", "10", "20", "30", "40", "50 %"], fontsize=8.5)
     scale.grid(False)
     figure.text(0.395, 0.062, "of the peak (MFU)", va="center", fontsize=9)
-    figure.text(0.65, 0.062, "hatched: lacks so many bytes a chip\n·  can not be divided", va="center",
-                fontsize=9, color=GREY, linespacing=1.3)  # fmt: skip
+    figure.text(
+        0.65,
+        0.062,
+        "hatched: lacks so many bytes a chip\n·  can not be divided",
+        va="center",
+        fontsize=9,
+        color=GREY,
+        linespacing=1.3,
+    )
     told = figure.text(0.012, 0.978, "", va="top")
     tops = (0.875, 0.53)
-    heads = [figure.text(0.65, y, "", va="center", weight="bold", color=colour, fontsize=10)
-             for y, colour in zip(tops, (COLOUR["memory"], COLOUR["total"]), strict=True)]  # fmt: skip
+    heads = [
+        figure.text(0.65, y, "", va="center", weight="bold", color=colour, fontsize=10)
+        for y, colour in zip(tops, (COLOUR["memory"], COLOUR["total"]), strict=True)
+    ]
     words = Labels(ax, transform=figure.transFigure, size=9.5)
 
     def update(table):
         place = {p: i for i, p in enumerate(POWERS)}
         there = "cell" in table
-        tp, pp, short, used = (pick(table, "cell", c) if there else np.array([])
-                               for c in ("tp", "pp", "shortfall_bytes", "utilisation"))  # fmt: skip
+        tp, pp, short, used = (
+            pick(table, "cell", c) if there else np.array([]) for c in ("tp", "pp", "shortfall_bytes", "utilisation")
+        )
         column = np.array([place[int(t)] for t in tp], dtype=float)
         row = np.array([place[int(p)] for p in pp], dtype=float)
         fits = short <= 0
@@ -717,8 +764,10 @@ def _map_draw(figure):
         plates.set_verts(_boxes(c - 0.44, c + 0.44, r - 0.17, r + 0.17))
         percent = [f"{100 * u:.0f}" for u in used[fits]]
         light = np.where(used[fits] > 0.28, "white", "#222222")
-        drawn = [numbers.show(percent, column[fits], row[fits], light),
-                 lacking.show([si(s, "B", 2) for s in short[~fits]], c, r)]  # fmt: skip
+        drawn = [
+            numbers.show(percent, column[fits], row[fits], light),
+            lacking.show([si(s, "B", 2) for s in short[~fits]], c, r),
+        ]
         known = set(zip(column.tolist(), row.tolist(), strict=True))
         empty = [(i, j) for i in range(n) for j in range(n) if (i, j) not in known]
         dots.set_data(*zip(*empty, strict=True) if empty else ([], []))
@@ -780,5 +829,7 @@ map = Exhibit(
         "tp": Control(label="chosen tensor", values=POWERS, start=8),
         "pp": Control(label="chosen pipeline", values=POWERS, start=4),
     },
-    table=_map_table, draw=_map_draw, summary=_map_summary,
-)  # fmt: skip
+    table=_map_table,
+    draw=_map_draw,
+    summary=_map_summary,
+)

@@ -4,21 +4,14 @@ from functools import cache as keep
 
 import numpy as np
 
-from bottlenecks import runs, scaling, training
-from bottlenecks.architecture import model
 from bottlenecks.exhibits.registry import Control, Exhibit, one, pick, stack
-from bottlenecks.exhibits.style import (
-    COLOUR,
-    FITTED_DOT,
-    LINE,
-    MARKERS,
-    SERIES,
-    against_measured,
-    axis_in,
-)
-from bottlenecks.footprint import RECOMPUTE
-from bottlenecks.hardware import chip
-from bottlenecks.units import plain, si
+from bottlenecks.exhibits.style import COLOUR, FITTED_DOT, LINE, MARKERS, SERIES, against_measured, axis_in
+from bottlenecks.facts.architectures import model
+from bottlenecks.facts.chips import chip
+from bottlenecks.facts.units import plain, si
+from bottlenecks.models import training
+from bottlenecks.models.footprint import RECOMPUTE
+from bottlenecks.studies import runs, scaling
 
 GREY = "#6E6E6E"  # of words: dark enough to read
 ERA = "2024"  # of the software
@@ -46,17 +39,14 @@ TOKENS = {"GPT-3 175B": 2048}  # of a sequence, where not 8,192
 CHIPS = 2 ** np.arange(3, 15)
 JOB = 2**24  # tokens of a step that stays as it is
 OF_A_CHIP = 2**14  # tokens of a step that grows, for each chip: the two meet at 1,024 chips
-AGAIN = {
-    "none": "nothing",
-    "products": "every second product",
-    "full": "all",
-}  # to keep fewer activations
+AGAIN = {"none": "nothing", "products": "every second product", "full": "all"}  # to keep fewer activations
 STAYS, GROWS = "strong: the step stays", "weak: the step grows"
 GBITS = (100, 200, 400, 800)
 WIRED = {  # inside a machine: words, colour, dash
-    "links": ("NVLink", COLOUR["network"], "-"), "host": ("PCIe", "#8C6D31", "--"),
+    "links": ("NVLink", COLOUR["network"], "-"),
+    "host": ("PCIe", "#8C6D31", "--"),
     "nothing": ("ports alone", COLOUR["total"], ":"),
-}  # fmt: skip
+}
 
 
 @keep
@@ -67,25 +57,42 @@ def _scaled(model_name, job, gbits):
         inside: scaling.best(
             model(model_name),
             scaling.machine(chip(CHIP), inside=inside, port_bytes_per_s=gbits * 1e9 / 8),
-            chips=CHIPS, batch=batch, seq_len=seq_len, era=ERA,
-        ) for inside in WIRED
-    }  # fmt: skip
+            chips=CHIPS,
+            batch=batch,
+            seq_len=seq_len,
+            era=ERA,
+        )
+        for inside in WIRED
+    }
 
 
 def _scaling_table(model_name, job, gbits):
     found = _scaled(model_name, job, gbits)
-    shown = ("chips", "batch", "seconds", "tokens_per_s", "utilisation", "tp", "cp", "pp", "vpp", "dp",
-             "zero", "micro_batch", "recompute")  # fmt: skip
-    lines = {inside: {name: columns[name] for name in shown} | {"perfect_chips": columns["chips"] * columns["utilisation"]}
-             for inside, columns in found.items()}  # fmt: skip
+    shown = (
+        "chips",
+        "batch",
+        "seconds",
+        "tokens_per_s",
+        "utilisation",
+        "tp",
+        "cp",
+        "pp",
+        "vpp",
+        "dp",
+        "zero",
+        "micro_batch",
+        "recompute",
+    )
+    lines = {
+        inside: {name: columns[name] for name in shown} | {"perfect_chips": columns["chips"] * columns["utilisation"]}
+        for inside, columns in found.items()
+    }
     return stack(**lines, here={"model": model_name, "job": job, "gbits": gbits})
 
 
 def _gain(table, inside):
     """(first, last, times): the fewest and the most chips, and how much faster the most are."""
-    return scaling.speed_up(
-        {c: pick(table, inside, c) for c in ("chips", "seconds", "tokens_per_s")}
-    )
+    return scaling.speed_up({c: pick(table, inside, c) for c in ("chips", "seconds", "tokens_per_s")})
 
 
 def _scaling_draw(figure):
@@ -104,17 +111,26 @@ def _scaling_draw(figure):
     low.set_yticks([0, 0.2, 0.4, 0.6], ["0", "20 %", "40 %", "60 %"])
     ends = CHIPS[[0, -1]]
     top.plot(ends, ends, color=COLOUR["idle"], lw=1.2, ls=LINE["idle"])
-    at = ends[0] * np.array(
-        [1.2, 1.6]
-    )  # parallel to the line: of what is logarithmic, equal factors
-    top.text(*at, "all at the peak", color=GREY, fontsize=9.5, rotation=np.degrees(np.arctan2(*at[::-1])),
-             rotation_mode="anchor", transform_rotates_text=True)  # fmt: skip
+    at = ends[0] * np.array([1.2, 1.6])  # parallel to the line: of what is logarithmic, equal factors
+    top.text(
+        *at,
+        "all at the peak",
+        color=GREY,
+        fontsize=9.5,
+        rotation=np.degrees(np.arctan2(*at[::-1])),
+        rotation_mode="anchor",
+        transform_rotates_text=True,
+    )
     shades = [ax.axvspan(1, 1, color="#EFEFEF", lw=0, zorder=0) for ax in (top, low)]
     no_room = low.text(CHIPS[0] * 1.05, 0.03, "", color=GREY, fontsize=9, va="bottom")
-    lines = {inside: [ax.plot([], [], color=c, ls=d, marker="o", ms=3.5)[0] for ax in (top, low)]
-             for inside, (_, c, d) in WIRED.items()}  # fmt: skip
-    words = {inside: [ax.text(1.015, 0, w, color=c, va="center", fontsize=9.5, transform=ax.transAxes) for ax in (top, low)]
-             for inside, (w, c, _) in WIRED.items()}  # fmt: skip
+    lines = {
+        inside: [ax.plot([], [], color=c, ls=d, marker="o", ms=3.5)[0] for ax in (top, low)]
+        for inside, (_, c, d) in WIRED.items()
+    }
+    words = {
+        inside: [ax.text(1.015, 0, w, color=c, va="center", fontsize=9.5, transform=ax.transAxes) for ax in (top, low)]
+        for inside, (w, c, _) in WIRED.items()
+    }
     told = top.text(0.012, 0.985, "", transform=top.transAxes, va="top", linespacing=1.45)
     lost = {}
 
@@ -132,9 +148,7 @@ def _scaling_draw(figure):
             CHIPS, slowest, CHIPS, where=np.isfinite(slowest), color="#F4F0EA", lw=0, zorder=0.5
         )
         quick, slow = (pick(table, inside, "utilisation") for inside in ("links", "nothing"))
-        lost["low"] = low.fill_between(
-            CHIPS, slow, quick, color=COLOUR["network"], alpha=0.12, lw=0
-        )
+        lost["low"] = low.fill_between(CHIPS, slow, quick, color=COLOUR["network"], alpha=0.12, lw=0)
         bottom, ceiling = np.log(top.get_ylim())
         heights = [
             (np.log([p for p, _ in at_end]) - bottom) / (ceiling - bottom),
@@ -148,17 +162,19 @@ def _scaling_draw(figure):
         end = first / 2**0.5 if first > CHIPS[0] else 1
         for shade in shades:
             shade.set(x=1, width=end - 1)
-        no_room.set_text(
-            "" if first == CHIPS[0] else "no\nroom" if first < 4 * CHIPS[0] else "does not fit"
-        )
+        no_room.set_text("" if first == CHIPS[0] else "no\nroom" if first < 4 * CHIPS[0] else "does not fit")
         told.set_text(
             f"From {first:,} chips to {last:,}, {_times(last / first)} as many:\n"
-            + "\n".join(
-                f"{w}: {_times(gains[inside][2])} as fast" for inside, (w, *_) in WIRED.items()
-            )
+            + "\n".join(f"{w}: {_times(gains[inside][2])} as fast" for inside, (w, *_) in WIRED.items())
         )
-        return [*(a for pair in lines.values() for a in pair), *(a for pair in words.values() for a in pair),
-                *shades, no_room, told, *lost.values()]  # fmt: skip
+        return [
+            *(a for pair in lines.values() for a in pair),
+            *(a for pair in words.values() for a in pair),
+            *shades,
+            no_room,
+            told,
+            *lost.values(),
+        ]
 
     return update
 
@@ -181,11 +197,7 @@ def _scaling_summary(table):
         + f", recomputing {AGAIN[RECOMPUTE[int(pick(table, 'links', 'recompute')[i])]]}"
         for i in there[[0, -1]]
     ]
-    tokens = (
-        f"{JOB / 1e6:.1f} million tokens a step"
-        if job == STAYS
-        else f"{OF_A_CHIP:,} tokens a step for each chip"
-    )
+    tokens = f"{JOB / 1e6:.1f} million tokens a step" if job == STAYS else f"{OF_A_CHIP:,} tokens a step for each chip"
     return f"{name}, {tokens}, ports of {plain(gbits)} Gbit/s. {'; '.join(text)}. Best layouts with NVLink: {'; '.join(cuts)}."
 
 
@@ -205,8 +217,10 @@ scaling_of = Exhibit(
         "job": Control(label="scaling", values=(STAYS, GROWS), start=STAYS),
         "gbits": Control(label="port, Gbit/s", values=GBITS, start=400),
     },
-    table=_scaling_table, draw=_scaling_draw, summary=_scaling_summary,
-)  # fmt: skip
+    table=_scaling_table,
+    draw=_scaling_draw,
+    summary=_scaling_summary,
+)
 
 
 # ---- 2: waterfall ---------------------------------------------------------------------------------
@@ -219,21 +233,38 @@ def _waterfall_table(run):
     found = runs.waterfall(run)
     rows = runs.joined(found["rows"])
     ends = np.cumsum(list(rows.values()))
-    facts = ("seconds", "measured_s", "low_s", "high_s", "model", "chip", "chips", "format", "source", "role", "year",
-             *runs.USED, *(f"measured_{name}" for name in runs.USED), *runs.CUT)  # fmt: skip
+    facts = (
+        "seconds",
+        "measured_s",
+        "low_s",
+        "high_s",
+        "model",
+        "chip",
+        "chips",
+        "format",
+        "source",
+        "role",
+        "year",
+        *runs.USED,
+        *(f"measured_{name}" for name in runs.USED),
+        *runs.CUT,
+    )
     return stack(
-        row={"name": list(rows), "owner": [OWNER[name] for name in rows], "start_s": ends - list(rows.values()),
-             "end_s": ends, "added_s": np.array(list(rows.values()))},
+        row={
+            "name": list(rows),
+            "owner": [OWNER[name] for name in rows],
+            "start_s": ends - list(rows.values()),
+            "end_s": ends,
+            "added_s": np.array(list(rows.values())),
+        },
         run={name: found[name] for name in facts} | {"name": run},
-    )  # fmt: skip
+    )
 
 
 def _layout_text(table):
     """The layout, without what is not cut."""
     sizes = {name: int(one(table, "run", name)) for name in runs.CUT}
-    cut = [
-        f"{name} {sizes[name]}" for name in ("tp", "cp", "pp", "vpp", "dp", "ep") if sizes[name] > 1
-    ]
+    cut = [f"{name} {sizes[name]}" for name in ("tp", "cp", "pp", "vpp", "dp", "ep") if sizes[name] > 1]
     return ", ".join(cut)
 
 
@@ -244,17 +275,9 @@ def _waterfall_draw(figure):
     axis_in(ax.xaxis, "s")
     ax.grid(False, axis="y")
     across = ax.get_yaxis_transform()
-    names = [
-        ax.text(-0.012, i, "", transform=across, ha="right", va="center", fontsize=9.5)
-        for i in range(LINES)
-    ]
+    names = [ax.text(-0.012, i, "", transform=across, ha="right", va="center", fontsize=9.5) for i in range(LINES)]
     bars = [ax.barh(i, 0, height=0.66)[0] for i in range(LINES - 1)]
-    clear = {
-        "fc": "white",
-        "ec": "none",
-        "pad": 0.8,
-        "alpha": 0.75,
-    }  # of the line at the measured time
+    clear = {"fc": "white", "ec": "none", "pad": 0.8, "alpha": 0.75}  # of the line at the measured time
     words = [ax.text(0, i, "", va="center", fontsize=9, bbox=clear) for i in range(LINES)]
     joints = ax.vlines([], [], [], color=COLOUR["idle"], lw=0.8)
     band = ax.axvspan(0, 1, color="#F1EBDD", lw=0, zorder=0)
@@ -262,18 +285,10 @@ def _waterfall_draw(figure):
     head = figure.text(0.015, 0.975, "", va="top", fontsize=12, weight="bold")
     used = [figure.text(0.015, y, "", va="top", fontsize=9.5) for y in (0.925, 0.89)]
     for i, name in enumerate(("compute", "memory", "network", "latency", "idle")):
-        figure.text(
-            0.245 + 0.125 * i,
-            0.808,
-            f"■ {name}",
-            color=COLOUR[name] if name != "idle" else GREY,
-            fontsize=9.5,
-        )
+        figure.text(0.245 + 0.125 * i, 0.808, f"■ {name}", color=COLOUR[name] if name != "idle" else GREY, fontsize=9.5)
 
     def update(table):
-        rows, owners, starts, ends, added = pick(
-            table, "row", "name", "owner", "start_s", "end_s", "added_s"
-        )
+        rows, owners, starts, ends, added = pick(table, "row", "name", "owner", "start_s", "end_s", "added_s")
         whole, measured, low, high, chips = (
             one(table, "run", c) for c in ("seconds", "measured_s", "low_s", "high_s", "chips")
         )
@@ -286,10 +301,7 @@ def _waterfall_draw(figure):
         labels = [*rows.tolist(), "step, predicted", "measured"]
         colours = [COLOUR[o] for o in owners.tolist()] + [COLOUR["total"]]
         lefts, widths = [*starts, 0], [*added, whole]
-        texts += [
-            f"{si(whole, 's', 3)}",
-            f"{si(measured, 's', 3)}, {measured / whole:.2f} of the prediction",
-        ]
+        texts += [f"{si(whole, 's', 3)}", f"{si(measured, 's', 3)}, {measured / whole:.2f} of the prediction"]
         for i in range(LINES):
             shown = i < len(labels)
             names[i].set_text(labels[i] if shown else "")
@@ -299,32 +311,26 @@ def _waterfall_draw(figure):
             elif i < len(bars):
                 bars[i].set(width=0)
             if shown:
-                begin, stop = (
-                    (lefts[i], lefts[i] + widths[i]) if i < len(colours) else (measured, measured)
-                )
+                begin, stop = (lefts[i], lefts[i] + widths[i]) if i < len(colours) else (measured, measured)
                 inside = i == count
                 late = stop > (0.6 if i > count else 0.72) * right and not inside
                 at = begin if late or inside else stop
                 words[i].get_bbox_patch().set_visible(not inside)
-                words[i].set(x=at + (-1 if late else 1) * 0.01 * right, ha="right" if late else "left",
-                             color="white" if inside else "black")  # fmt: skip
+                words[i].set(
+                    x=at + (-1 if late else 1) * 0.01 * right,
+                    ha="right" if late else "left",
+                    color="white" if inside else "black",
+                )
         joints.set_segments([[(e, i - 0.33), (e, i + 1.33)] for i, e in enumerate(ends)])
         band.set(x=low, width=high - low)
         goal.set_xdata([measured, measured])
         head.set_text(
             f"{one(table, 'run', 'model')} on {chips:,.0f} × {one(table, 'run', 'chip')}, {one(table, 'run', 'format')}"
         )
-        both = {
-            name: [100 * one(table, "run", before + name) for before in ("", "measured_")]
-            for name in runs.USED
-        }
+        both = {name: [100 * one(table, "run", before + name) for before in ("", "measured_")] for name in runs.USED}
         mfu, full, hfu = (f"{p:.0f} / {m:.0f} %" for p, m in both.values())
-        used[0].set_text(
-            f"Cut: {_layout_text(table)}. Band: 80 % of measurements. Orange: measured."
-        )
-        used[1].set_text(
-            f"Predicted / measured: MFU {mfu} (with attention's whole square {full}), HFU {hfu}."
-        )
+        used[0].set_text(f"Cut: {_layout_text(table)}. Band: 80 % of measurements. Orange: measured.")
+        used[1].set_text(f"Predicted / measured: MFU {mfu} (with attention's whole square {full}), HFU {hfu}.")
         return [*names, *bars, *words, joints, band, goal, head, *used]
 
     return update
@@ -333,18 +339,12 @@ def _waterfall_draw(figure):
 def _waterfall_summary(table):
     rows, owners, added = pick(table, "row", "name", "owner", "added_s")
     name, on, chips, source, role, whole, measured = (
-        one(table, "run", c)
-        for c in ("model", "chip", "chips", "source", "role", "seconds", "measured_s")
+        one(table, "run", c) for c in ("model", "chip", "chips", "source", "role", "seconds", "measured_s")
     )
     most = 1 + np.argsort(-added[1:], kind="stable")[:3]
     lost = ", ".join(f"{rows[i]} {100 * added[i] / whole:.0f} %" for i in most)
-    owned = {
-        o: added[owners == o].sum() / whole
-        for o in ("compute", "memory", "network", "latency", "idle")
-    }
-    predicted, seen = (
-        [100 * one(table, "run", f"{before}{n}") for n in runs.USED] for before in ("", "measured_")
-    )
+    owned = {o: added[owners == o].sum() / whole for o in ("compute", "memory", "network", "latency", "idle")}
+    predicted, seen = ([100 * one(table, "run", f"{before}{n}") for n in runs.USED] for before in ("", "measured_"))
     return (
         f"{name} on {chips:,.0f} {on} ({source}, {role}): {si(added[0], 's')} of arithmetic at the peak, {si(whole, 's')} predicted, "
         f"{si(measured, 's')} measured ({measured / whole:.2f} times). Largest losses: {lost}. By row: "
@@ -365,23 +365,22 @@ waterfall = Exhibit(
     alt="Waterfall of horizontal bars, each beginning where the one above ends, from arithmetic at the peak through kernels, memory, "
     "communication and pipeline bubble to the predicted step, with a vertical line at the measured time and a band around the prediction.",
     controls={"run": Control(label="run", values=tuple(runs.NAMED), start="Llama-3.1-405B, H100 (2024)")},
-    table=_waterfall_table, draw=_waterfall_draw, summary=_waterfall_summary, rescales=True,
-)  # fmt: skip
+    table=_waterfall_table,
+    draw=_waterfall_draw,
+    summary=_waterfall_summary,
+    rescales=True,
+)
 
 
 # ---- 3: the triangle ------------------------------------------------------------------------------
 
 PERIODS = {  # words: first and last year, colour, marker
-    "up to 2020": (0, 2020, "#9A9A9A", "v"), "2021-22": (2021, 2022, "#8C6D31", "s"),
-    "2023": (2023, 2023, "#E69F00", "^"), "2024 on": (2024, 9999, "#222222", "o"),
-}  # fmt: skip
-SHOWN = (
-    "all",
-    "more than one machine, since 2023",
-    "more than 1,000 chips",
-    "mixtures",
-    "8 chips or fewer",
-)
+    "up to 2020": (0, 2020, "#9A9A9A", "v"),
+    "2021-22": (2021, 2022, "#8C6D31", "s"),
+    "2023": (2023, 2023, "#E69F00", "^"),
+    "2024 on": (2024, 9999, "#222222", "o"),
+}
+SHOWN = ("all", "more than one machine, since 2023", "more than 1,000 chips", "mixtures", "8 chips or fewer")
 EVERY = "all periods"
 WAITING = 0.1  # share of latency from which a marker is open
 CORNERS = {"memory": (0.0, 0.0), "network": (1.0, 0.0), "compute": (0.5, 3**0.5 / 2)}
@@ -409,9 +408,7 @@ def _at(columns):
     """Places in the triangle: shares of compute, memory and network, as if these were all."""
     parts = {name: columns[name] for name in CORNERS}
     whole = sum(parts.values())
-    return np.column_stack(
-        [sum(parts[n] / whole * corner[i] for n, corner in CORNERS.items()) for i in (0, 1)]
-    )
+    return np.column_stack([sum(parts[n] / whole * corner[i] for n, corner in CORNERS.items()) for i in (0, 1)])
 
 
 def _area(chips):
@@ -445,10 +442,7 @@ def _triangle_draw(figure):
             weight="bold",
         )
     ax.text(0.5, 0.145, "no share above a half", ha="center", va="center", fontsize=9, color=GREY)
-    dots = {
-        n: ax.scatter([], [], marker=m, linewidths=0.8, zorder=2, clip_on=False)
-        for n, (*_, m) in PERIODS.items()
-    }
+    dots = {n: ax.scatter([], [], marker=m, linewidths=0.8, zorder=2, clip_on=False) for n, (*_, m) in PERIODS.items()}
     beside = {"transform": figure.transFigure, "clip_on": False}
     keys = {}
     for i, (name, (*_, colour, marker)) in enumerate(PERIODS.items()):
@@ -458,29 +452,14 @@ def _triangle_draw(figure):
     figure.text(0.70, 0.945, "runs published", fontsize=9.5, weight="bold", va="center")
     figure.text(0.70, 0.675, "chips", fontsize=9.5, weight="bold", va="center")
     for i, n in enumerate(SIZES):
-        ax.plot(
-            [0.715],
-            [0.635 - 0.04 * i],
-            marker="o",
-            ms=_area(n) ** 0.5,
-            mfc="none",
-            mec=GREY,
-            ls="",
-            **beside,
-        )
+        ax.plot([0.715], [0.635 - 0.04 * i], marker="o", ms=_area(n) ** 0.5, mfc="none", mec=GREY, ls="", **beside)
         figure.text(0.735, 0.635 - 0.04 * i, f"{n:,}", va="center", fontsize=9.5)
-    figure.text(
-        0.70,
-        0.448,
-        "open: a tenth or more\nis latency",
-        fontsize=9,
-        color=GREY,
-        va="center",
-        linespacing=1.3,
-    )
-    counts = [figure.text(x, y, "", va="center", ha=ha, fontsize=9.5, color=COLOUR.get(n, "black"))
-              for y, n in zip((0.38, 0.335, 0.29, 0.245, 0.20, 0.155), ("", *runs.RESOURCES, "rows"), strict=True)
-              for x, ha in ((0.70, "left"), (0.86, "right"), (0.975, "right"))]  # fmt: skip
+    figure.text(0.70, 0.448, "open: a tenth or more\nis latency", fontsize=9, color=GREY, va="center", linespacing=1.3)
+    counts = [
+        figure.text(x, y, "", va="center", ha=ha, fontsize=9.5, color=COLOUR.get(n, "black"))
+        for y, n in zip((0.38, 0.335, 0.29, 0.245, 0.20, 0.155), ("", *runs.RESOURCES, "rows"), strict=True)
+        for x, ha in ((0.70, "left"), (0.86, "right"), (0.975, "right"))
+    ]
     told = figure.text(0.70, 0.105, "", va="top", fontsize=9.5, linespacing=1.35)
     title = figure.text(0.02, 0.965, "", va="top", linespacing=1.35)
 
@@ -494,9 +473,7 @@ def _triangle_draw(figure):
             dots[name].set_sizes(_area(mine["chips"]))
             waits = mine["latency"] >= WAITING
             dots[name].set_facecolors([(1, 1, 1, 0.4) if w else tint for w in waits.tolist()])
-            dots[name].set_edgecolors(
-                [tint if w else (1, 1, 1, 0.35 if not faded else 0.1) for w in waits.tolist()]
-            )
+            dots[name].set_edgecolors([tint if w else (1, 1, 1, 0.35 if not faded else 0.1) for w in waits.tolist()])
             dots[name].set_zorder(2.2 if chosen == name else 2)
             mark, word = keys[name]
             mark.set_alpha(0.25 if faded else 1)
@@ -506,8 +483,10 @@ def _triangle_draw(figure):
             one(table, "here", c) for c in ("rows", "rows_above", "sources", "sources_above")
         )
         cells = [("", "above ½", "median")]
-        cells += [(n, f"{one(table, 'here', f'above_{n}'):.0f}", f"{100 * one(table, 'here', f'median_{n}'):.0f} %")
-                  for n in runs.RESOURCES]  # fmt: skip
+        cells += [
+            (n, f"{one(table, 'here', f'above_{n}'):.0f}", f"{100 * one(table, 'here', f'median_{n}'):.0f} %")
+            for n in runs.RESOURCES
+        ]
         cells += [("any", f"{above:.0f} of {rows:.0f}", "")]
         for word, text in zip(counts, (t for line in cells for t in line), strict=True):
             word.set_text(text)
@@ -524,13 +503,10 @@ def _rgb(colour):
 
 def _triangle_summary(table):
     which, period, rows, above, sources, mostly = (
-        one(table, "here", c)
-        for c in ("which", "period", "rows", "rows_above", "sources", "sources_above")
+        one(table, "here", c) for c in ("which", "period", "rows", "rows_above", "sources", "sources_above")
     )
     each = [
-        f"{n} in {one(table, 'here', f'above_{n}'):.0f}"
-        for n in runs.RESOURCES
-        if one(table, "here", f"above_{n}")
+        f"{n} in {one(table, 'here', f'above_{n}'):.0f}" for n in runs.RESOURCES if one(table, "here", f"above_{n}")
     ]
     medians = [f"{n} {100 * one(table, 'here', f'median_{n}'):.0f} %" for n in runs.RESOURCES]
     waiting = np.concatenate([pick(table, name, "latency") for name in PERIODS])
@@ -562,8 +538,10 @@ triangle = Exhibit(
         "which": Control(label="runs", values=SHOWN, start="all"),
         "period": Control(label="period", values=(EVERY, *PERIODS), start=EVERY),
     },
-    table=_triangle_table, draw=_triangle_draw, summary=_triangle_summary,
-)  # fmt: skip
+    table=_triangle_table,
+    draw=_triangle_draw,
+    summary=_triangle_summary,
+)
 
 
 # ---- 4: reality -----------------------------------------------------------------------------------
@@ -575,21 +553,24 @@ SCORED = {  # words -> which runs
     "GPUs, published up to 2022": lambda run: (run["family"] != TPU) & (run["year"] <= 2022),
     "GPUs, published since 2023": lambda run: (run["family"] != TPU) & (run["year"] > 2022),
     "TPUs": lambda run: run["family"] == TPU,
-}  # fmt: skip
+}
 PAGES = {  # who measured: how the sources' names begin
-    "Megatron Bridge": ("mbridge", "moe_zoo"), "NeMo, Megatron": ("nemo", "megatron"), "MegaScale": ("megascale",),
-    "MLPerf": ("mlperf",), "TorchTitan": ("torchtitan",), "MaxText, JAX": ("maxtext", "tpu_", "jax", "levanter"),
-    "BLOOM": ("bloom_",), "reports": ("",),
-}  # fmt: skip
+    "Megatron Bridge": ("mbridge", "moe_zoo"),
+    "NeMo, Megatron": ("nemo", "megatron"),
+    "MegaScale": ("megascale",),
+    "MLPerf": ("mlperf",),
+    "TorchTitan": ("torchtitan",),
+    "MaxText, JAX": ("maxtext", "tpu_", "jax", "levanter"),
+    "BLOOM": ("bloom_",),
+    "reports": ("",),
+}
 
 
 @keep
 def _measured_by():
     """Who measured each scored run: the first of PAGES that its source's name begins with."""
     names = runs.scored()["source"].tolist()
-    return np.array(
-        [next(who for who, starts in PAGES.items() if name.startswith(starts)) for name in names]
-    )
+    return np.array([next(who for who, starts in PAGES.items() if name.startswith(starts)) for name in names])
 
 
 def _measured_table(group):
@@ -628,23 +609,14 @@ def _measured_draw(figure):
     beside = {"transform": figure.transFigure, "clip_on": False}
     slots = {}
     for i, who in enumerate(PAGES):
-        style = {
-            "color": SERIES[i],
-            "marker": MARKERS[i],
-            "ls": "",
-            "ms": 5,
-            "mfc": "none",
-            "mew": 1.1,
-        }
+        style = {"color": SERIES[i], "marker": MARKERS[i], "ls": "", "ms": 5, "mfc": "none", "mew": 1.1}
         pair = [ax.plot([], [], **style)[0] for ax in (times, ratios)]
         slots[who] = (
             pair,
             times.plot([], [], **style, **beside)[0],
             figure.text(0.752, 0, "", va="center", fontsize=9.5, linespacing=1.25),
         )
-    figure.text(
-        0.722, 0.975, "held out: runs,\nmean error of a run", weight="bold", fontsize=9.5, va="top"
-    )
+    figure.text(0.722, 0.975, "held out: runs,\nmean error of a run", weight="bold", fontsize=9.5, va="top")
     dot = times.plot([], [], **FITTED_DOT, **beside)[0]
     fitted = figure.text(0.752, 0, "", va="center", fontsize=9.5, color=GREY, linespacing=1.25)
     figure.text(0.722, 0.085, "band: within 10 %", fontsize=9.5, color=GREY)
@@ -661,25 +633,14 @@ def _measured_draw(figure):
             fill(pair, x[mine], y[mine])
             mark.set_data(([0.733], [height]) if mine.any() else ([], []))
             word.set_y(height)
-            word.set_text(
-                f"{name}\n{mine.sum():,}, {100 * np.abs(error[mine]).mean():.0f} %"
-                if mine.any()
-                else ""
-            )
+            word.set_text(f"{name}\n{mine.sum():,}, {100 * np.abs(error[mine]).mean():.0f} %" if mine.any() else "")
             height -= 0.083 * mine.any()
         x, y, error = pick(table, "fit", "predicted_s", "measured_s", "error")
         fill(fit, x, y)
         dot.set_data(([0.733], [height]) if x.size else ([], []))
         fitted.set_y(height)
-        fitted.set_text(
-            f"fitted on\n{x.size:,}, {100 * np.abs(error).mean():.0f} %" if x.size else ""
-        )
-        return [
-            *fit,
-            *(a for pair, mark, word in slots.values() for a in (*pair, mark, word)),
-            dot,
-            fitted,
-        ]
+        fitted.set_text(f"fitted on\n{x.size:,}, {100 * np.abs(error).mean():.0f} %" if x.size else "")
+        return [*fit, *(a for pair, mark, word in slots.values() for a in (*pair, mark, word)), dot, fitted]
 
     return update
 
@@ -708,5 +669,7 @@ measured = Exhibit(
     alt="Log-log scatter of measured against predicted times of a step, and below it their ratio, with a band of ten percent; a marker for each group "
     "of held-out sources, fitted runs small and grey.",
     controls={"group": Control(label="measurements", values=tuple(SCORED), start="dense models")},
-    table=_measured_table, draw=_measured_draw, summary=_measured_summary,
-)  # fmt: skip
+    table=_measured_table,
+    draw=_measured_draw,
+    summary=_measured_summary,
+)

@@ -22,9 +22,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bottlenecks.doors import between, one_of
 from bottlenecks.exhibits.style import RC
-from bottlenecks.units import plain, si
+from bottlenecks.facts.doors import between, one_of
+from bottlenecks.facts.units import plain, si
 
 EXHIBITS = {}
 
@@ -80,10 +80,7 @@ class Exhibit:
         """The value of every control: its start, or the reader's choice after a check."""
         for name in chosen:
             one_of(f"{self.slug}: control", name, self.controls)
-        return {
-            name: control.checked(name, chosen.get(name, control.start))
-            for name, control in self.controls.items()
-        }
+        return {name: control.checked(name, chosen.get(name, control.start)) for name, control in self.controls.items()}
 
     def __call__(self, **chosen):
         return Picture(self, self.settings(**chosen))

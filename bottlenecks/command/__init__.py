@@ -1,0 +1,1 @@
+"""Command: the command line, a file for each verb."""

@@ -1,0 +1,1 @@
+"""Facts: records and how they are looked up; units; input checks."""

@@ -1,0 +1,598 @@
+r"""Models: the shapes of their matrices, and how many weights they make.
+
+A model is one row of `data/models.csv`, or a configuration file from a model hub. Norms, biases and
+position tables are not counted: together they are below 2 % of any model of the catalog.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from bottlenecks import data
+from bottlenecks.facts.doors import nearest, one_of, positive
+
+ATTENTION = ("MHA", "GQA", "MQA", "MLA", "MHA-XL")  # MHA-XL: and a matrix for relative positions
+COUNTS = (
+    "layers",
+    "encoder_layers",
+    "width",
+    "ffn_width",
+    "ffn_matrices",
+    "heads",
+    "kv_heads",
+    "head_values",
+    "q_lora_rank",
+    "kv_lora_rank",
+    "qk_nope_values",
+    "qk_rope_values",
+    "v_head_values",
+    "sliding_window_tokens",
+    "local_layers",
+    "ssm_layers",
+    "ssm_layer_params",
+    "experts",
+    "shared_experts",
+    "experts_per_token",
+    "expert_width",
+    "dense_layers",
+    "vocab",
+    "context_tokens",
+)
+MAY_BE_ZERO = {"encoder_layers", "local_layers", "ssm_layers", "shared_experts", "dense_layers"}
+NEEDS = {  # a field that is given, and those that it then needs
+    "kv_lora_rank": ("qk_nope_values", "qk_rope_values", "v_head_values"),
+    "experts": ("experts_per_token", "expert_width"),
+    "experts_per_token": ("experts",),
+    "shared_experts": ("experts",),
+    "dense_layers": ("experts", "ffn_width"),
+    "local_layers": ("sliding_window_tokens",),
+    "ssm_layers": ("ssm_layer_params",),
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """A transformer by its matrices. Counts; any number may be an array, to sweep it.
+
+    A field that does not apply is None (or 0, where layers are counted).
+    """
+
+    name: str
+    layers: int  # of the decoder, where there are two stacks
+    encoder_layers: int = 0
+    width: int  # of the residual stream
+    ffn_width: int | None = None  # None where every layer is a mixture of experts
+    ffn_matrices: int = 3  # 3 with a gate, 2 without
+    heads: int
+    kv_heads: int
+    head_values: int  # of a query and a key
+    attention: str = "GQA"
+    q_lora_rank: int | None = None  # latent attention (MLA); None: queries are not compressed
+    kv_lora_rank: int | None = None
+    qk_nope_values: int | None = None
+    qk_rope_values: int | None = None
+    v_head_values: int | None = None
+    sliding_window_tokens: int | None = None
+    local_layers: int = 0  # layers that attend within the window
+    ssm_layers: int = 0  # layers with a recurrence in place of attention
+    ssm_layer_params: int | None = None  # what takes attention's place, of one such layer
+    ssm_width: int | None = None  # values of a token that such a layer scans; None: not counted
+    experts: int | None = None  # of a layer, shared ones not counted
+    shared_experts: int = 0
+    experts_per_token: int | None = None
+    expert_width: int | None = None
+    expert_biases: bool = False  # each expert adds its own to what it writes, and bounds what it makes
+    latent_width: int | None = None  # values of a token that experts read and write; None: width
+    dense_layers: int = 0  # layers of a mixture model that have one plain feed-forward
+    vocab: int
+    tied_embeddings: bool = False
+    both_ways: bool = False  # tokens attend to later ones too: an encoder
+    ahead: int = 0  # tokens after the next that training predicts: a layer (of `layers`) and a head each
+    context_tokens: int | None = None
+    published_params: float | None = None
+    published_active_params: float | None = None  # publishers differ in which embeddings they count
+    training_tokens: float | None = None
+    sources: tuple = ()
+    confidence: str = ""  # read, secondary or memory
+    unconfirmed: tuple = ()  # columns of the row that no source of ours states
+    notes: str = ""
+
+    def __post_init__(self):
+        for name in COUNTS:
+            if getattr(self, name) is not None:
+                positive(f"{self.name}: {name}", getattr(self, name), zero_allowed=name in MAY_BE_ZERO)
+        if np.asarray(self.tied_embeddings).dtype.kind != "b":
+            raise ValueError(f"{self.name}: tied_embeddings must be True or False, got {self.tied_embeddings!r}")
+        one_of(f"{self.name}: attention", self.attention, ATTENTION)
+        if (self.attention == "MLA") != (self.kv_lora_rank is not None):
+            raise ValueError(
+                f"{self.name}: kv_lora_rank goes with attention 'MLA', got {self.kv_lora_rank!r} and {self.attention!r}"
+            )
+        for name, needed in NEEDS.items():
+            value = getattr(self, name)
+            self._need(name, needed if value is not None and np.any(value) else ())
+        self._need("no experts", ("ffn_width",) if self.experts is None else ())
+        for name, limit in (
+            ("experts_per_token", "experts"),
+            ("local_layers", "layers"),
+            ("ssm_layers", "layers"),
+            ("dense_layers", "layers"),
+            ("kv_heads", "heads"),
+        ):
+            self._at_most(name, limit)
+        if np.any(np.mod(self.heads, self.kv_heads)):
+            raise ValueError(
+                f"{self.name}: kv_heads must divide heads ({self.heads!r}), got {self.kv_heads!r}"
+                + _nearest_divisor(self.heads, self.kv_heads)
+            )
+
+    def _need(self, what, names):
+        for name in names:
+            if getattr(self, name) is None:
+                raise ValueError(f"{self.name}: {what} needs {name}, which is missing")
+
+    def _at_most(self, name, limit):
+        value, most = getattr(self, name), getattr(self, limit)
+        if value is not None and most is not None and np.any(np.greater(value, most)):
+            raise ValueError(f"{self.name}: {name} must be at most {limit}, got {value!r}; the nearest is {most!r}")
+
+    @property
+    def attention_params(self):
+        r"""Weights of one attention: queries, keys and values, output.
+
+        $$N_a = d\,h\,v + 2\,d\,k\,v + h\,v\,d$$  (eq:attention-params)
+
+        d  width        values of a token           [-]
+        h  heads        query heads                 [-]
+        k  kv_heads     key-value heads             [-]
+        v  head_values  values of one head          [-]
+
+        Multi-head attention has k = h, multi-query attention k = 1, grouped-query attention lies
+        between. For latent attention see eq:latent-attention-params.
+
+        Holds for: matrices alone, no biases. Source: definition.
+        """
+        if self.attention == "MLA":
+            return self.latent_attention_params
+        queries = self.heads * self.head_values
+        relative = self.width * queries if self.attention == "MHA-XL" else 0
+        return 2 * self.width * queries + 2 * self.width * self.kv_width + relative
+
+    @property
+    def latent_attention_params(self):
+        r"""Weights of one latent attention, which squeezes queries, and keys with values, through a rank.
+
+        $$N_a = d\,r_q + r_q\,h\,(u + p) + d\,(r + p) + r\,h\,(u + v) + h\,v\,d$$  (eq:latent-attention-params)
+
+        d    width           values of a token                                   [-]
+        h    heads           heads                                               [-]
+        r_q  q_lora_rank     rank of the queries; without it they are d h (u+p)  [-]
+        r    kv_lora_rank    rank of keys and values                             [-]
+        u    qk_nope_values  values of a key without position                    [-]
+        p    qk_rope_values  values of a key with position, shared by the heads  [-]
+        v    v_head_values   values of a head's value                            [-]
+
+        Holds for: matrices alone, no biases. Source: deepseek2024v3.
+        """
+        width, queries = self.width, self.heads * self.head_values
+        rank, values = self.kv_lora_rank, self.heads * self.v_head_values
+        squeezed = width * queries if self.q_lora_rank is None else self.q_lora_rank * (width + queries)
+        widened = rank * (self.heads * self.qk_nope_values + values)
+        return squeezed + width * (rank + self.qk_rope_values) + widened + values * width
+
+    @property
+    def kv_width(self):
+        """Values of a token's keys, and of its values, in a layer without latent attention."""
+        return self.kv_heads * self.head_values
+
+    @property
+    def ffn_params(self):
+        r"""Weights of one plain feed-forward, of inner width f.
+
+        $$N_f = m\,d\,f$$  (eq:ffn-params)
+
+        m  ffn_matrices  3 with a gate, 2 without  [-]
+        d  width         values of a token         [-]
+        f  ffn_width     inner width               [-]
+
+        Holds for: matrices alone, no biases. Source: definition.
+        """
+        return 0 if self.ffn_width is None else self.ffn_matrices * self.width * self.ffn_width
+
+    @property
+    def expert_params(self):
+        """Weights of one expert: eq:ffn-params with the expert's widths."""
+        if self.experts is None:
+            return 0
+        return self.ffn_matrices * self.routed_width * self.expert_width
+
+    @property
+    def routed_width(self):
+        """Values of a token as its experts see it."""
+        return self.latent_width or self.width
+
+    @property
+    def shared_params(self):
+        """Weights of the shared experts of one layer, which every token visits."""
+        if self.experts is None:
+            return 0
+        return self.shared_experts * self.ffn_matrices * self.width * self.expert_width
+
+    @property
+    def router_params(self):
+        """Weights of one router, which scores every expert for a token, and of the way to a latent and back."""
+        if self.experts is None:
+            return 0
+        return self.width * (self.experts + 2 * (self.latent_width or 0))
+
+    @property
+    def mixture_params(self):
+        r"""Weights of one layer's mixture of experts; of these a token meets k experts in place of E.
+
+        $$N_m = (E + s)\,N_e + d\,E, \qquad N_m^{\mathrm{active}} = (k + s)\,N_e + d\,E$$  (eq:mixture-params)
+
+        E    experts            experts of a layer       [-]
+        s    shared_experts     visited by every token   [-]
+        k    experts_per_token  chosen for a token       [-]
+        N_e  expert_params      weights of one expert    [-]
+        d    width              values of a token        [-]
+
+        Holds for: a linear router and experts of one size. Source: deepseek2024v3.
+        """
+        return self._mixture(self.experts)
+
+    def _mixture(self, met):
+        if self.experts is None:
+            return 0
+        return met * self.expert_params + self.shared_params + self.router_params
+
+    @property
+    def layer_params(self):
+        """Weights of one layer that multiply; of a mixture's layer, with all its experts."""
+        return self.attention_params + (self.ffn_params if self.experts is None else self.mixture_params)
+
+    @property
+    def head_params(self):
+        """Weights of the output head; the input embedding is looked up and does not multiply."""
+        return self.vocab * self.width
+
+    @property
+    def embedding_params(self):
+        """Weights of the input embedding, none where it is the output head."""
+        return (1 - self.tied_embeddings) * self.head_params
+
+    @property
+    def block_params(self):
+        r"""Weights of all layers that multiply.
+
+        $$N = (\ell - \ell_s)\,N_a + \ell_s\,N_s + \ell_d\,N_f + (\ell - \ell_d)\,N_m$$  (eq:block-params)
+
+        \ell    layers            layers                                      [-]
+        \ell_s  ssm_layers        of these, with a recurrence for attention   [-]
+        \ell_d  dense_layers      of these, with a plain feed-forward         [-]
+        N_a     attention_params  weights of one attention                    [-]
+        N_s     ssm_layer_params  weights of one recurrence                   [-]
+        N_f     ffn_params        weights of one feed-forward                 [-]
+        N_m     mixture_params    weights of one mixture                      [-]
+
+        A dense model has l_d = l. An encoder adds its layers, and to each decoder layer an attention.
+
+        Holds for: matrices alone, without embeddings. Source: definition.
+        """
+        return self._blocks(self.experts)
+
+    @property
+    def active_block_params(self):
+        """eq:block-params with the experts that one token meets: what a decode step multiplies by."""
+        return self._blocks(self.experts_per_token)
+
+    def _blocks(self, met):
+        dense = self.layers if self.experts is None else self.dense_layers
+        cross = self.encoder_layers > 0
+        attentions = self.layers * (1 + cross) - self.ssm_layers
+        encoder = self.encoder_layers * (self.attention_params + self.ffn_params)
+        recurrent = self.ssm_layers * (self.ssm_layer_params or 0)
+        return (
+            attentions * self.attention_params
+            + recurrent
+            + dense * self.ffn_params
+            + (self.layers - dense) * self._mixture(met)
+            + encoder
+        )
+
+    @property
+    def params(self):
+        """All weights: eq:block-params, the output head and the input embedding."""
+        return self.block_params + self.head_params + self.embedding_params
+
+    @property
+    def active_params(self):
+        """Of `params`, those of the experts that one token meets and everything else."""
+        return self.active_block_params + self.head_params + self.embedding_params
+
+
+def _nearest_divisor(heads, kv_heads):
+    if np.ndim(heads) or np.ndim(kv_heads):
+        return ""
+    divisors = [k for k in range(1, int(heads) + 1) if heads % k == 0]
+    return f"; the nearest is {min(divisors, key=lambda k: abs(k - kv_heads))}"
+
+
+def models():
+    """Every model of the catalog: name -> Model, in the file's order."""
+    return dict(_catalog())
+
+
+def model(name):
+    """The model of that name; spelling is forgiven, ambiguity is not.
+
+    >>> model("llama3 8b").name
+    'Llama-3-8B'
+    """
+    found = find_model(name)
+    if found:
+        return _catalog()[found]
+    several = [n for n in _catalog() if _fold(name) and _fold(n).startswith(_fold(name))]
+    if several:
+        raise ValueError(f"model {name!r} could be {', '.join(several)}")
+    near = nearest(name, list(_catalog()))
+    raise ValueError(f"model {name!r} is unknown" + (f"; did you mean {near!r}?" if near else ""))
+
+
+def find_model(name):
+    """The catalog's name for a spelling of a model, or None."""
+    return data.spellings("models", _fold).get(_fold(name))
+
+
+def _fold(name):
+    """Spelling without case, punctuation (but 1.3B is not 13B) and the suffixes of chat versions."""
+    if not isinstance(name, str):
+        raise ValueError(f"model must be a name, got {name!r}")
+    text = re.sub(r"[-_ ](instruct|chat|it|hf)$", "", name.casefold().strip())
+    return re.sub(r"[^a-z0-9.]", "", text)
+
+
+@cache
+def _catalog():
+    return {row["name"]: _model_from_row(row) for row in data.rows("models")}
+
+
+def _model_from_row(row):
+    return Model(
+        name=row["name"],
+        attention=row["attention"],
+        **{c: int(row[c]) for c in COUNTS if row[c]},
+        tied_embeddings=row["tied_embeddings"] == "yes",
+        expert_biases=row["expert_biases"] == "yes",
+        published_params=float(row["params"]) if row["params"] else None,
+        published_active_params=float(row["active_params"]) if row["active_params"] else None,
+        training_tokens=float(row["training_tokens"]) if row["training_tokens"] else None,
+        sources=data.keys(row["sources"]),
+        confidence=row["confidence"],
+        unconfirmed=data.keys(row["unconfirmed"]),
+        notes=row["notes"],
+    )
+
+
+# ---- configuration files of Hugging Face: what each family calls our fields
+
+LLAMA = {
+    "layers": "num_hidden_layers",
+    "width": "hidden_size",
+    "ffn_width": "intermediate_size",
+    "heads": "num_attention_heads",
+    "vocab": "vocab_size",
+}
+GROUPED = LLAMA | {"kv_heads": "num_key_value_heads"}
+WIDE = GROUPED | {"head_values": "head_dim"}  # heads whose values need not add up to the width
+MIXTURE = {
+    "experts": "num_experts",
+    "experts_per_token": "num_experts_per_tok",
+    "expert_width": "moe_intermediate_size",
+}
+LOCAL_EXPERTS = MIXTURE | {"experts": "num_local_experts", "expert_width": "intermediate_size"}
+SHARED = MIXTURE | {
+    "experts": "n_routed_experts",
+    "shared_experts": "n_shared_experts",
+    "dense_layers": "first_k_dense_replace",
+}
+LATENT = (
+    LLAMA
+    | SHARED
+    | {
+        "kv_lora_rank": "kv_lora_rank",
+        "qk_nope_values": "qk_nope_head_dim",
+        "qk_rope_values": "qk_rope_head_dim",
+        "v_head_values": "v_head_dim",
+    }
+)
+FAMILIES = {  # model_type -> our field -> its name in the file, where it must stand
+    "llama": LLAMA,
+    "mistral": GROUPED,
+    "qwen2": GROUPED,
+    "qwen3": WIDE,
+    "gemma": WIDE,
+    "gemma2": WIDE,
+    "gemma3_text": WIDE,
+    "glm": WIDE,
+    "glm4": WIDE,
+    "chatglm": {
+        "layers": "num_layers",
+        "width": "hidden_size",
+        "ffn_width": "ffn_hidden_size",
+        "heads": "num_attention_heads",
+        "vocab": "padded_vocab_size",
+        "kv_heads": "multi_query_group_num",
+        "head_values": "kv_channels",
+        "context_tokens": "seq_length",
+    },
+    "mixtral": GROUPED | LOCAL_EXPERTS,
+    "gpt_oss": WIDE | LOCAL_EXPERTS,
+    "llama4_text": WIDE | LOCAL_EXPERTS | {"ffn_width": "intermediate_size_mlp"},
+    "qwen2_moe": GROUPED | MIXTURE | {"shared_width": "shared_expert_intermediate_size"},
+    "qwen3_moe": WIDE | MIXTURE,
+    "glm4_moe": WIDE | SHARED,
+    "deepseek_v2": LATENT,
+    "deepseek_v3": LATENT,
+    "kimi_k2": LATENT,
+}
+OPTIONAL = {
+    "kv_heads": "num_key_value_heads",
+    "head_values": "head_dim",
+    "q_lora_rank": "q_lora_rank",
+    "context_tokens": "max_position_embeddings",
+}
+UNSAID = {  # what published files leave to the family
+    "gemma3_text": {"heads": 8, "kv_heads": 4, "head_values": 256, "vocab": 262208},
+    "llama4_text": {"shared_experts": 1},
+}
+WINDOWED = {  # families with local layers -> every how many layers one is global (0: none is)
+    "mistral": 0,
+    "mixtral": 0,
+    "gemma2": 2,
+    "gemma3_text": 6,
+    "gpt_oss": 2,
+    "llama4_text": 4,
+    "qwen2": None,
+    "qwen3": None,
+    "qwen2_moe": None,
+    "qwen3_moe": None,  # those above a layer are local
+}
+LAYER_TYPES = {"full_attention": 0, "sliding_attention": 1, "chunked_attention": 1}  # 1: local
+LAYOUT = {
+    "layer_types",
+    "use_sliding_window",
+    "max_window_layers",
+    "sliding_window_pattern",
+    "_sliding_window_pattern",
+    "decoder_sparse_step",
+    "mlp_only_layers",
+    "moe_layer_freq",
+    "interleave_moe_layer_step",
+}
+REPEATED = {  # say again what another field says
+    "experts_per_token",
+    "sliding_window_size",
+    "multi_query_attention",
+    "vocab_size",
+    "no_rope_layers",
+    "no_rope_layer_interval",
+    "moe_layers",
+}
+MATTERS = re.compile("layer|head|expert|att|window|ssm|mamba|rank|conv|state|index|chunk|hidden|_dim|_size|_freq")
+HARMLESS = re.compile(
+    "bias|dropout|softcap|softmax|norm|scal|router|token|temperature|implementation|nextn|fp32|rope"
+    "|ep_size|_act$|_activation$|^output_"
+)
+
+
+def from_config(config, *, name=None):
+    """A Model from a Hugging Face `config.json`: its path, its folder, or its content as a dictionary.
+
+    Families: Llama (to 4), Mistral, Mixtral, Qwen 2 and 3, Gemma, GLM-4, DeepSeek V2 and V3 (R1), Kimi K2,
+    gpt-oss. Vision towers and extra prediction layers are not counted. A field that is missing, or
+    one that may change the shape and is not known here, is an error that names it.
+
+    >>> tiny = {"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 8, "vocab_size": 10,
+    ...         "intermediate_size": 16, "num_attention_heads": 2, "num_key_value_heads": 1}
+    >>> from_config(tiny).layer_params
+    576
+    """
+    config, stem = _read(config)
+    text = config.get("text_config") or config
+    family = one_of("model_type", text.get("model_type"), FAMILIES)
+    name = name or config.get("_name_or_path") or stem or family
+    window = {"llama4_text": "attention_chunk_size"}.get(family, "sliding_window")
+    names = OPTIONAL | FAMILIES[family]
+    if family in WINDOWED:
+        names = names | {"sliding_window_tokens": window}
+    found = dict(UNSAID.get(family, {}))
+    for field, key in names.items():
+        if text.get(key) is not None:
+            found[field] = positive(f"{name}: {key}", text[key], zero_allowed=True)
+        elif field in FAMILIES[family] and field not in found:
+            raise ValueError(f"{name}: the configuration of a {family} model has no {key!r}")
+    _refuse_unknown(name, text, {*names.values(), *LAYOUT, *REPEATED})
+    tied = text.get("tie_word_embeddings", config.get("tie_word_embeddings"))
+    found["tied_embeddings"] = family.startswith("gemma") if tied is None else bool(tied)
+    found |= _heads(found)
+    found |= _windows(name, text, found, WINDOWED.get(family, 0))
+    if "experts" in found:
+        found |= _mixture(name, text, found)
+    found.pop("shared_width", None)
+    return Model(name=name, **found)
+
+
+def _read(config):
+    """(content, name) of a configuration."""
+    if isinstance(config, dict):
+        return config, ""
+    path = Path(config)
+    path = path / "config.json" if path.is_dir() else path
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"config {str(path)!r} can not be read: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"config {str(path)!r} must hold a dictionary, got {content!r}")
+    return content, path.parent.name if path.stem == "config" else path.stem
+
+
+def _refuse_unknown(name, text, known):
+    for key, value in text.items():
+        if value and key not in known and MATTERS.search(key) and not HARMLESS.search(key):
+            raise ValueError(
+                f"{name}: {key!r} ({value!r}) is not known here and may change the shape; if it does not, leave it out"
+            )
+
+
+def _heads(found):
+    """Key-value heads, values of a head and the kind of attention, from what the file says."""
+    heads = found["heads"]
+    if "kv_lora_rank" in found:
+        values = found["qk_nope_values"] + found["qk_rope_values"]
+        return {"kv_heads": heads, "head_values": values, "attention": "MLA"}
+    kv_heads = found.get("kv_heads", heads)
+    kind = "MHA" if kv_heads == heads else "MQA" if kv_heads == 1 else "GQA"
+    values = found.get("head_values", found["width"] // heads)
+    return {"kv_heads": kv_heads, "head_values": values, "attention": kind}
+
+
+def _windows(name, text, found, global_every):
+    """How many layers attend within a window; the window's size is dropped where none does."""
+    layers, types = found["layers"], text.get("layer_types")
+    if types:
+        local = sum(LAYER_TYPES[one_of(f"{name}: layer_types", t, LAYER_TYPES)] for t in types)
+        if len(types) != layers:
+            raise ValueError(f"{name}: layer_types must have {layers} entries, got {len(types)}")
+    elif "sliding_window_tokens" not in found:
+        local = 0
+    elif global_every is None:
+        first = text.get("max_window_layers", layers)
+        local = max(layers - first, 0) if text.get("use_sliding_window") else 0
+    else:
+        every = text.get("sliding_window_pattern") or text.get("_sliding_window_pattern")
+        every = every or global_every
+        local = layers - (layers // every if every else 0)
+    window = found.get("sliding_window_tokens") if local else None
+    return {"local_layers": local, "sliding_window_tokens": window}
+
+
+def _mixture(name, text, found):
+    """Layers without experts, shared experts, and the plain feed-forward where there is one."""
+    if text.get("moe_layer_freq", 1) != 1:
+        raise ValueError(f"{name}: moe_layer_freq must be 1, got {text['moe_layer_freq']!r}")
+    layers, only = found["layers"], text.get("mlp_only_layers") or []
+    step = text.get("decoder_sparse_step") or text.get("interleave_moe_layer_step") or 1
+    plain = sum(i in only or (i + 1) % step != 0 for i in range(layers))
+    plain = found.get("dense_layers", plain)
+    shared = found.get("shared_width", 0) // found["expert_width"]
+    return {
+        "dense_layers": plain,
+        "shared_experts": found.get("shared_experts", shared),
+        "ffn_width": found["ffn_width"] if plain else None,
+    }

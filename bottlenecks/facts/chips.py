@@ -1,0 +1,257 @@
+"""Chips: what a device can do at most, every number typed and with its source.
+
+A chip is one row of `data/chips.csv` (and its memory levels, rows of `data/chip_levels.csv`).
+The catalog holds dense peaks, per package, with 32-bit accumulation; bytes are decimal.
+"""
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+
+from bottlenecks import data
+from bottlenecks.facts.doors import nearest, one_of, positive
+
+BYTES_PER_VALUE = {
+    "fp64": 8,
+    "fp64_matrix": 8,
+    "fp32": 4,
+    "tf32": 4,
+    "bf16": 2,
+    "fp16": 2,
+    "fp8": 1,
+    "int8": 1,
+    "fp6": 0.75,
+    "fp4": 0.5,
+    "fp16_acc16": 2,  # sums kept in 16 bits: twice the rate on some consumer boards
+}
+FORMATS = tuple(BYTES_PER_VALUE)
+# Weights in blocks with their scales, widened before they are multiplied: two 16-bit numbers for 32
+# values (gpt-fast); llama.cpp's Q4_K_M, whose files have 4.9 bits a weight; NVFP4 and MXFP4, an
+# 8-bit scale for 16 and for 32 values.
+STORED_BYTES_PER_VALUE = {"int4_g32": 0.625, "q4_k_m": 0.61, "nvfp4": 0.5625, "mxfp4": 0.53125}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Peak:
+    """A peak rate and what the printed number counts; `dense` makes the kind a Chip accepts."""
+
+    flop_per_s: float
+    sparsity: str = "not said"  # "dense", or a pattern such as "2:4"
+    scope: str = "not said"  # "package" or "die"
+
+    def __post_init__(self):
+        positive("Peak.flop_per_s", self.flop_per_s)
+
+
+def dense(flop_per_s):
+    """A dense peak of the whole package, the only kind that a Chip holds."""
+    return Peak(flop_per_s=flop_per_s, sparsity="dense", scope="package")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Level:
+    """One level of a memory hierarchy, totals over the chip. Blank facts are None."""
+
+    name: str
+    bytes: float | None = None
+    bytes_per_s: float | None = None
+    latency_s: float | None = None
+    basis: str = ""  # how the bandwidth is known: arithmetic, measured, datasheet
+    sources: tuple = ()
+
+    def __post_init__(self):
+        for name in ("bytes", "bytes_per_s", "latency_s"):
+            if getattr(self, name) is not None:
+                positive(f"Level({self.name!r}).{name}", getattr(self, name))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chip:
+    """One accelerator or processor. Base SI; any number may be an array, to sweep it."""
+
+    name: str
+    peaks: dict  # format -> Peak
+    memory_bytes: float
+    memory_bytes_per_s: float
+    tdp_watts: float | None = None
+    price_usd: float | None = None  # list or street price at launch; see `facts["price_basis"]`
+    link_bytes_per_s: float | None = None  # one direction, all links of the scale-up network
+    cores: float | None = None  # that a kernel's tiles are dealt to: SMs, CUs
+    clock_hz: float | None = None  # highest boost, as the peaks assume
+    kind: str = ""
+    vendor: str = ""
+    family: str = ""  # chips whose cores are alike: what is measured on one holds for the others
+    launch: str = ""
+    memory_kind: str = ""
+    levels: tuple = ()  # Level, innermost first
+    sources: tuple = ()
+    confidence: str = ""  # read, secondary or memory
+    unconfirmed: tuple = ()  # columns of the row that no source of ours states
+    notes: str = ""
+    facts: dict = field(default_factory=dict, repr=False)  # the row of the catalog, as text
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not isinstance(self.peaks, dict):
+            raise ValueError(f"a Chip takes a name and a dictionary of peaks, got {self.name!r} and {self.peaks!r}")
+        positive(f"{self.name}: memory_bytes", self.memory_bytes)
+        positive(f"{self.name}: memory_bytes_per_s", self.memory_bytes_per_s)
+        for name in ("tdp_watts", "price_usd", "link_bytes_per_s", "cores", "clock_hz"):
+            if getattr(self, name) is not None:
+                positive(f"{self.name}: {name}", getattr(self, name))
+        for format, peak in self.peaks.items():
+            one_of("format", format, FORMATS)
+            _require_dense(self.name, format, peak)
+
+    def peak_flop_per_s(self, format):
+        """Dense peak in `format`; an error names the formats that the chip does have."""
+        if format not in self.peaks:
+            one_of("format", format, FORMATS)
+            have = ", ".join(self.peaks) or "none (its maker publishes no dense peak)"
+            near = nearest(format, self.peaks)
+            raise ValueError(
+                f"{self.name} has no {format} peak"
+                + (f"; the nearest is {near!r}" if near else "")
+                + f". There are: {have}"
+            )
+        return self.peaks[format].flop_per_s
+
+    def level(self, name):
+        """The memory level of that name, or an error that lists the levels."""
+        names = [level.name for level in self.levels]
+        return self.levels[names.index(one_of(f"{self.name}: level", name, names))]
+
+
+def _require_dense(chip_name, format, peak):
+    where = f"{chip_name}: the {format} peak"
+    if not isinstance(peak, Peak):
+        raise ValueError(f"{where} must say what it counts: write dense({peak!r}) if it is dense")
+    if peak.sparsity != "dense":
+        half = ""
+        if peak.sparsity == "2:4":
+            half = f"; a 2:4 pattern counts double, so write dense({peak.flop_per_s / 2!r})"
+        raise ValueError(f"{where} must be dense, got sparsity {peak.sparsity!r}{half}")
+    if peak.scope != "package":
+        raise ValueError(f"{where} must be for the whole package, got scope {peak.scope!r}")
+
+
+def bytes_per_value(format):
+    """Bytes that one value takes in `format`.
+
+    >>> bytes_per_value("bf16")
+    2
+    """
+    if format in STORED_BYTES_PER_VALUE:
+        return STORED_BYTES_PER_VALUE[format]
+    return BYTES_PER_VALUE[one_of("format", format, FORMATS)]
+
+
+def chips(*, kind=None, vendor=None, since=0, format=None):
+    """The chips of the catalog, name -> Chip in the file's order; each argument narrows the choice.
+
+    >>> list(chips(vendor="Groq"))
+    ['Groq LPU v1']
+    """
+    every = _catalog()
+    if kind is not None:
+        one_of("kind", kind, sorted({c.kind for c in every.values()}))
+    if vendor is not None:
+        one_of("vendor", vendor, sorted({c.vendor for c in every.values()}))
+    if format is not None:
+        one_of("format", format, FORMATS)
+    positive("since", since, zero_allowed=True)
+    return {
+        name: c
+        for name, c in every.items()
+        if kind in (None, c.kind)
+        and vendor in (None, c.vendor)
+        and (format is None or format in c.peaks)
+        and int(c.launch[:4] or 0) >= since
+    }
+
+
+def chip(name):
+    """The chip of that name; spelling is forgiven, ambiguity is not.
+
+    >>> chip("h100-sxm-80gb").name
+    'H100 SXM5'
+    """
+    found = find_chip(name)
+    if found:
+        return _catalog()[found]
+    folded = _fold(name)
+    bare = re.sub(r"\d+gb$", "", folded)  # "H100 80GB" does not say which board either
+    several = [n for n in _catalog() if bare and _fold(n).startswith(bare)]
+    if len(several) > 1:
+        raise ValueError(f"chip {name!r} is more than one: {', '.join(several)}")
+    if several:
+        return _catalog()[several[0]]
+    near = nearest(name, list(_catalog()))
+    raise ValueError(
+        f"chip {name!r} is unknown"
+        + (f"; did you mean {near!r}?" if near else ".")
+        + " `bottlenecks chips` lists them all"
+    )
+
+
+def find_chip(name):
+    """The catalog's name for a spelling of a chip, or None."""
+    return data.spellings("chips", _fold).get(_fold(name))
+
+
+def _fold(name):
+    """Spelling without case, punctuation, vendor and power caps."""
+    if not isinstance(name, str):
+        raise ValueError(f"chip must be a name, got {name!r}")
+    text = re.sub(r"\([^)]*\bcap\b[^)]*\)", " ", name.casefold())
+    text = re.sub(r"\b(nvidia|amd|intel|google|aws|apple|geforce|tesla|instinct)\b", " ", text)
+    return re.sub(r"[^a-z0-9]", "", text)
+
+
+@cache
+def _catalog():
+    return {row["name"]: _chip_from_row(row) for row in data.rows("chips")}
+
+
+def _number(row, column, scale):
+    return float(row[column]) * scale if row[column] else None
+
+
+def _chip_from_row(row):
+    columns = {f: f"{f}_tops" if f == "int8" else f"{f}_tflops" for f in FORMATS}
+    return Chip(
+        name=row["name"],
+        vendor=row["vendor"],
+        kind=row["kind"],
+        family=row["family"],
+        launch=row["launch"],
+        cores=_number(row, "core_count", 1.0),
+        clock_hz=_number(row, "clock_ghz", 1e9),
+        peaks={f: dense(_number(row, c, 1e12)) for f, c in columns.items() if row.get(c)},
+        memory_kind=row["memory_kind"],
+        memory_bytes=_number(row, "memory_gbytes", 1e9),
+        memory_bytes_per_s=_number(row, "memory_gbytes_per_s", 1e9),
+        tdp_watts=_number(row, "tdp_watts", 1.0),
+        price_usd=_number(row, "price_usd", 1.0),
+        link_bytes_per_s=_number(row, "link_gbytes_per_s_per_direction", 1e9),
+        levels=_levels(row["name"]),
+        sources=data.keys(row["sources"]),
+        confidence=row["confidence"],
+        unconfirmed=tuple(filter(None, row["unconfirmed"].split(";"))),
+        notes=row["notes"],
+        facts=row,
+    )
+
+
+def _levels(chip_name):
+    return tuple(
+        Level(
+            name=row["level"],
+            bytes=_number(row, "level_bytes", 1.0),
+            bytes_per_s=_number(row, "gbytes_per_s", 1e9),
+            latency_s=_number(row, "latency_ns", 1e-9),
+            basis=row["basis"],
+            sources=data.keys(row["sources"]),
+        )
+        for row in data.rows("chip_levels")
+        if row["chip"] == chip_name
+    )

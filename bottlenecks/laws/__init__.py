@@ -1,0 +1,1 @@
+"""Laws: formulas on numbers and arrays, numpy alone."""

@@ -1,0 +1,1 @@
+"""Lessons: cards, sliders, checks."""

@@ -1,0 +1,1 @@
+"""Measured: predict, then score."""

@@ -1,0 +1,1 @@
+"""Fits: constants from measurements."""

@@ -1,0 +1,99 @@
+"""Fit of what inference adds to kernels and wires: one constant, and the spread of measurements.
+
+`fit()` is what `data/inference_constants.csv` holds; sources with the role fit alone enter it.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bottlenecks.facts import corpus
+from bottlenecks.measured import inference
+
+UNFITTED = {"experts_times": 1.0}  # what every constant is before the fit
+Z = 1.2816  # of the normal: 80 % lie within so many deviations
+
+
+def rows_to_fit():
+    """Rows of role fit without doubts."""
+    rows = corpus.table("inference")
+    fair = (rows["role"] == "fit") & (rows["suspect"] == "") & (rows["duplicate_of"] < 0)
+    return corpus.where(rows, fair)
+
+
+def fit():
+    """Constant -> {value, low, high, rows, sources}.
+
+    `experts_times` has the least mean |log(predicted / measured)| over routed models on hosted
+    stacks, every model on a chip with the same weight. Spreads are what 80 % of measured over predicted
+    times of the fit sources lie within; a kind that few sources measure has a wider one.
+    """
+    rows = rows_to_fit()
+    found, _ = inference.cases(rows)
+    routed = [case for case in found if case.hosted and case.routed]
+    grid = np.geomspace(1, 6, 61)
+    losses = np.array([_loss(rows, routed, times) for times in grid])
+    best = float(grid[losses.argmin()])
+    near = grid[losses < losses.min() * 1.05]
+    sources = sorted({str(rows["source_id"][case.rows[0]]) for case in routed})
+    fitted = {
+        "experts_times": {
+            "value": best,
+            "low": float(near.min()),
+            "high": float(near.max()),
+            "rows": sum(case.rows.size for case in routed),
+            "sources": sources,
+        }
+    }
+    return fitted | {f"spread_{kind}": _spread(rows, found, best, kind) for kind in inference.SPREADS}
+
+
+def _logs(rows, found, times):
+    """log(measured / predicted seconds) of each row, NaN where it is in no case."""
+    seconds = np.full(rows["phase"].size, np.nan)
+    for case in found:
+        on = replace(case.server, experts_times=times) if case.hosted else case.server
+        seconds[case.rows] = case.time(on)
+    measured, predicted, unit = inference.headline(rows, seconds)
+    with np.errstate(divide="ignore"):
+        return np.where(unit == "tokens/s", -1, 1) * np.log(measured / predicted)
+
+
+def _loss(rows, routed, times):
+    """Every model on a chip has the same weight, however many lengths were measured."""
+    logs = _logs(rows, routed, times)
+    return float(np.mean([np.abs(logs[case.rows]).mean() for case in routed]))
+
+
+def _spread(rows, found, times, kind):
+    """The interval of a kind: root mean square over sources, wider the fewer there are (Student's t)."""
+    mine = [case for case in found if case.kind == kind]
+    logs = _logs(rows, mine, times)
+    seen = rows["source_id"][np.isfinite(logs)]
+    logs = logs[np.isfinite(logs)]
+    names = np.unique(seen)
+    deviation = np.sqrt(np.mean([np.mean(logs[seen == source] ** 2) for source in names]))
+    student = 1 + (Z**2 + 1) / (4 * names.size)
+    half = float(np.exp(Z * student * np.sqrt(1 + 1 / names.size) * deviation))
+    return {"value": 1.0, "low": 1 / half, "high": half, "rows": logs.size, "sources": names.tolist()}
+
+
+def table(fitted):
+    """The fit as rows of the data file."""
+    for name, found in sorted(fitted.items()):
+        numbers = [f"{found[c]:.4g}" for c in ("value", "low", "high")]
+        yield ",".join([name, *numbers, "1", str(found["rows"]), ";".join(found["sources"])])
+
+
+def rows():
+    """The rows of data/inference_constants.csv, as dictionaries."""
+    return [
+        {
+            "constant": name,
+            **{c: f"{row[c]:.4g}" for c in ("value", "low", "high")},
+            "unit": "1",
+            "rows": str(row["rows"]),
+            "sources": ";".join(row["sources"]),
+        }
+        for name, row in fit().items()
+    ]

@@ -1,0 +1,235 @@
+"""Fit the constants of `kernels`: on measured sources whose role is `fit`, and on no others.
+
+Each step below fits a few constants on the rows that show them, to the least mean |log error|, with
+all others held; `tools/constants.py` writes the outcome into data/kernel_constants.csv, and a test
+holds the file to it.
+"""
+
+import numpy as np
+
+from bottlenecks.facts import corpus
+from bottlenecks.measured import kernels as measured_kernels
+from bottlenecks.models import kernels
+
+START = {
+    "matmul_32": 0.8,
+    "matmul_16": 0.8,
+    "matmul_8": 0.7,
+    "stream": 0.85,
+    "fixed_s": 4e-6,
+    "light_s": 2e-6,
+    "cache_bytes_per_clock": 50.0,
+    "tile_s": 1e-6,
+    "resident": 0.4,
+    "best_of_sweep": 1.0,
+    "link": 0.8,
+    **{f"worked_{k}": 12.0 for k in kernels.WORKED},
+}
+FRACTIONS = ("matmul_32", "matmul_16", "matmul_8", "stream", "resident", "best_of_sweep", "link")
+UNITS = {
+    "fixed_s": "s",
+    "light_s": "s",
+    "tile_s": "s",
+    "cache_bytes_per_clock": "B",
+    **{f"worked_{kind}": "B" for kind in kernels.WORKED},
+}
+GRIDS = {"Ampere": "vidur_a100", "Hopper": "vidur_h100"}  # whole grids of a layer's shapes
+SINGLES = ("azure_guide", "torch_cubes", "mamf")  # products timed alone; the first to know, fits
+STREAMS = ("stream scale", "stream triad", "stream copy", "stream mul", "stream add")
+WIDE = {"32": ("fp32",), "16": ("fp16", "bf16", "tf32"), "8": ("fp8", "int8")}
+LAYERS = {"activation": "SiLU", "norm": "norm", "rotary": "rotary"}
+POINTS, ROUNDS = 11, 6  # values tried around each constant; times that all are tried
+
+
+class Fit:
+    """Constants so far, by (family, name), and the rows that they are fitted on."""
+
+    def __init__(self, *, without=(), strangers=()):
+        """Leaves out the sources `without`, and what is measured on the families `strangers`."""
+        every = corpus.table("kernels")
+        kept = (every["role"] == "fit") & (every["suspect"] == "")
+        kept |= (every["role"] == "fit") & np.char.startswith(every["kernel"], "elementwise")
+        self.rows = corpus.where(every, kept & ~np.isin(every["source_id"], without))
+        cases, _ = measured_kernels.cases(self.rows)
+        self.cases = [case for case in cases if case.chip.family not in strangers]
+        self.values, self.chosen = {}, {}
+
+    def value(self, family, name):
+        """A constant of a family: its own, that of the family it is like, of all, or the start."""
+        homes = (*kernels.lineage(family), "any")
+        return next((self.values[f, name] for f in homes if (f, name) in self.values), START[name])
+
+    def select(self, *, family=None, kind=None, source=None, kernels=("",), formats=None):
+        """Pairs (case, mask of its rows) that a step is fitted on."""
+        pairs = []
+        for case in self.cases:
+            mine = corpus.where(self.rows, case.rows)
+            mask = _any(mine["kernel"], kernels)
+            mask &= (mine["source_id"] == source) | (source is None)
+            right = family in (None, case.chip.family) and kind in (None, case.kind)
+            if right and (formats is None or case.format in formats) and mask.any():
+                pairs.append((case, mask))
+        return pairs
+
+    def residuals(self, pairs):
+        """log(measured / predicted seconds) of the chosen rows."""
+        found = [np.array([])]
+        for case, mask in pairs:
+            constants = {name: self.value(case.chip.family, name) for name in START}
+            on = kernels.device(case.chip, case.format, constants=constants)
+            mine = corpus.where(self.rows, case.rows)
+            measured, predicted, unit = measured_kernels.headline(mine, case.time(on))
+            error = np.log(measured / predicted) * np.where(unit == "us", 1, -1)
+            found.append(error[mask & np.isfinite(error)])
+        return np.concatenate(found)
+
+    def step(self, keys, pairs):
+        """Fit the constants `keys` on the chosen rows, one after the other, in narrowing rounds."""
+        if not pairs:
+            return
+        for key in keys:
+            self.values[key], self.chosen[key] = self.value(*key), pairs
+        for width in 0.8 * 0.45 ** np.arange(ROUNDS):
+            for key in keys:
+                self.values[key] = self.best(key, pairs, width)
+
+    def best(self, key, pairs, width):
+        """The value with the least mean |log error| among some around the present one."""
+        present = self.values[key]
+        tried = present * np.exp(np.linspace(-width, width, POINTS))
+        tried = np.minimum(tried, 1.0) if key[1] in FRACTIONS else tried
+        errors = []
+        for self.values[key] in tried:
+            errors.append(np.abs(self.residuals(pairs)).mean())
+        self.values[key] = present
+        return float(tried[np.argmin(errors)])
+
+    def range(self, key):
+        """(low, high): where 80 % of the values lie that the source's groups ask for one by one."""
+        wanted = []
+        for case, mask in self.chosen[key]:
+            if key[0] not in ("any", case.chip.family):
+                continue
+            names = self.rows["kernel"][case.rows]
+            for name in np.unique(names[mask]):
+                one, present = [(case, mask & (names == name))], self.values[key]
+                for width in (0.5, 0.1, 0.02):
+                    self.values[key] = self.best(key, one, width)
+                wanted.append(self.values[key])
+                self.values[key] = present
+        return tuple(np.quantile(wanted, (0.1, 0.9))) if len(wanted) > 2 else (np.nan, np.nan)
+
+
+def fit(*, without=(), strangers=()):
+    """Every constant, in the order in which they can be told apart."""
+    f = Fit(without=without, strangers=strangers)
+    families = sorted({case.chip.family for case in f.cases})
+    own = ("matmul_16", "stream", "fixed_s")
+    grids = {g: f.select(family=g, kind="matmul", source=s, formats=WIDE["16"]) for g, s in GRIDS.items()}
+    keys = [(g, name) for g in GRIDS if grids[g] for name in own]
+    shared = [("any", "cache_bytes_per_clock"), ("any", "tile_s")]
+    f.step(keys + shared, [pair for pairs in grids.values() for pair in pairs])
+    for family in families:  # memory, from streams
+        if (family, "stream") not in f.values:
+            f.step([(family, "stream")], f.select(family=family, kernels=STREAMS))
+    streams = {key: value for key, value in f.values.items() if key[1] == "stream"}
+    middle = np.median(list(streams.values()))
+    for key in streams:  # one program is one witness: halfway to the median of all families
+        if key[0] not in GRIDS:
+            f.values[key] = float(np.sqrt(streams[key] * middle))
+    for source in SINGLES:  # products timed alone, each format of each family
+        for family in families:
+            for width, formats in WIDE.items():
+                key = (family, f"matmul_{width}")
+                pairs = f.select(family=family, kind="matmul", source=source, formats=formats)
+                f.step([key] if key not in f.values else [], pairs)
+        if source == "azure_guide":
+            sweeps = [p for g in GRIDS for p in f.select(family=g, source="mamf")]
+            f.step([("any", "best_of_sweep")], sweeps)
+    for name in ("matmul_32", "matmul_8", *own):
+        known = [value for (_, n), value in f.values.items() if n == name]
+        f.values["any", name] = float(np.median(known)) if known else START[name]
+    norms = f.select(kernels=("elementwise layer norm",))
+    f.step([("any", "worked_norm"), ("any", "light_s")], norms)
+    for kind in ("activation", "rotary"):
+        f.step([("any", f"worked_{kind}")], f.select(kernels=(f"elementwise {LAYERS[kind]}",)))
+    f.step([("any", "resident")], f.select(kernels=("elementwise residual",)))
+    f.step([("any", "link")], f.select(kernels=("memcpy host", "memcpy device to", "p2p")))
+    return f
+
+
+def spreads():
+    """Kind of kernel -> ((low, high), (low, high)) of measured over predicted, 80 % of rows.
+
+    First for families with measurements: each source predicted from a fit without it. Then for
+    those that inherit: each family predicted from a fit without it. Sources count alike.
+    """
+    whole = fit()
+    sources = sorted(set(whole.rows["source_id"].tolist()))
+    families = sorted({case.chip.family for case in whole.cases})
+    left = {s: fit(without=(s,)) for s in sources}
+    strange = {f: fit(strangers=(f,)) for f in families}
+    found = {}
+    for kind in ("matmul", "attention", "elementwise"):
+        pairs = {s: whole.select(kind=kind, source=s) for s in sources}
+        known = [_ends(_as_seen(left[s], whole, pairs[s])) for s in sources if pairs[s]]
+        pairs = {f: whole.select(kind=kind, family=f) for f in families}
+        unknown = [_ends(_as_seen(strange[f], whole, pairs[f])) for f in families if pairs[f]]
+        known, unknown = np.mean(known, axis=0), np.mean(unknown, axis=0)
+        if kind == "attention":  # one source alone: what it says of strangers, and products' own
+            known = _hull(unknown, np.log(found["matmul"][0]))
+        found[kind] = np.exp(known), np.exp(_hull(known, unknown))
+    return found
+
+
+def _hull(one, other):
+    return np.array([min(one[0], other[0]), max(one[1], other[1])])
+
+
+def _as_seen(fitted, whole, pairs):
+    """Residuals of rows of one fit under the constants of another."""
+    present, whole.values = whole.values, fitted.values
+    errors = whole.residuals(pairs)
+    whole.values = present
+    return errors
+
+
+def _ends(errors):
+    return np.quantile(errors, (0.1, 0.9))
+
+
+def rows():
+    """The rows of data/kernel_constants.csv, as dictionaries."""
+    f = fit()
+    table = []
+    for (family, name), value in sorted(f.values.items(), key=lambda item: _order(item[0])):
+        pairs = f.chosen.get((family, name), [])
+        low, high = f.range((family, name)) if pairs else (np.nan, np.nan)
+        sources = sorted({s for c, m in pairs for s in f.rows["source_id"][c.rows[m]].tolist()})
+        table.append(_row(family, name, value, low, high, sum(int(m.sum()) for _, m in pairs), sources))
+    for kind, pair in spreads().items():
+        for suffix, (low, high) in zip(("", "_inherited"), pair, strict=True):
+            table.append(_row("any", f"spread_{kind}{suffix}", 1.0, low, high, 0, []))
+    return sorted(table, key=lambda row: _order((row["family"], row["constant"])))
+
+
+def _order(key):
+    return key[0] != "any", key
+
+
+def _row(family, name, value, low, high, count, sources):
+    low, high = ("" if np.isnan(v) else f"{v:.4g}" for v in (low, high))
+    return {
+        "family": family,
+        "constant": name,
+        "value": f"{value:.4g}",
+        "low": low,
+        "high": high,
+        "unit": UNITS.get(name, "1"),
+        "rows": str(count or ""),
+        "sources": ";".join(sources),
+    }
+
+
+def _any(texts, words):
+    return np.any([np.char.find(texts, word) >= 0 for word in words], axis=0)

@@ -1,0 +1,1 @@
+"""Models: records to rows, and rows to seconds and bytes."""

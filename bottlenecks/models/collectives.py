@@ -1,0 +1,432 @@
+"""Communication: what a collective takes on the tiers of a system.
+
+A group fills the innermost tier first, unless the caller says how many of its ranks share a domain.
+Each way to run a collective (algorithm and protocol) is two times: what its steps wait, and what its
+bytes take on the tier that they load most, all tiers streaming at once. The fastest way counts.
+Without an `Efficiency` wires are perfect; `measured.collectives.fitted()` has the measured ones.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from bottlenecks.facts import corpus
+from bottlenecks.facts.doors import one_of, positive
+from bottlenecks.facts.networks import link, links
+from bottlenecks.laws import collectives
+
+COLLECTIVES = ("all_reduce", "reduce_scatter", "all_gather", "broadcast", "all_to_all", "p2p")
+# NCCL's names; Direct: pair by pair; Put: the same by stores of one's own kernel, for who asks.
+ALGORITHMS = ("Ring", "Tree", "NVLS", "NVLSTree", "Direct", "Put")
+PROTOCOLS = ("LL", "LL128", "Simple")
+LL_SHARE = 1 / 4  # of the bandwidth that LL reaches in an all-reduce: nccl-tuning-2020
+LAUNCHES = ("library", "framework", "queued")  # queued: calls wait on the device, back to back
+KINDS = {"scale-up": "NVLINK", "scale-up + out": "NVLINK", "host": "PCI"}  # of links; others: NET
+SHARP = {"NVLink 4": "Hopper"}  # whose switch it is; later ones: Blackwell
+HALF_HOST = 4  # chips on a PCIe root, behind one way to the other root of the host (nv_gtc25: 2 x 4)
+SWITCH_RANKS = 8  # for which a segment stands when a switch sums
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Efficiency:
+    """What a library reaches of the wires, and what it adds. Defaults: nothing lost."""
+
+    link: float = 1.0  # share of a link inside a node or rack
+    port: float = 1.0  # share of a network port
+    call_s: float = 0.0  # least time of a collective: launch, and waiting for the last rank
+    framework_s: float = 0.0  # the same where a framework launches it
+    ll128: float = 1.0  # a step of LL128 off the ports, over `latency`'s
+    # By generation of chips: to NVLink 3 and others', with NVLink 4, with NVLink 5 and later.
+    latency: float = 1.0  # a step over what the library's own tuner counts
+    latency_nvlink4: float = 1.0
+    latency_nvlink5: float = 1.0
+    segment_s: float = 0.0  # what cutting a message adds, as eq:pipeline's fill
+    segment_nvlink4_s: float = 0.0
+    segment_nvlink5_s: float = 0.0
+    # (where, low, high): 80 % of measured / predicted lie between. Where: link, latency (what binds),
+    # and beyond, for groups that leave the innermost domain; the last that applies counts.
+    spread: tuple = ()
+
+
+class Timed(NamedTuple):
+    """One element for each configuration."""
+
+    seconds: np.ndarray
+    low_s: np.ndarray  # 80 % interval; the prediction itself without a spread
+    high_s: np.ndarray
+    algorithm: np.ndarray
+    protocol: np.ndarray
+    bound: np.ndarray  # latency, link or port: what owns the largest share
+
+
+class Way(NamedTuple):
+    """One algorithm under one protocol: its times at full bandwidth."""
+
+    algorithm: str
+    protocol: str
+    fixed_s: np.ndarray  # steps that nothing hides
+    fill_s: np.ndarray  # steps of a pipeline (eq:pipeline)
+    cuts: np.ndarray  # how many times `segment_s` the pipeline takes to fill, besides
+    link_s: np.ndarray  # bytes on the busiest tier inside
+    port_s: np.ndarray  # bytes on the busiest tier of ports
+    ll128: np.ndarray  # 1 where `Efficiency.ll128` holds, else 0
+
+
+def collective_time(
+    collective,
+    message_bytes,
+    *,
+    tiers,
+    ranks,
+    per_domain=None,
+    groups=1,
+    sums_in=1,
+    algorithms=None,
+    protocols=None,
+    efficiency=None,
+    launch="library",
+):
+    """Seconds of a collective, with its 80 % interval and the way chosen; arguments broadcast.
+
+    `tiers` are those of a `System`, inside out. `per_domain` ranks of the group sit in each domain of
+    the innermost tier (default: as many as fit). `groups` send through the same port outside it
+    at once. `sums_in` of the tiers that can sum in the switch do so: 1, the inner one alone, is what
+    libraries do unasked. `algorithms` and `protocols` narrow the choice. `launch`, a name of
+    `LAUNCHES`, says who calls.
+
+    >>> from bottlenecks.facts.networks import system
+    >>> dgx = system("DGX H100").tiers
+    >>> at = collective_time("all_reduce", 1e9, tiers=dgx, ranks=np.array([1, 8, 32]))
+    >>> at.algorithm.tolist()
+    ['', 'NVLS', 'Ring']
+    """
+    one_of("collective", collective, COLLECTIVES)
+    one_of("launch", launch, LAUNCHES)
+    positive("message_bytes", message_bytes)
+    positive("ranks", ranks)
+    positive("groups", groups)
+    if not tiers:
+        raise ValueError("tiers must hold at least one Tier, got none")
+    efficiency = of_generation(tiers, efficiency or Efficiency())
+    found = [
+        way
+        for way in ways(
+            collective,
+            message_bytes,
+            tiers=tiers,
+            ranks=ranks,
+            per_domain=per_domain,
+            groups=groups,
+            sums_in=sums_in,
+            asked=algorithms,
+        )
+        if (algorithms is None or way.algorithm in algorithms) and (protocols is None or way.protocol in protocols)
+    ]
+    if not found:
+        raise ValueError(
+            f"no way to run {collective!r} by {algorithms!r} under {protocols!r}; there are "
+            f"algorithms {', '.join(ALGORITHMS)} and protocols {', '.join(PROTOCOLS)}"
+        )
+    first = occupied(tiers, ranks, per_domain)[0]
+    return fastest(
+        found,
+        ranks=ranks,
+        beyond=np.asarray(ranks) > first,
+        efficiency=efficiency,
+        call_s=0.0 if collective == "p2p" else least_s(launch, efficiency),
+    )
+
+
+def fastest(found, *, ranks, beyond, efficiency, call_s):
+    """The fastest of the ways, as Timed. `beyond`: whether the group leaves its innermost domain."""
+    least, which, bound = np.inf, 0, "link"
+    for i, way in enumerate(found):
+        seconds, latency_s, at_port = way_s(way, efficiency)
+        owner = np.where(latency_s > seconds / 2, "latency", np.where(at_port, "port", "link"))
+        better = seconds < least
+        least, which = np.where(better, seconds, least), np.where(better, i, which)
+        bound = np.where(better, owner, bound)
+    alone = np.broadcast_to(np.asarray(ranks) == 1, least.shape)
+    bound = np.where(least < call_s, "latency", bound)
+    least = np.where(alone, 0.0, np.maximum(least, call_s))
+    low, high = np.ones(least.shape), np.ones(least.shape)
+    for name, below, above in efficiency.spread:
+        mine = beyond if name == "beyond" else (bound == name) | (name == "link")
+        low, high = np.where(mine, below, low), np.where(mine, above, high)
+    algorithm = np.where(alone, "", np.array([way.algorithm for way in found])[which])
+    protocol = np.where(alone, "", np.array([way.protocol for way in found])[which])
+    return Timed(least, least * low, least * high, algorithm, protocol, bound)
+
+
+def least_s(launch, efficiency):
+    """Least time of a call: `launch` by the library alone, through a framework, or without the host."""
+    return {"library": efficiency.call_s, "framework": efficiency.framework_s, "queued": 0.0}[launch]
+
+
+def way_s(way, efficiency):
+    """Seconds of a way, how many of them scale with latencies, and whether ports hold it up."""
+    link_s, port_s = way.link_s / efficiency.link, way.port_s / efficiency.port
+    stream_s = np.maximum(link_s, port_s)
+    latency = efficiency.latency * efficiency.ll128**way.ll128
+    fixed_s = latency * way.fixed_s
+    fill_s = latency * way.fill_s + way.cuts * efficiency.segment_s
+    seconds = fixed_s + collectives.pipelined_s(stream_s, fill_s=fill_s)
+    return seconds, fixed_s + fill_s + (fill_s * stream_s) ** 0.5, port_s > link_s
+
+
+def of_generation(tiers, efficiency):
+    """An efficiency whose `latency` and `segment_s` are those of the chips of these tiers."""
+    latency, segment_s = (getattr(efficiency, name) for name in generation(tiers))
+    return replace(efficiency, latency=latency, segment_s=segment_s)
+
+
+def generation(tiers):
+    """The two fields of `Efficiency` that hold for the chips of these tiers."""
+    if "NVLink SHARP" not in _wire(tiers[0].link)["in_network_reduction"]:
+        return "latency", "segment_s"
+    if tiers[0].link in SHARP:
+        return "latency_nvlink4", "segment_nvlink4_s"
+    return "latency_nvlink5", "segment_nvlink5_s"
+
+
+# ---- the ways
+
+
+def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, sums_in=1, asked=None):
+    """Every way to run a collective, each with its times at full bandwidth."""
+    size, message = np.asarray(ranks, dtype=float), np.asarray(message_bytes, dtype=float)
+    inside = occupied(tiers, size, per_domain)
+    rates = [_rate(tiers, i, inside, groups) for i in range(len(tiers))]
+    hops, parts = _hops(size, inside), _parts(inside)
+    axes, side = _torus(tiers[0], inside[0])
+    if axes:
+        hops[0] = axes * side / 2 * (inside[0] > 1)  # both ways round each axis at once
+    kinds = [_kind(tier, i) for i, tier in enumerate(tiers)]
+
+    def ring(sends, rounds, waits=1):
+        streams = [
+            sends * message / (inside_of * rate) * (hop > 0)
+            for inside_of, rate, hop in zip([1.0, *inside], rates, hops, strict=False)
+        ]
+        for protocol in _protocols(kinds):
+            wait = sum(
+                rounds * hop * _step_s(tier, kind, "Ring", protocol)
+                for hop, tier, kind in zip(hops, tiers, kinds, strict=True)
+            )
+            fixed, fill = _base_s("Ring", protocol) + waits * wait, (1 - waits) * wait
+            yield _way("Ring", protocol, fixed, fill, _cuts(protocol), streams, kinds)
+
+    def tree(sends):
+        streams = [
+            _tree_sends(sends, part, kind) * message / (inside_of * rate)
+            for inside_of, rate, part, kind in zip([1.0, *inside], rates, parts, kinds, strict=False)
+        ]
+        depth = [parts[0] - 1, *(np.ceil(np.log2(part)) for part in parts[1:])]
+        for protocol in _protocols(kinds):
+            fill = sum(
+                sends * deep * _step_s(tier, kind, "Tree", protocol)
+                for deep, tier, kind in zip(depth, tiers, kinds, strict=True)
+            )
+            yield _way("Tree", protocol, _base_s("Tree", protocol), fill, _cuts(protocol), streams, kinds)
+
+    def in_switch():
+        first, beyond = inside[0], size > inside[0]
+        streams = [(first + 1) / first * message / (rates[0] * _sums_share(tiers[0]))]
+        wait = _base_s("Tree", "Simple") + _step_s(tiers[0], "NVLINK", "NVLS", "Simple")
+        for i in range(1, len(tiers)):
+            sums = sums_in > i and tiers[i].in_network_reduction
+            sends = np.where(sums, parts[i] > 1, _tree_sends(2, parts[i], kinds[i]))
+            streams.append(sends * message / (inside[i - 1] * rates[i]))
+            deep = np.where(sums, parts[i] > 1, 2 * np.ceil(np.log2(parts[i])))
+            wait = wait + deep * _step_s(tiers[i], kinds[i], "NVLSTree", "Simple")
+        # Past two domains libraries take a ring or a tree unless they are told (mleng_p5en).
+        unasked = np.ceil(size / first) <= 2 if sums_in == 1 and not asked else True
+        usable = tiers[0].in_network_reduction & (first > 2) & unasked
+        fixed = np.where(usable, wait, np.inf)
+        # The switch sums a part of each rank at once, and every part is cut: nccl-enqueue.
+        cuts = first / SWITCH_RANKS
+        yield _way("NVLS", "Simple", np.where(beyond, np.inf, fixed), 0.0, cuts, streams, kinds)
+        yield _way("NVLSTree", "Simple", np.where(beyond, fixed, np.inf), 0.0, cuts, streams, kinds)
+
+    def whole(protocol):
+        return 0.0
+
+    def direct(share, detour, algorithm="Direct", cuts=_cuts):
+        streams = [share(within) * message / rate for within, rate in zip([1.0, *inside], rates, strict=False)]
+        streams[0] = streams[0] * (detour if axes else 1)
+        for i, kind in enumerate(kinds):
+            if kind == "PCI":  # a wire that the chips of each half of a host share
+                half = np.minimum(HALF_HOST, inside[i])
+                shared_s = half * share(half) * message / link(tiers[i].link).bytes_per_s
+                streams[i] = np.maximum(streams[i], shared_s)
+        for protocol in _protocols(kinds):
+            wait = np.max(
+                np.broadcast_arrays(
+                    *(
+                        (hop > 0) * _step_s(tier, kind, "Ring", protocol)
+                        for hop, tier, kind in zip(hops, tiers, kinds, strict=True)
+                    )
+                ),
+                axis=0,
+            )
+            wait = wait + _base_s("Ring", protocol)
+            yield _way(algorithm, protocol, wait, 0.0, cuts(protocol), streams, kinds)
+
+    fraction = (size - 1) / size
+    if collective == "all_reduce":
+        sums = in_switch() if np.any(tiers[0].in_network_reduction) else ()
+        return [*ring(2 * fraction, 2), *tree(2), *sums]
+    if collective == "broadcast":
+        return [*ring(1.0 * (size > 1), 1, waits=0), *tree(1)]  # a chain: eq:chain-broadcast
+    if collective == "all_to_all":
+        far = np.maximum(axes * side / 4, 1)  # a link at every hop: eq:torus-all-to-all
+        part = (lambda within: np.maximum(size - within, 0) / size, far)
+        return [*direct(*part), *(direct(*part, "Put", whole) if "Put" in (asked or ()) else ())]
+    if collective == "p2p":  # one link of them all, and nobody else to wait for
+        return [*direct(lambda within: 1.0 * (size > within), 2 * axes, cuts=whole)]
+    return [*ring(fraction, 1)]
+
+
+def _way(algorithm, protocol, fixed, fill, cuts, streams, kinds):
+    share = {"LL": LL_SHARE, "LL128": _constant("ring LL128 efficiency", protocol="LL128")}
+    share = share.get(protocol, 1.0)
+    ports = [stream for stream, kind in zip(streams, kinds, strict=True) if kind == "NET"]
+    inner = [stream for stream, kind in zip(streams, kinds, strict=True) if kind != "NET"]
+
+    def busiest(of):
+        return np.max(np.broadcast_arrays(0.0, *of), axis=0) / share
+
+    port_s = busiest(ports)
+    off_ports = (port_s == 0) & (protocol == "LL128")
+    return Way(algorithm, protocol, fixed, fill, cuts, busiest(inner), port_s, 1.0 * off_ports)
+
+
+# ---- how a group lies in the tiers
+
+
+def occupied(tiers, ranks, per_domain=None):
+    """Ranks of the group in one domain of each tier, innermost first.
+
+    >>> from bottlenecks.facts.networks import system
+    >>> [int(n) for n in occupied(system("DGX H100 SuperPOD").tiers, 64)]
+    [8, 64]
+    """
+    if not tiers:
+        raise ValueError("tiers must hold at least one Tier, got none")
+    ranks = np.asarray(ranks, dtype=float)
+    fits = [np.inf if tier.ranks is None else np.asarray(tier.ranks, float) for tier in tiers]
+    dense = 1.0
+    if per_domain is not None:
+        positive("per_domain", per_domain)
+        if np.any(np.asarray(per_domain) > fits[0]):
+            raise ValueError(
+                f"per_domain must be at most the {tiers[0].ranks!r} ranks of {tiers[0].name!r}, got {per_domain!r}"
+            )
+        dense = np.asarray(per_domain) / fits[0]
+    inside = [np.minimum(ranks, np.maximum(fit * dense, 1)) for fit in fits]
+    if np.any(inside[-1] < ranks):
+        raise ValueError(
+            f"ranks must fit the outermost tier {tiers[-1].name!r}, which takes "
+            f"{np.min(fits[-1] * dense):g} of this group, got {np.max(ranks):g}"
+        )
+    return inside
+
+
+def _hops(size, inside):
+    """Of the n - 1 steps around a ring, those that go through each tier and no further."""
+    domains = [size, *(np.ceil(size / of - 1e-9) for of in inside)]
+    return [inner - outer for inner, outer in pairwise(domains)]
+
+
+def _parts(inside):
+    """Domains of the next tier inward (ranks, for the innermost) in one domain of each tier."""
+    return [np.ceil(outer / inner - 1e-9) for inner, outer in zip([1.0, *inside], inside, strict=False)]
+
+
+def _rate(tiers, i, inside, groups):
+    """bytes/s of one rank into tier i. In a mesh it reaches its partners over one link each."""
+    tier = tiers[i]
+    rate = collectives.shared_bytes_per_s(
+        bytes_per_s=np.asarray(tier.bytes_per_s, float),
+        oversubscription=tier.oversubscription,
+        groups=groups if i else 1,
+    )
+    if "full mesh" in _wire(tier.link)["topology"]:
+        rate = rate * np.maximum(inside[i] - 1, 1) / (tier.ranks - 1)
+    return rate
+
+
+def _torus(tier, inside):
+    """(axes, chips along each), 0 axes where there is no torus; groups are taken for cubes."""
+    found = re.search(r"(\d)D torus", _wire(tier.link)["topology"])
+    axes = int(found[1]) if found else 0
+    return axes, inside ** (1 / axes) if axes else inside
+
+
+def _tree_sends(sends, parts, kind):
+    """Messages that each node of a tree sends: up and down; two nodes only exchange theirs.
+
+    Inside a node the tree is a chain, and nobody exchanges.
+    """
+    return np.where((parts > 2) | (kind != "NET"), sends, 1) * (parts > 1)
+
+
+# ---- constants of the library's own tuner (corpus table nccl_tuning_constants)
+
+
+@cache
+def _constant(table, hw=None, algorithm=None, protocol=None):
+    rows = corpus.table("nccl_tuning_constants")
+    mask = (rows["source_id"] == "nccl_tuning") & (rows["table"] == table)
+    for column, value in (("hw", hw), ("algorithm", algorithm), ("protocol", protocol)):
+        mask = mask & (rows[column] == value if value else True)
+    (value,) = rows["value"][mask]
+    return float(value)
+
+
+def _base_s(algorithm, protocol):
+    return _constant("base latency", "any", algorithm, protocol)
+
+
+def _step_s(tier, kind, algorithm, protocol):
+    """One step, as the tuner counts it; in proportion, where the tier knows a latency of its own."""
+    step = _constant("hardware latency per step", kind, algorithm, protocol)
+    if tier.latency_s is None:
+        return step
+    usual = _constant("hardware latency per step", kind, "Ring", "LL")
+    return step * np.asarray(tier.latency_s) / usual
+
+
+def _sums_share(tier):
+    """Share of a switch's bandwidth that the library counts on when the switch sums."""
+    if tier.link in SHARP or _kind(tier, 0) != "NVLINK":
+        return _constant("NVLS efficiency", "Hopper")
+    return _constant("NVLS efficiency", "Blackwell")
+
+
+def _cuts(protocol):
+    """Waits for a segment under a protocol, in those of Simple; LL has a flag in every word, and none."""
+    step = "hardware latency per step"
+    waits = _constant(step, "NVLINK", "Ring", protocol) / _constant(step, "NVLINK", "Ring", "Simple")
+    return 0.0 if protocol == "LL" else waits
+
+
+def _protocols(kinds):
+    return PROTOCOLS if kinds[0] == "NVLINK" else ("LL", "Simple")  # LL128 asks for NVLink
+
+
+def _kind(tier, i):
+    """NVLINK, PCI or NET; a tier that names no link is of ports unless it is the innermost."""
+    kind = _wire(tier.link)["kind"]
+    return KINDS.get(kind, "NET") if kind else "NET" if i else "NVLINK"
+
+
+@cache
+def _wire(name):
+    """The catalog's row of a link, blank for a name that it does not have."""
+    known = name in links()
+    return link(name).facts if known else {"kind": "", "topology": "", "in_network_reduction": ""}

@@ -1,0 +1,602 @@
+"""Footprints: a model in a layout, as rows of bytes on one chip.
+
+`training_rows(model, layout)` and `serving_rows(model, serving)` return a dictionary, row -> bytes,
+whose values add up to what the busiest chip holds at its peak. A field of a layout may be an array:
+a million layouts are one call.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from bottlenecks.facts.doors import one_of, positive
+from bottlenecks.laws import memory
+from bottlenecks.laws.memory import RECIPES
+
+RECOMPUTE = ("none", "selective", "products", "full")  # `Layout.recompute` says what each keeps
+SCHEDULES = ("gpipe", "1f1b", "interleaved", "zb1p", "zb2p", "zbv", "dualpipe")
+CHOICES = {"recompute": RECOMPUTE, "schedule": SCHEDULES, "recipe": tuple(RECIPES)}
+RECIPE_COLUMNS = {
+    what: np.array([getattr(recipe, what) for recipe in RECIPES.values()], dtype=float)
+    for what in memory.Recipe._fields
+}
+SWITCHES = ("sp", "fused_attention", "dropout", "embedding_slots", "gathers_once", "keeps_outputs")
+WHOLE = (
+    "tp",
+    "pp",
+    "vpp",
+    "dp",
+    "cp",
+    "ep",
+    "zero",
+    "zero_ranks",
+    "micro_batch",
+    "micro_batches",
+    "seq_len",
+    "lora_rank",
+    "batch",
+    "context",
+    "block",
+    "prefix",
+    "chunk",
+    "state_values",
+)
+SHARES = ("offloaded_states", "offloaded_activations")
+ZERO_ALLOWED = (
+    "zero",
+    "lora_rank",
+    "bucket_bytes",
+    "fragmentation",
+    "overhead_bytes",
+    "prefix",
+    "state_values",
+    *SHARES,
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layout:
+    """How a training step is cut over chips, and what it keeps. Any field may be an array.
+
+    A choice is a name, an array of names, or (fastest) an array of indices into `CHOICES`.
+    """
+
+    tp: int = 1  # tensor parallel
+    sp: bool = True  # the residual stream is cut over the tensor-parallel ranks too
+    pp: int = 1  # pipeline stages
+    vpp: int = 1  # chunks of layers on each stage
+    dp: int = 1  # data parallel
+    cp: int = 1  # context parallel
+    ep: int = 1  # expert parallel, over data- and context-parallel ranks
+    zero: int = 0  # stage of ZeRO; 3 is FSDP
+    zero_ranks: int | None = None  # ranks that share states; None: all that hold the same weights
+    micro_batch: int = 1  # sequences
+    micro_batches: int = 1  # of a step, on each data-parallel rank
+    seq_len: int
+    # none: everything kept; selective: attention computed again; products: every second product
+    # and attention's output kept; full: the layers' inputs kept
+    recompute: str = "none"
+    schedule: str = "1f1b"
+    recipe: str = "adam, fp32 gradients"
+    fused_attention: bool = True
+    dropout: bool = False
+    value_bytes: float = 2  # of an activation, and of a weight while it is gathered
+    bytes_per_logit: float = 10  # over all copies alive at once (eq:logits-bytes)
+    imbalance: float = 1  # tokens of the busiest expert rank over the mean
+    embedding_slots: bool = False  # embedding and head count as a layer each when stages are cut
+    gathers_once: bool = False  # ZeRO 3 keeps weights and gradients whole from step to step
+    keeps_outputs: bool = False  # stages hold what they sent on, until its gradient comes back
+    offloaded_states: float = 0  # share of the optimiser's states that the host keeps, and updates
+    offloaded_activations: float = 0  # share of the activations that wait on the host
+    lora_rank: int = 0  # of adapters on every matrix of the blocks; 0: all weights are trained
+    frozen_bytes: float = 2  # of a frozen weight, with adapters
+    bucket_bytes: float = 0  # buffers of collectives
+    fragmentation: float = 0  # eq:reserved-bytes; 0 is the bound from below
+    overhead_bytes: float = 0
+
+    def __post_init__(self):
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if name in SWITCHES:
+                if np.asarray(value).dtype.kind != "b":
+                    raise ValueError(f"Layout.{name} must be True or False, got {value!r}")
+            elif name in CHOICES:
+                _code(f"Layout.{name}", value, CHOICES[name])
+            elif value is not None:
+                _number("Layout", name, value)
+
+    @property
+    def chips(self):
+        """Chips of the layout; experts are cut over data- and context-parallel ranks."""
+        return self.tp * self.pp * self.dp * self.cp
+
+    @property
+    def tokens(self):
+        """Tokens of one micro-batch on a chip."""
+        return self.micro_batch * self.seq_len / self.cp
+
+
+def _number(record, name, value):
+    positive(f"{record}.{name}", value, zero_allowed=name in ZERO_ALLOWED)
+    whole = np.asarray(value).dtype.kind in "iu"
+    if name in WHOLE and not whole and np.any(np.mod(value, 1)):
+        bad = _first(value, np.mod(value, 1) != 0)
+        raise ValueError(f"{record}.{name} must be whole, got {bad!r}; the nearest is {round(bad)}")
+    most = 3 if name == "zero" else 1 if name in SHARES else None
+    if most is not None and np.any(np.greater(value, most)):
+        bad = _first(value, np.greater(value, most))
+        raise ValueError(f"{record}.{name} must be from 0 to {most}, got {bad!r}; the nearest is {most}")
+
+
+def _first(value, mask):
+    """The first number that a mask selects, as Python writes it."""
+    value, mask = np.broadcast_arrays(value, mask)
+    return value[mask].flat[0].item()
+
+
+def _code(name, value, choices):
+    """Index (or indices) of a choice given by name, by an array of names, or by index."""
+    if isinstance(value, str):
+        return choices.index(one_of(name, value, choices))
+    array = np.asarray(value)
+    if array.dtype.kind == "U":
+        known, inverse = np.unique(array, return_inverse=True)
+        codes = np.array([choices.index(one_of(name, str(k), choices)) for k in known])
+        return codes[inverse].reshape(array.shape)
+    if array.dtype.kind not in "iu" or not 0 <= array.min() <= array.max() < len(choices):
+        one_of(name, value, choices)
+    return array
+
+
+def _take(recipe, what):
+    """A column of the recipes' table for each layout."""
+    return RECIPE_COLUMNS[what][_code("recipe", recipe, CHOICES["recipe"])]
+
+
+# ---- parameters of a stage
+
+
+def stage_layers(model, layout, stage):
+    """(first layer, layers) of a stage; early stages take one more where they do not come out even."""
+    slots = 1 * np.asarray(layout.embedding_slots)
+    each = np.ceil((model.layers + 2 * slots) / layout.pp)
+    start = np.clip(stage * each - slots, 0, model.layers)
+    return start, np.clip((stage + 1) * each - slots, 0, model.layers) - start
+
+
+def _both_ends(layout):
+    """Is the last layer on the first chip? So where the pipeline turns, or runs both ways."""
+    schedule = _code("schedule", layout.schedule, SCHEDULES)
+    return schedule >= SCHEDULES.index("zbv")
+
+
+def _copies(layout):
+    """Stages whose weights a chip holds."""
+    return 1 + (_code("schedule", layout.schedule, SCHEDULES) == SCHEDULES.index("dualpipe"))
+
+
+def _ends(layout, stage):
+    """(has the input embedding, has the output head), 1 or 0."""
+    first, last = np.equal(stage, 0), np.equal(stage, layout.pp - 1)
+    turned = _both_ends(layout)
+    two_ways = _copies(layout) == 2
+    return 1 * (first | (last & two_ways)), 1 * np.where(turned, first | (last & two_ways), last)
+
+
+def _mixture_layers(model, start, layers):
+    """Layers of a stage that are a mixture of experts; plain ones come first in a model."""
+    if model.experts is None:
+        return 0 * layers
+    return np.clip(start + layers - np.maximum(start, model.dense_layers), 0, None)
+
+
+def _attention_params(model, tp):
+    """Weights of one attention on a chip: heads are cut, latents and the last key-value head are not."""
+    if model.attention == "MLA":
+        down = model.width * ((model.q_lora_rank or 0) + model.kv_lora_rank + model.qk_rope_values)
+        return down + (model.attention_params - down) / tp
+    kv_heads = np.maximum(model.kv_heads, tp) / tp
+    queries = (model.attention_params - 2 * model.width * model.kv_width) / tp
+    return queries + 2 * model.width * kv_heads * model.head_values
+
+
+def stage_params(model, layout, stage):
+    """Parameters on one chip of a stage: {"blocks", "experts", "embeddings"}."""
+    start, layers = stage_layers(model, layout, stage)
+    mixture = _mixture_layers(model, start, layers)
+    recurrent = layers * model.ssm_layers / model.layers
+    attention = (layers - recurrent) * _attention_params(model, layout.tp)
+    blocks = attention + recurrent * (model.ssm_layer_params or 0) / layout.tp
+    blocks = blocks + (layers - mixture) * model.ffn_params / layout.tp
+    if model.experts is not None:
+        blocks = blocks + mixture * (model.shared_params / layout.tp + model.router_params)
+    experts = mixture * (model.experts or 0) * model.expert_params / (layout.tp * layout.ep)
+    embedding, head = _ends(layout, stage)
+    tied = np.logical_and(model.tied_embeddings, embedding * head)  # one matrix for both
+    embeddings = (embedding + head - tied) * model.head_params / layout.tp
+    copies = _copies(layout)
+    return {"blocks": blocks * copies, "experts": experts * copies, "embeddings": embeddings}
+
+
+def _adapter_share(model, layout):
+    """Parameters of adapters over those of the matrices that they adapt, as if all layers were alike."""
+    shapes = [(model.width, model.heads * model.head_values)] * 2
+    shapes += [(model.width, model.kv_width)] * 2
+    inner = model.ffn_width if model.experts is None else model.expert_width
+    times = 1 if model.experts is None else model.experts + model.shared_experts
+    shapes += [(model.width, inner)] * model.ffn_matrices * times
+    adapters = sum(memory.lora_params(r, c, rank=layout.lora_rank) for r, c in shapes)
+    return adapters / sum(r * c for r, c in shapes)
+
+
+# ---- activations of a layer
+
+
+def _attention_values(model, tp):
+    """Queries, keys, values and results that an attention keeps of a token, over all heads."""
+    if model.attention == "MLA":
+        latents = (model.q_lora_rank or 0) + model.kv_lora_rank + model.qk_rope_values
+        results = 2 * model.heads * model.v_head_values
+        return 2 * model.heads * model.head_values + results + latents * tp
+    return 2 * model.heads * model.head_values + 2 * np.maximum(model.kv_heads, tp) * model.head_values
+
+
+def _layer_bytes(model, layout, *, mixture):
+    """(kept, kept without recomputation) of a token in one layer, in bytes."""
+    tp, c = layout.tp, layout.value_bytes
+    sp = np.where(layout.sp, tp, 1)
+    attention = _attention_values(model, tp)
+    if np.any(model.ssm_layers):  # a recurrence keeps the output of each of its matrices
+        share = model.ssm_layers / model.layers
+        attention = (1 - share) * attention + share * model.ssm_layer_params / model.width
+    values = memory.layer_values(
+        model.width,
+        attention_values=attention,
+        tp=tp,
+        sp=sp,
+        ffn_values=0 if mixture else model.ffn_matrices * model.ffn_width,
+    )
+    inner = model.ffn_width
+    if mixture:
+        inner = model.expert_width * (model.experts_per_token + model.shared_experts)
+        values = values + model.shared_experts * model.ffn_matrices * model.expert_width / tp
+        values = values + memory.mixture_values(
+            model.routed_width,
+            experts=model.experts,
+            copies=model.experts_per_token * layout.imbalance,
+            hidden_values=model.ffn_matrices * model.expert_width,
+            tp=tp,
+            sp=sp,
+        )
+    dropout = 1 * np.asarray(layout.dropout)
+    masks = 2 * model.width * dropout / sp  # a byte a value, on both residual branches
+    unfused = memory.score_bytes(layout.seq_len, heads=model.heads, value_bytes=c, mask_bytes=1, tp=tp, dropout=dropout)
+    fused = memory.fused_attention_bytes(heads=model.heads, tp=tp, sum_bytes=4)
+    linear = values * c + masks
+    whole = linear + np.where(layout.fused_attention, fused, unfused)
+    selective = linear + np.where(layout.fused_attention, fused, 0)
+    # torchtitan-recompute: queries, values, attention's result, half the feed-forward and its output
+    results = (attention + 2 * model.heads * model.head_values) / 2
+    products = (2 * model.width / sp + (results + inner) / tp) * c + np.where(layout.fused_attention, fused, 0)
+    full = model.width / sp * c
+    code = _code("recompute", layout.recompute, RECOMPUTE)
+    kept = np.select([code == 0, code == 1, code == 2], [whole, selective, products], full)
+    return kept, whole
+
+
+def in_flight(layout, stage):
+    """Micro-batches' worth of a stage's activations that its chip holds, by schedule."""
+    m, p = layout.micro_batches, layout.pp
+    code = _code("schedule", layout.schedule, SCHEDULES)
+    return np.select(
+        [code == i for i in range(len(SCHEDULES))],
+        [
+            memory.in_flight_gpipe(m) + 0 * p,
+            memory.in_flight_1f1b(m, stages=p, stage=stage),
+            np.where(  # one chunk is no interleaving
+                np.greater(layout.vpp, 1),
+                memory.in_flight_interleaved(m, stages=p, stage=stage, chunks=layout.vpp),
+                memory.in_flight_1f1b(m, stages=p, stage=stage),
+            ),
+            memory.in_flight_zero_bubble(m, stages=p, bound=1),
+            memory.in_flight_zero_bubble(m, stages=p, bound=2),
+            memory.in_flight_zero_bubble(m, stages=p, bound=1),
+            memory.in_flight_bidirectional(m, stages=p),
+        ],
+    )
+
+
+# ---- training
+
+
+def training_rows(model, layout, *, stage=None):
+    """Bytes on one chip at the peak of a step: row -> bytes, which add up to the total.
+
+    `stage` picks a pipeline stage, the first being 0 (an array sweeps them); None takes, for each
+    layout, the fullest of the first, which holds most micro-batches, the second, which may have more
+    layers (`embedding_slots`) or more of them mixtures, and the last, which has the loss.
+
+    weights, gradients, optimizer   eq:zero-states
+    activations                     kept from the forward to the backward pass
+    logits                          eq:logits-bytes, on the last stage
+    recomputation                   one layer whole, beyond what the logits have given back
+    step                            the optimiser's own copies, beyond what activations have given back
+    buffers                         eq:gathered-bytes with ZeRO 3; the sequence that a product gathers,
+                                    and its gradient, with sequence parallelism; collectives' buckets
+    reserve                         eq:reserved-bytes
+    """
+    _check(model, layout)
+    if stage is not None:
+        if np.any(np.greater_equal(stage, layout.pp)) or np.any(np.less(stage, 0)):
+            raise ValueError(f"stage must be from 0 to pp - 1 ({layout.pp - 1!r}), got {stage!r}")
+        return _stage_rows(model, layout, stage)
+    layer = _layers(model, layout)
+    first = _stage_rows(model, layout, 0, layer)
+    if np.all(np.equal(layout.pp, 1)):
+        return first
+    others = [layout.pp - 1]
+    if np.any(layout.embedding_slots) or model.dense_layers:  # else no stage exceeds the first
+        others.append(np.minimum(1, layout.pp - 1))
+    fullest, most = first, total_bytes(first)
+    for other in others:
+        rows = _stage_rows(model, layout, other, layer)
+        fuller = total_bytes(rows) > most
+        fullest = {name: np.where(fuller, rows[name], fullest[name])[()] for name in rows}
+        most = total_bytes(fullest)
+    return fullest
+
+
+def _layers(model, layout):
+    """`_layer_bytes` of the kinds of layers that a model has: {is it a mixture: (kept, whole)}."""
+    has = {True: model.experts is not None, False: model.experts is None or np.any(model.dense_layers)}
+    return {k: _layer_bytes(model, layout, mixture=k) for k, there in has.items() if there}
+
+
+def _stage_rows(model, layout, stage, layer=None):
+    params = stage_params(model, layout, stage)
+    rows = _states(model, layout, params)
+    start, layers = stage_layers(model, layout, stage)
+    mixture = _mixture_layers(model, start, layers)
+    held, recomputed = 0.0, 0.0
+    for is_mixture, (kept, whole) in (layer or _layers(model, layout)).items():
+        count = mixture if is_mixture else layers - mixture
+        held = held + kept * count
+        recomputed = np.maximum(recomputed, np.where(count > 0, whole - kept, 0))
+    tokens = layout.tokens
+    _, head = _ends(layout, stage)
+    sp = np.where(layout.sp, layout.tp, 1)
+    head_input = 2 * model.width / sp * layout.value_bytes  # the last norm's input and output
+    sent = np.where(layout.keeps_outputs & np.greater(layout.pp, 1), model.width / sp, 0)
+    held = (held + sent * layout.value_bytes) * in_flight(layout, stage)
+    on_chip = 1 - layout.offloaded_activations
+    activations = tokens * (held * on_chip + head_input * head)
+    logits = head * memory.logits_bytes(tokens, model.vocab, bytes_per_logit=layout.bytes_per_logit, tp=layout.tp)
+    again = np.maximum(recomputed * tokens - logits, 0)
+    step = np.maximum(rows.pop("step") - activations - logits - again, 0)
+    rows |= {"activations": activations, "logits": logits, "recomputation": again, "step": step}
+    sequence = np.where(sp > 1, 2 * tokens * model.width * layout.value_bytes, 0)
+    rows["buffers"] = layout.bucket_bytes + sequence + _gathered(model, layout, params, layers)
+    used = total_bytes(rows)
+    rows["reserve"] = (
+        memory.reserved_bytes(used, fragmentation=layout.fragmentation, overhead_bytes=layout.overhead_bytes) - used
+    )
+    return rows
+
+
+def _ranks(layout):
+    """Ranks among which ZeRO cuts."""
+    return layout.dp * layout.cp if layout.zero_ranks is None else layout.zero_ranks
+
+
+def _states(model, layout, params):
+    """Rows of eq:zero-states; experts are shared by fewer ranks, embeddings may have other states."""
+    take = {what: _take(layout.recipe, what) for what in memory.Recipe._fields}
+    ranks = _ranks(layout) * _copies(layout)  # running both ways, two chips hold the same stage
+    cut = {"blocks": ranks, "experts": np.maximum(ranks / layout.ep, 1), "embeddings": ranks}
+    rows = dict.fromkeys(("weights", "gradients", "optimizer", "step"), 0.0)
+    adapted = np.greater(layout.lora_rank, 0)
+    share = _adapter_share(model, layout)
+    for kind, number in params.items():
+        if not np.any(number):
+            continue
+        state = take["embedding_state_bytes" if kind == "embeddings" else "state_bytes"]
+        trained = np.where(adapted, number * share * (kind != "embeddings"), number)
+        frozen = np.where(adapted, number, 0)
+        n1, n2, n3 = (memory.shards(layout.zero, cut[kind], from_stage=z) for z in (1, 2, 3))
+        held = {
+            "weights": (trained * take["weight_bytes"] + frozen * layout.frozen_bytes) / n3,
+            "gradients": trained * take["gradient_bytes"] / n2,
+            "optimizer": trained * state / n1 * (1 - layout.offloaded_states),
+            "step": trained * take["step_bytes"] / n1,
+        }
+        rows = {name: rows[name] + held[name] for name in rows}
+    return rows
+
+
+def _gathered(model, layout, params, layers):
+    """eq:gathered-bytes: two layers and the embeddings, or the whole stage where it gathers once."""
+    blocks = params["blocks"] + params["experts"]
+    one = blocks / np.maximum(layers, 1)
+    ends = params["embeddings"]
+    weights = np.where(layout.gathers_once, blocks, np.minimum(2 * one, blocks)) + ends
+    gradients = np.where(layout.gathers_once, blocks, one) + ends
+    trained = np.where(np.greater(layout.lora_rank, 0), 0, _take(layout.recipe, "gradient_bytes"))
+    sharing = np.greater_equal(layout.zero, 3) & np.greater(_ranks(layout), 1)
+    whole = memory.gathered_bytes(weights, weight_bytes=layout.value_bytes, gradient_bytes=0)
+    whole = whole + memory.gathered_bytes(gradients, weight_bytes=0, gradient_bytes=trained)
+    return np.where(sharing, whole, 0)
+
+
+def total_bytes(rows):
+    """Sum of the rows."""
+    return sum(rows.values())
+
+
+def shortfall_bytes(rows, memory_bytes):
+    """Bytes by which rows exceed a chip's memory; zero or less says that they fit, and by how much."""
+    return total_bytes(rows) - positive("memory_bytes", memory_bytes)
+
+
+def offload_bytes_per_s(model, layout, *, step_s, stage=0):
+    """Bandwidth to the host, each way, that hides a layout's offload within a step (eq:offload-bandwidth).
+
+    Of states, gradients go out and weights come back; activations go out and come back once for each
+    micro-batch.
+    """
+    _check(model, layout)
+    params = stage_params(model, layout, stage)
+    whole = replace(layout, offloaded_states=0.0, offloaded_activations=0.0, micro_batches=1)
+    rows = _stage_rows(model, whole, stage)
+    each = np.maximum(_take(layout.recipe, "gradient_bytes"), _take(layout.recipe, "weight_bytes"))
+    cut = memory.shards(layout.zero, _ranks(layout), from_stage=1)
+    states = total_bytes(params) / cut * each
+    moved = layout.offloaded_states * states
+    moved = moved + layout.offloaded_activations * rows["activations"] * layout.micro_batches
+    return memory.hiding_bytes_per_s(moved, duration_s=positive("step_s", step_s))
+
+
+def _check(model, layout):
+    """What the shape of the model forbids, with the nearest layout that it allows."""
+    if np.any(model.encoder_layers):
+        raise ValueError(f"{model.name}: two stacks of layers are not modelled, only a decoder")
+    _divides("tp", layout.tp, f"heads of {model.name}", model.heads)
+    if model.experts is not None:
+        _divides("ep", layout.ep, f"experts of {model.name}", model.experts)
+        _divides("ep", layout.ep, "dp x cp", layout.dp * layout.cp)
+    chunks, most = layout.pp * layout.vpp, model.layers + 2 * np.asarray(layout.embedding_slots)
+    if np.any(np.greater(chunks, most)):
+        bad, most = (_first(value, np.greater(chunks, most)) for value in (chunks, most))
+        raise ValueError(
+            f"pp x vpp must be at most {most!r}, the layers of {model.name}, got {bad!r}; the nearest is {most!r}"
+        )
+
+
+def _divides(name, part, what, whole):
+    left_over = np.mod(whole, part) != 0
+    if np.any(left_over):
+        whole, part = _first(whole, left_over), _first(part, left_over)
+        fits = [n for n in range(1, int(whole) + 1) if whole % n == 0]
+        nearest = min(fits, key=lambda n: abs(n - part))
+        raise ValueError(f"{name} must divide the {what} ({whole!r}), got {part!r}; the nearest is {nearest}")
+
+
+# ---- inference
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Serving:
+    """A model at inference: how it is cut, in which formats, for how many sequences. Fields may be arrays."""
+
+    tp: int = 1
+    pp: int = 1
+    ep: int = 1  # expert parallel, over groups of tp chips that each serve their own sequences
+    batch: int = 1  # sequences in the cache of one group of tp x pp chips
+    context: int  # tokens of each sequence, prompt and answer
+    weight_bytes: float = 2
+    cache_bytes: float = 2  # of a value in the cache
+    value_bytes: float = 2  # of an activation
+    block: int = 1  # tokens of a block of the cache (eq:paged-tokens)
+    prefix: int = 0  # tokens that all sequences share
+    chunk: int = 1  # tokens that one pass works on: a decode step 1 a sequence, a prefill its chunk
+    state_values: int = 0  # of one recurrent layer and sequence
+    fragmentation: float = 0
+    overhead_bytes: float = 0
+
+    def __post_init__(self):
+        for field in fields(self):
+            _number("Serving", field.name, getattr(self, field.name))
+        if np.any(np.greater(self.prefix, self.context)):
+            raise ValueError(
+                f"Serving.prefix must be at most context ({self.context!r}), got {self.prefix!r};"
+                f" the nearest is {self.context!r}"
+            )
+
+
+def cache_bytes_per_token(model, *, tp=1, cache_bytes=2):
+    """Bytes that one more token adds on one chip of `tp`, while it is within every window."""
+    layers = model.layers - model.ssm_layers
+    return _cache(model, 1, layers, tp, cache_bytes)
+
+
+def _cache(model, tokens, layers, tp, cache_bytes):
+    if model.attention == "MLA":
+        return memory.latent_cache_bytes(
+            tokens,
+            layers=layers,
+            latent_values=model.kv_lora_rank,
+            rope_values=model.qk_rope_values,
+            value_bytes=cache_bytes,
+        )
+    heads = np.maximum(model.kv_heads, tp) / tp  # below one head for a chip, heads are copied
+    return memory.kv_cache_bytes(
+        tokens, layers=layers, kv_heads=heads, head_values=model.head_values, value_bytes=cache_bytes
+    )
+
+
+def serving_rows(model, serving):
+    """Bytes on one chip: weights, cache, state, activations, reserve, which add up to the total.
+
+    Stages are taken as equal: each holds its part of the layers and of the cache.
+    """
+    if np.any(model.encoder_layers):
+        raise ValueError(f"{model.name}: two stacks of layers are not modelled, only a decoder")
+    _divides("tp", serving.tp, f"heads of {model.name}", model.heads)
+    layout = Layout(tp=serving.tp, pp=serving.pp, ep=serving.ep, dp=serving.ep, seq_len=1)
+    params = total_bytes(stage_params(model, layout, 0))
+    if np.any(np.greater(serving.pp, 1)):
+        params = np.maximum(params, total_bytes(stage_params(model, layout, serving.pp - 1)))
+
+    def tokens(context):
+        prefix = np.minimum(serving.prefix, context)
+        return memory.shared_prefix_tokens(
+            serving.batch, memory.paged_tokens(context, block=serving.block), prefix=prefix
+        )
+
+    attending = model.layers - model.ssm_layers
+    local = model.local_layers
+    cut = serving.tp, serving.cache_bytes
+    cache = _cache(model, tokens(serving.context), attending - local, *cut)
+    if np.any(local):
+        window = memory.windowed_tokens(serving.context, window=model.sliding_window_tokens)
+        cache = cache + _cache(model, tokens(window), local, *cut)
+    state = memory.recurrent_state_bytes(
+        serving.batch, layers=model.ssm_layers, state_values=serving.state_values, value_bytes=serving.value_bytes
+    )
+    work = serving.batch * serving.chunk
+    inner = (
+        (model.ffn_width or 0)
+        if model.experts is None
+        else model.expert_width * (model.experts_per_token + model.shared_experts)
+    )
+    widest = 2 * model.width + np.maximum(2 * inner, _attention_values(model, serving.tp)) / serving.tp
+    logits = serving.batch * model.vocab / serving.tp * 4  # fp32, of the last token of each sequence
+    rows = {
+        "weights": params * serving.weight_bytes,
+        "cache": cache / serving.pp,
+        "state": state / (serving.tp * serving.pp),
+        "activations": work * widest * serving.value_bytes + logits,
+    }
+    used = total_bytes(rows)
+    rows["reserve"] = (
+        memory.reserved_bytes(used, fragmentation=serving.fragmentation, overhead_bytes=serving.overhead_bytes) - used
+    )
+    return rows
+
+
+def largest_batch(model, serving, *, memory_bytes):
+    """Most sequences of `serving.context` tokens that fit, 0 where the weights alone do not."""
+    one, two = (total_bytes(serving_rows(model, replace(serving, batch=batch))) for batch in (1, 2))
+    room = positive("memory_bytes", memory_bytes) - (2 * one - two)  # rows grow evenly with the batch
+    return np.maximum(np.floor(room / (two - one)), 0)
+
+
+def largest_context(model, serving, *, memory_bytes, most=2**40):
+    """Most tokens of each of `serving.batch` sequences that fit, from 0 up to `most`."""
+    serving = replace(serving, prefix=0)
+    fits, too_many = np.zeros_like(memory_bytes + 0.0 * serving.batch), most + 1.0
+    for _ in range(int(np.ceil(np.log2(most)))):  # halves the range each time
+        middle = np.floor((fits + too_many) / 2)
+        rows = serving_rows(model, replace(serving, context=np.maximum(middle, 1)))
+        enough = shortfall_bytes(rows, memory_bytes) <= 0
+        fits, too_many = np.where(enough, middle, fits), np.where(enough, too_many, middle)
+    return fits

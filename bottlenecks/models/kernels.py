@@ -1,0 +1,535 @@
+r"""Kernel time: from a shape and a chip to the seconds that a real kernel takes.
+
+The datasheet's roofline is met by no kernel. Between the two stand a clock that sags, tiles that do
+not divide the matrix, cores without a tile, a memory that reaches part of its rate, and the time to
+get started. Each has a law in `tiling` or here; what is not in a datasheet is in
+`data/kernel_constants.csv`: three or four numbers a family of chips, fitted by `measured.fits.kernels` on the
+measured sources whose role is `fit`.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+
+from bottlenecks import data
+from bottlenecks.facts.chips import bytes_per_value, chips
+from bottlenecks.facts.doors import one_of
+from bottlenecks.facts.units import si
+from bottlenecks.laws import tiling
+
+# Sides of a tile of the result (nvidia-matmul-guide lists them); then: into how many parts the
+# depth is cut when there are too few tiles for the cores.
+TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64))
+SPLITS = (1, 4)
+ARRAY = 128  # side of the multiplier array of a chip without cores to deal tiles to; TPU v6e's is 256
+QUERY_BLOCK = 128  # queries of a tile of attention
+DECODING = 16  # at most so many queries leave the cores to the keys
+OLDER_PER_CLOCK = 2048  # 16-bit FLOP of a core that runs instructions of Ampere, its chips' own
+EXP_PER_CLOCK = 16  # exponentials of a GPU core (cuda-guide)
+VECTOR_PER_SCORE = 3  # a pass over the scores: scale and subtract, compare, add
+WORKED = ("activation", "norm", "rotary")  # kinds of elementwise kernels beside "add"
+FUSED = ("fused", "fused, overlapped", "fused, first")
+IMPLEMENTATIONS = (*FUSED, "unfused")
+FIRST_FUSED = 2.0  # FlashAttention-1 over -2 in time: dao2023flashattention2, abstract
+UNFUSED_PASSES = {False: 6, True: 15}  # over the scores, by backward: see `attention_s`
+UNFUSED_MASK_PASSES = {False: 2, True: 4}  # more of them under a causal mask
+ALIGNED_BYTES = 16  # of a row, for the multipliers' loads: nvidia-matmul-guide, "Tensor Core requirements"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Device:
+    """A chip as kernels find it, in one format. Base SI; any number may be an array, to sweep it."""
+
+    name: str
+    format: str
+    family: str
+    matmul_flop_per_s: float  # all cores, in the main loop of a large tile
+    memory_bytes_per_s: float
+    cache_bytes_per_s: float  # from the last shared cache to all cores
+    cache_bytes: float  # size of that cache
+    vector_per_s: float  # instructions on single values, all cores
+    exp_per_s: float
+    cores: float  # that tiles are dealt to; 1: one large array, which takes what comes
+    fixed_s: float  # of a product or attention: launch, first loads, last stores
+    light_s: float  # the same of an elementwise kernel, which has less to set up
+    tile_s: float  # a core's time between two tiles
+    older_flop_per_s: float  # of products, for kernels written in Ampere's instructions
+    core_clocks_per_s: float  # cores times clock: what elementwise arithmetic goes with
+    link_bytes_per_s: float  # to another chip, one direction; NaN where there is none
+    host_bytes_per_s: float  # to the host's memory; NaN where it is not known
+    constants: dict
+    array: float = 1.0  # side of the one large array, which rows and heads fill up to its multiples
+    assumed: tuple = ()  # what is not known of this very chip
+
+    @property
+    def bytes_per_value(self):
+        """Bytes of one value of `format`."""
+        return bytes_per_value(self.format)
+
+
+def device(chip, format="bf16", *, constants=None):
+    """`chip` with its family's constants: what its kernels reach, not what its datasheet says."""
+    known = family_constants(chip.family) if constants is None else constants
+    clock_hz, assumed = _clock_hz(chip)
+    gpu = chip.kind.startswith(("GPU", "APU")) and chip.cores is not None
+    core_clocks = (chip.cores or 1) * clock_hz
+    single = chip.peaks["fp32"].flop_per_s / 2 if "fp32" in chip.peaks else 128 * core_clocks
+    l2 = next((v for v in chip.levels if v.name in ("L2", "LLC")), None)
+    host = next((v.bytes_per_s for v in chip.levels if v.name == "host link"), None)
+    link = chip.link_bytes_per_s
+    size = bytes_per_value(format)
+    reached = chip.peak_flop_per_s(format) * known[f"matmul_{width(format)}"]
+    older = core_clocks * OLDER_PER_CLOCK * 2 / size * known["matmul_16"]
+    return Device(
+        name=chip.name,
+        format=format,
+        family=chip.family,
+        constants=known,
+        matmul_flop_per_s=reached,
+        older_flop_per_s=np.minimum(reached, older) if gpu else reached,
+        memory_bytes_per_s=chip.memory_bytes_per_s * known["stream"],
+        cache_bytes_per_s=core_clocks * known["cache_bytes_per_clock"] * _sharing(chip.family) if gpu else np.inf,
+        cache_bytes=(l2.bytes or 0.0) if l2 else 0.0,
+        core_clocks_per_s=core_clocks if gpu else np.inf,
+        link_bytes_per_s=(np.nan if link is None else link) * known["link"],
+        host_bytes_per_s=(np.nan if host is None else host) * known["link"],
+        vector_per_s=single,
+        exp_per_s=core_clocks * EXP_PER_CLOCK if gpu else single / 4,
+        cores=chip.cores if gpu else 1.0,
+        fixed_s=known["fixed_s"],
+        light_s=known["light_s"],
+        tile_s=known["tile_s"] if gpu else 0.0,
+        array=1.0 if gpu else _side(chip),
+        assumed=(*assumed, *inherited(chip.family, format)) if constants is None else assumed,
+    )
+
+
+def _side(chip):
+    """Side of a TPU's multiplier arrays as its datasheet has it; `ARRAY` where there is none."""
+    kind, _, side = (chip.facts.get("core_unit") or "").partition(" ")
+    return float(side.split("x")[0]) if kind == "MXU" else float(ARRAY)
+
+
+def width(format):
+    """Which constant holds a format's fraction of the peak: "32", "16" or "8"."""
+    if format in ("fp32", "fp64"):
+        return "32"
+    return "16" if bytes_per_value(format) >= 2 else "8"
+
+
+def ideal(chip, format="bf16"):
+    """`chip` by its datasheet: full rates, no time to start, no cache in the way."""
+    perfect = {name: 1.0 for name in family_constants(chip.family)}
+    return replace(
+        device(chip, format, constants=perfect),
+        cache_bytes_per_s=np.inf,
+        cache_bytes=0.0,
+        core_clocks_per_s=np.inf,
+        cores=1.0,
+        fixed_s=0.0,
+        light_s=0.0,
+        tile_s=0.0,
+        array=1.0,
+    )
+
+
+def stages(chip, format="bf16", *, memory_first=False):
+    """From a perfect chip to the real one, one mechanism more at a time: {mechanism: Device}.
+
+    The first has arithmetic alone, so its time is FLOP over peak; the last is `device`. A time on
+    each is never less than on the one before. What a mechanism adds depends on those before it:
+    of two that overlap, the later seems cheap, and `memory_first` puts the memory second. Tiles
+    come with their starts: were these free, ever smaller tiles would fill every wave.
+    """
+    real = device(chip, format)
+    on = replace(
+        ideal(chip, format),
+        memory_bytes_per_s=np.inf,
+        constants=real.constants,
+        link_bytes_per_s=real.link_bytes_per_s,
+        host_bytes_per_s=real.host_bytes_per_s,
+    )
+    rates = "matmul_flop_per_s older_flop_per_s vector_per_s exp_per_s core_clocks_per_s"
+    order = [
+        ("rate sustained", rates),
+        ("tiles and waves", "cores tile_s array"),
+        ("operands from the cache", "cache_bytes_per_s cache_bytes"),
+        ("memory not hidden", "memory_bytes_per_s"),
+        ("launch and end", "fixed_s light_s assumed"),
+    ]
+    if memory_first:
+        order.insert(0, order.pop(3))
+    found = {"arithmetic at the peak": on}
+    for name, fields in order:
+        on = replace(on, **{field: getattr(real, field) for field in fields.split()})
+        found[name] = on
+    return found
+
+
+def _sharing(family):
+    """Cores that read the operands of a product together, against one that reads them alone."""
+    row = next((r for r in data.rows("families") if r["family"] == family), {})
+    return float(row.get("sharing") or 1)
+
+
+def _clock_hz(chip):
+    """The clock of a chip; where its maker prints none, that of its family."""
+    if chip.clock_hz is not None:
+        return chip.clock_hz, ()
+    kin = [c.clock_hz for c in chips().values() if c.family == chip.family and c.clock_hz]
+    if kin:
+        return float(np.median(kin)), (f"clock of the family {chip.family}",)
+    return 1.5e9, ("a clock of 1.5 GHz",)
+
+
+RESOURCES = {  # who owns a kernel's second, for `shares`
+    "compute": "matmul_flop_per_s older_flop_per_s vector_per_s exp_per_s core_clocks_per_s",
+    "memory": "memory_bytes_per_s",
+    "cache": "cache_bytes_per_s",
+    "network": "link_bytes_per_s host_bytes_per_s",
+    "latency": "/fixed_s light_s tile_s",
+}
+
+
+MAIN = {"matmul": "matmul_16", "elementwise": "stream", "attention": "matmul_16"}  # of a spread
+
+
+# ---- constants
+
+
+@cache
+def constants_table():
+    """The fitted constants: (family, constant) -> row of the file; family 'any' holds for all."""
+    return {(row["family"], row["constant"]): row for row in data.rows("kernel_constants")}
+
+
+@cache
+def family_constants(family):
+    """Constant -> value for a family of chips, from it or from the family it is like."""
+    names = dict.fromkeys(name for _, name in constants_table())
+    known = {n: float(constants_table()[_home(family, n), n]["value"]) for n in names}
+    if _narrow_from_wide(family):
+        known["matmul_8"] = known["matmul_16"]
+    return known
+
+
+def _narrow_from_wide(family):
+    """Whether a family's own 16-bit fraction is nearer than other makers' 8-bit ones."""
+    return _home(family, "matmul_8") == "any" != _home(family, "matmul_16")
+
+
+def inherited(family, format):
+    """What a family of chips takes from others, as words: ('stream of Ampere', ...)."""
+    product = f"matmul_{width(format)}"
+    if product == "matmul_8" and _narrow_from_wide(family):
+        product = "matmul_16"
+    homes = {n: _home(family, n) for n in (product, "stream", "fixed_s")}
+    return tuple(
+        f"{name} of {'all families' if home == 'any' else home}" for name, home in homes.items() if home != family
+    )
+
+
+def spread(kind, family):
+    """(low, high): factors on a prediction between which 80 % of measured times lie.
+
+    Wider for a family without measurements of its own.
+    """
+    measured = (family, MAIN[kind]) in constants_table()
+    row = constants_table()["any", f"spread_{kind}" if measured else f"spread_{kind}_inherited"]
+    return float(row["low"]), float(row["high"])
+
+
+def _home(family, name):
+    """The family in whose row a constant stands: the family itself, or what it is like, or 'any'."""
+    return next((f for f in lineage(family) if (f, name) in constants_table()), "any")
+
+
+def lineage(family):
+    """A family, the one that it is like, the one that this is like, ..."""
+    while family:
+        yield family
+        family = like().get(family)
+
+
+@cache
+def like():
+    """Family -> the family whose constants it takes where it has none."""
+    return {row["family"]: row["like"] for row in data.rows("families")}
+
+
+# ---- kernels
+
+
+def matmul_s(m, k, n, *, device, groups=1, weight_bytes=None, warm=False):
+    r"""Seconds of a matrix product (m, k) @ (k, n), or of `groups` of them in one kernel.
+
+    $$T = T_0 + \min_{t_m, t_n, s} \left[\left(N_w\,(T_t + \tau)\right)^4 + \left(\frac{Q}{W}\right)^4\right]^{1/4}$$  (eq:matmul-time)
+
+    T_0  device.fixed_s             time to start and to end                [s]
+    N_w  (eq:waves)                 waves of eq:tiles tiles over the cores  [-]
+    T_t  (eq:tile-time)             one tile, its depth k / s               [s]
+    τ    device.tile_s              between two tiles of a core             [s]
+    Q    (eq:matmul-bytes)          least traffic, and the parts' sums      [B]
+    W    device.memory_bytes_per_s  bandwidth that is reached               [B/s]
+
+    Cutting the depth in s parts makes s times the tiles, each writing sums of 32 bits that are read
+    again. The library's choice of tile is taken to be the best one.
+
+    Holds for: dense products on GPUs by a tuned library; on a chip of one large array (cores = 1)
+    the shape is rounded up to the array instead. `weight_bytes`: of a stored weight, where weights
+    are kept narrower than they are multiplied. `warm`: timed alone, over and over, so that operands
+    which fit the last cache are found there (eq:warm); in a layer, others have pushed them out.
+    Source: the tiles of nvidia-matmul-guide; the rest is built from the laws that it names.
+    """
+    m, k, n, groups = (np.asarray(v, dtype=float) for v in (m, k, n, groups))
+    b = device.bytes_per_value
+    w = b if weight_bytes is None else weight_bytes
+    out = max(b, 2)  # narrow products are written in 16 bits
+    moved = groups * (b * m * k + w * k * n + out * m * n)
+    found = still_cached(moved, cache_bytes=device.cache_bytes) if warm else 0.0
+    memory_s = moved * ((1 - found) / device.memory_bytes_per_s + found / device.cache_bytes_per_s)
+    if np.all(device.cores == 1):
+        m, k, n = (np.ceil(v / device.array) * device.array for v in (m, k, n))
+        busy_s = 2 * groups * m * k * n / device.matmul_flop_per_s
+        return device.fixed_s + tiling.overlapped_s(busy_s, memory_s)
+    part_s = 8 * groups * m * n / device.memory_bytes_per_s  # a sum of 32 bits, written and read
+    best = np.inf
+    for rows, columns in TILES:
+        tiles = groups * tiling.tiles(m, n, tile_rows=rows, tile_columns=columns)
+        whole_s = tiling.tile_s(
+            k,
+            tile_rows=rows,
+            tile_columns=columns,
+            value_bytes=b,
+            core_flop_per_s=device.matmul_flop_per_s / device.cores,
+            core_bytes_per_s=device.cache_bytes_per_s / device.cores,
+        )
+        for split in SPLITS:
+            waves = tiling.waves(tiles * split, cores=device.cores)
+            busy_s = waves * (whole_s / split + device.tile_s) + (split > 1) * device.tile_s
+            traffic_s = memory_s + part_s * split if split > 1 else memory_s
+            best = np.minimum(best, np.hypot(np.square(busy_s), np.square(traffic_s)))
+    return device.fixed_s + np.sqrt(best)
+
+
+def still_cached(moved_bytes, *, cache_bytes):
+    r"""Share of a kernel's operands that a cache still holds when the kernel is run again.
+
+    $$h = \min\left(1,\ \max\left(0,\ \frac{3}{2} - \frac{Q}{C}\right)\right)$$  (eq:warm)
+
+    Q  moved_bytes  operands and result   [B]
+    C  cache_bytes  size of the cache     [B]
+
+    Holds for: one kernel in a loop. All of it up to half of the cache, nothing from one and a half:
+    what comes last pushes out what is needed first.
+    Source: a cache that replaces the least recently used would drop from 1 to 0 at Q = C; real ones
+    hash their addresses and lose some before and keep some after. The slope is a choice.
+
+    >>> float(still_cached(4.0, cache_bytes=4.0))
+    0.5
+    """
+    return np.clip(1.5 - moved_bytes / np.maximum(cache_bytes, 1e-9), 0, 1)
+
+
+def elementwise_s(moved_bytes, *, device, kind="add"):
+    r"""Seconds of a kernel that does a little to each value: norm, activation, addition, copy.
+
+    $$T = T_0 + Q\left(\frac{h}{W_L} + \frac{1 - h}{W} + \frac{1}{\beta\,c f}\right), \qquad h = \min\left(1, \eta\,\frac{C}{Q}\right)$$  (eq:elementwise-time)
+
+    T_0  device.light_s             time to start and to end                        [s]
+    Q    moved_bytes                least traffic                                   [B]
+    h    -                          share found in the last cache                   [-]
+    η    (constants)                share of the cache that still holds it          [-]
+    C    device.cache_bytes         size of the last cache                          [B]
+    W_L  device.cache_bytes_per_s   bandwidth of the last cache                     [B/s]
+    W    device.memory_bytes_per_s  bandwidth of the memory that is reached         [B/s]
+    β    (constants)                bytes that a core works off a clock, by kind    [B]
+    c f  device.core_clocks_per_s   cores times clock                               [1/s]
+
+    An addition or a copy has no third term: its arithmetic hides. A norm reads its row, waits for
+    the sum, and reads on: reading and working take turns, so their times add.
+
+    Holds for: kernels that follow the one which wrote their input; β as in the first serving
+    kernels, of 2023. Source: eq:no-overlap, with two levels of memory.
+    """
+    known = device.constants
+    one_of("kind", kind, ("add", *WORKED))
+    found = np.minimum(1, known["resident"] * device.cache_bytes / np.maximum(moved_bytes, 1.0))
+    per_byte_s = found / device.cache_bytes_per_s + (1 - found) / device.memory_bytes_per_s
+    if kind != "add":
+        per_byte_s = per_byte_s + 1 / (known[f"worked_{kind}"] * device.core_clocks_per_s)
+    return device.light_s + moved_bytes * per_byte_s
+
+
+def attention_s(
+    queries,
+    keys,
+    *,
+    batch,
+    heads,
+    kv_heads,
+    head_values,
+    device,
+    v_head_values=None,
+    shared_values=False,
+    causal=True,
+    window=np.inf,
+    backward=False,
+    implementation=None,
+    cache_bytes=None,
+):
+    r"""Seconds of attention over `keys` by `queries` of each of `batch` sequences.
+
+    $$T = T_0 + \left[\left(\frac{N_p\,h\,(2d + 2d_v)}{P} + \frac{N_p h}{E} + \frac{v\,N_p h}{V} + \tau_w\right)^4 + \left(\frac{Q}{W}\right)^4\right]^{1/4}$$  (eq:attention-time)
+
+    N_p  (eq:attention-pairs)       pairs, whole blocks of queries and keys       [-]
+    h    batch x heads              heads of all sequences                        [-]
+    d    head_values                values of a query and of a key                [-]
+    d_v  v_head_values              values of a value                             [-]
+    P    device.matmul_flop_per_s   rate of the products                          [FLOP/s]
+    E    device.exp_per_s           exponentials a second                         [1/s]
+    V    device.vector_per_s        instructions on single values a second        [1/s]
+    v    3                          of these for a score: scale, compare, add     [-]
+    τ_w  device.tile_s              starts of the tiles, half of the longest tile [s]
+    Q    -                          queries, keys, values and results, once       [B]
+    W    device.memory_bytes_per_s  bandwidth that is reached                     [B/s]
+
+    "fused" (FlashAttention-2) keeps the scores on the chip; products and softmax take turns. It fills
+    one large array (cores = 1) with a head at a time: 64 values take as long as its side of 128.
+    "fused, overlapped" (FlashAttention-3, cuDNN 9) hides the forward softmax beside the products.
+    "fused, first" (FlashAttention-1, xformers, Triton) takes twice the time of "fused".
+    "unfused" writes the scores out. Passes over them, forward: written; softmax and dropout, read
+    and written each; read. Backward: read for the values' gradient; written; dropout, 2; softmax, 3;
+    read for the queries' and for the keys' gradient. A mask is 2 more either way.
+    With `backward` the time is that of the forward and the backward pass together: five products
+    in place of two, the scores made again, and kernels before and after it that stream.
+
+    `shared_values`: the values are columns of the keys (latent attention, absorbed). `cache_bytes`: of
+    a kept value, where keys and values are kept narrower than they are multiplied.
+
+    Holds for: 16-bit formats, GPUs; one query (decoding) splits its keys over all cores.
+    Source: counting; dao2023flashattention2, shah2024flashattention3 for what overlaps.
+    """
+    b, d = device.bytes_per_value, head_values
+    dv = d if v_head_values is None else v_head_values
+    kind = one_of("implementation", implementation or default_implementation(device), IMPLEMENTATIONS)
+    sequences = batch * heads
+    whole = np.minimum(QUERY_BLOCK, queries)
+    edge = np.where(causal, (whole - 1) / 2, 0)  # of a block, computed for nothing
+    every = tiling.attention_pairs(queries, keys, causal=causal) + queries * edge
+    near = tiling.attention_pairs(queries, keys, causal=causal, window=window)
+    near = near + queries * (edge + whole / 2)
+    computed = np.minimum(np.minimum(near, every), np.asarray(queries, dtype=float) * keys)
+    seen = np.minimum(keys, window + queries - 1)  # keys that any query sees
+    kept = d if shared_values else d + dv  # of a key and its value
+    c = b if cache_bytes is None else cache_bytes
+    read = batch * (b * heads * queries * (d + dv) + c * kv_heads * seen * kept)
+    newest = kind in ("fused, overlapped", "unfused")
+    rate = device.matmul_flop_per_s if newest else device.older_flop_per_s
+    filled, filled_v = (np.ceil(v / device.array) * device.array for v in (d, dv))
+    forward = {"products": 2 * filled + 2 * filled_v, "overlapped": kind == "fused, overlapped"}
+    gradient = {"products": 6 * filled + 4 * filled_v, "overlapped": False}
+    if kind == "unfused":
+        passes = UNFUSED_PASSES[backward] + np.where(causal, UNFUSED_MASK_PASSES[backward], 0)
+        scores = sequences * np.asarray(queries, dtype=float) * keys
+        products = 2 * d + 2 * dv + (6 * d + 4 * dv if backward else 0)
+        starts = (8 if backward else 3) * device.fixed_s
+        rate = batched_flop_per_s(d, device=device)
+        return starts + scores * (products / rate + passes * b / device.memory_bytes_per_s)
+    total = 0.0
+    for part in (forward, gradient) if backward else (forward,):
+        arithmetic_s = computed * sequences * part["products"] / rate
+        softmax_s = (computed * sequences) * (1 / device.exp_per_s + VECTOR_PER_SCORE / device.vector_per_s)
+        together = tiling.overlapped_s(arithmetic_s, softmax_s)
+        busy_s = together if part["overlapped"] else arithmetic_s + softmax_s
+        tiles = sequences * np.ceil(queries / whole)
+        longest_s = busy_s * device.cores / tiles * np.where(causal, 2, 1)
+        alone = queries <= DECODING  # decoding: keys are cut until every core has some
+        dealt_s = np.where(alone, busy_s, np.maximum(longest_s, busy_s + longest_s / 2))
+        starts_s = np.where(alone, 1, tiling.waves(tiles, cores=device.cores)) * device.tile_s
+        traffic_s = read * (2 if part is gradient else 1) / device.memory_bytes_per_s
+        total = total + device.fixed_s + tiling.overlapped_s(dealt_s + starts_s, traffic_s)
+    if backward:  # before: rows of output times gradient; after: query gradients to 16 bits
+        streamed = batch * heads * queries * d * (2 * b + 4 + 4 + b)
+        total = total + 2 * device.fixed_s + streamed / device.memory_bytes_per_s
+    return total * np.where(kind == "fused, first", FIRST_FUSED, 1.0)
+
+
+def batched_flop_per_s(row_values, *, device):
+    r"""Rate of many small products, one for each head, whose matrices have short rows.
+
+    $$P' = \begin{cases} P & b\,d \bmod 16 = 0 \\ \min(P, 2 V) & \text{else} \end{cases}$$  (eq:batched-rate)
+
+    P  device.matmul_flop_per_s  rate of the matrix units               [FLOP/s]
+    V  device.vector_per_s       instructions on single values          [1/s]
+    d  row_values                values of a row: of a head             [-]
+    b  device.bytes_per_value    size of one value                      [B]
+
+    Matrix units are fed 16 bytes at a time. Where heads lie side by side in one row, and a head is not
+    a multiple of that, no head but the first starts where such a load may, and the library's batched
+    kernel does the product on the vector units. One large matrix can be padded; these can not.
+
+    Holds for: cores with matrix units, and libraries of 2022; fused kernels pad a head on the chip.
+    Source: nvidia-matmul-guide, "Tensor Core requirements"; anthony2024codesign has the same drop by
+    the largest power of two that divides a head. The fall to the vector units is read off bloom_prequel:
+    128 heads of 108 values take 42 % longer than 64 of 216, a thirtieth of the step's operations.
+    """
+    unaligned = np.not_equal(np.mod(row_values * device.bytes_per_value, ALIGNED_BYTES), 0)
+    slow = np.minimum(device.matmul_flop_per_s, 2 * device.vector_per_s)
+    return np.where(unaligned & np.not_equal(device.cores, 1), slow, device.matmul_flop_per_s)
+
+
+def default_implementation(device):
+    """What a practitioner gets: overlapped on families whose products are asynchronous."""
+    return "fused, overlapped" if "Hopper" in lineage(device.family) else "fused"
+
+
+# ---- ledgers
+
+
+def op_s(op, device):
+    """Seconds of a row of a ledger (`ops.Op`), all its calls, on a device."""
+    if op.kind == "matmul":
+        return op.calls * matmul_s(**op.shape, device=device)
+    if op.kind == "elementwise":
+        return op.calls * elementwise_s(**op.shape, device=device)
+    forward_s = attention_s(**op.shape | {"backward": False}, device=device)
+    if not op.shape["backward"]:
+        return op.calls * forward_s
+    return op.calls * (attention_s(**op.shape, device=device) - forward_s)
+
+
+def ledger_s(rows, device):
+    """Seconds of all rows, one kernel after the other."""
+    return sum(op_s(op, device) for op in rows)
+
+
+def constants_shown(families):
+    """Rows of a table: the fitted constants of some families, in units that can be read."""
+    lines = []
+    for (family, name), row in constants_table().items():
+        if family in families and row["rows"]:
+            low, high = (_readable(row[end], row["unit"]) for end in ("low", "high"))
+            lines.append(
+                {
+                    "family": "all" if family == "any" else family,
+                    "constant": name,
+                    "value": _readable(row["value"], row["unit"]),
+                    "80 % of kinds": f"{low} to {high}" if low else "",
+                    "rows": row["rows"],
+                }
+            )
+    return lines
+
+
+def _readable(text, unit):
+    if not text:
+        return ""
+    return {"s": lambda v: si(v, "s"), "B": lambda v: f"{v:.3g} B"}.get(unit, lambda v: f"{v:.1%}")(float(text))
+
+
+def over_stream(kind, chip):
+    """How many times its bytes' time a long elementwise kernel of a kind takes on a chip."""
+    on, long = device(chip, next(iter(chip.peaks))), 1e9
+    return elementwise_s(long, device=on, kind=kind) * on.memory_bytes_per_s / long

@@ -1,0 +1,170 @@
+"""Questions asked of decode steps: what is in one, how it scales over chips, how far above its floor."""
+
+import numpy as np
+
+from bottlenecks.facts import corpus
+from bottlenecks.facts.architectures import find_model, model
+from bottlenecks.facts.chips import chip
+from bottlenecks.facts.units import plain, si
+from bottlenecks.laws import shares
+from bottlenecks.measured import frame
+from bottlenecks.models import inference, ops
+
+BITS = {"16": 2.0, "8": 1.0, "4": 0.5}  # in the spelling of a weight's format -> bytes
+
+
+def weight_bytes(shape, format_bytes=2.0):
+    """Bytes of weights that a token multiplies with: no input embedding, which is looked up."""
+    return format_bytes * (shape.active_block_params + shape.head_params)
+
+
+def floors():
+    """Measured decode steps of one sequence beside their floor (eq:latency-floor): columns.
+
+    Rows whose model, chip and weights are known and that yield one token a pass.
+    """
+    rows = corpus.table("inference")
+    alone = (rows["phase"] == "decode") & (rows["batch"] == 1) & (rows["suspect"] == "") & (rows["chip_name"] != "")
+    alone &= np.char.find(rows["notes"], "speculative") < 0
+    found = {"source": [], "model": [], "chip": [], "chips": [], "format": [], "floor_s": [], "measured_s": []}
+    for i in np.flatnonzero(alone):
+        name, format = find_model(str(rows["model"][i])), str(rows["weight_dtype"][i])
+        size = next((b for bits, b in BITS.items() if bits in format), None)
+        took = 1 / rows["tokens_per_s"][i] if np.isnan(rows["s_per_output_token"][i]) else rows["s_per_output_token"][i]
+        if name is None or size is None or np.isnan(took) or model(name).encoder_layers:
+            continue
+        # Layers dealt to chips one after the other (llama.cpp) do not add their bandwidths.
+        together = 1 if rows["source_id"][i] == "llamacpp_dai" else rows["n_chips"][i]
+        floor = inference.latency_floor_s(
+            weight_bytes(model(name), size),
+            chips=together,
+            bytes_per_s=chip(str(rows["chip_name"][i])).memory_bytes_per_s,
+        )
+        values = (
+            str(rows["source_id"][i]),
+            name,
+            str(rows["chip_name"][i]),
+            int(rows["n_chips"][i]),
+            format,
+            floor,
+            took,
+        )
+        for column, value in zip(found, values, strict=True):
+            found[column].append(value)
+    return {column: np.array(values) for column, values in found.items()}
+
+
+def parts_table(shape, plan, server, *, batch, context):
+    """Rows of a table: a decode step's kinds of work, their seconds and their part of the step."""
+    rows = inference.rows(shape, plan, server, batch=batch, queries=1, keys=context)
+    groups = {
+        "products with weights": [r for r in rows if r.kind == "matmul"],
+        "attention over the cache": [r for r in rows if r.kind == "attention"],
+        "norms, additions and the like": [r for r in rows if r.kind == "elementwise"],
+    }
+    times = {name: float(sum(inference.op_s(r, server) for r in each)) for name, each in groups.items()}
+    times["exchange between chips"] = float(inference.exchange_s(shape, plan, server, tokens=batch))
+    whole = sum(times.values())
+    return [{"what": name, "time": si(t, "s"), "of the step": f"{t / whole:.0%}"} for name, t in times.items()]
+
+
+def step_shares(shape, plan, server, *, batch, context):
+    """Shares of a decode step's time (eq:shares)."""
+    return shares.shares(
+        lambda s: inference.decode_s(shape, plan, s, batch=batch, context=context), server, inference.RESOURCES
+    )
+
+
+def scaling_table(name="Llama-2-7B"):
+    """Rows of a table: gpt-fast's measured decoding over more chips, beside floor and model."""
+    rows = corpus.table("inference")
+    mine = (rows["source_id"] == "gptfast") & (rows["model"] == name) & (rows["weight_dtype"] == "bf16")
+    mine &= (rows["chip_name"] == "A100 SXM 80GB") & (np.char.find(rows["notes"], "speculative") < 0)
+    predicted = frame.predict("inference", rows, owners=False)
+    lines = []
+    for i in np.flatnonzero(mine):
+        floor = inference.latency_floor_s(
+            weight_bytes(model(find_model(name))),
+            chips=rows["n_chips"][i],
+            bytes_per_s=chip("A100 SXM 80GB").memory_bytes_per_s,
+        )
+        lines.append(
+            {
+                "chips": int(rows["n_chips"][i]),
+                "floor": f"{plain(1 / floor, 3)} tokens/s",
+                "predicted": f"{plain(1e3 / predicted['predicted'][i], 3)} tokens/s",
+                "measured": f"{plain(rows['tokens_per_s'][i], 3)} tokens/s",
+                "of the floor": f"{rows['tokens_per_s'][i] * floor:.0%}",
+            }
+        )
+    return lines
+
+
+def best_chips(shape, device, *, most=64, batch=1, context=2048, weight_format="bf16"):
+    """(chips, seconds): the tensor-parallel degree with the shortest decode step, and the step."""
+    counts = 2 ** np.arange(int(np.log2(most)) + 1)
+    server = inference.server(device)
+    times = [
+        float(
+            inference.decode_s(
+                shape, inference.Plan(tp=int(n), weight_format=weight_format), server, batch=batch, context=context
+            )
+        )
+        for n in counts
+    ]
+    return int(counts[int(np.argmin(times))]), min(times)
+
+
+def groups_of(scores, role="held-out"):
+    """Rows of a table: errors of inference by kind of run, each source counted once."""
+    return [
+        {
+            "run": r["group"],
+            "sources": r["sources"],
+            "rows": r["rows"],
+            "mean error": f"{r['error']:.0%}",
+            "worst source": f"{r['worst source']}, {r['its error']:.0%}",
+        }
+        for r in frame.summary(scores)
+        if r["role"] == role
+    ]
+
+
+def reads(shape, *, batch, context):
+    """Weights and cache that a decode step moves: (weight bytes, cache bytes)."""
+    rows = ops.decode(shape, batch=batch, context_tokens=context)
+    return ops.total(rows, "weight_bytes"), ops.total(rows, "cache_bytes")
+
+
+def tokens_per_s(source, name, *, chips, weights):
+    """A measured decode rate of one sequence: the source's row of that model, chips and weights."""
+    rows = corpus.table("inference")
+    mine = (rows["source_id"] == source) & (rows["model"] == name) & (rows["n_chips"] == chips)
+    mine &= (rows["phase"] == "decode") & np.char.startswith(rows["weight_dtype"], weights)
+    mine &= np.char.find(rows["notes"], "speculative") < 0
+    return float(rows["tokens_per_s"][mine][0])
+
+
+def attention_intensity(shape, *, batch, context):
+    """Operations of a decode step's attention for each byte of cache that it reads."""
+    rows = [r for r in ops.decode(shape, batch=batch, context_tokens=context) if r.kind == "attention"]
+    return ops.total(rows) / ops.total(rows, "cache_bytes")
+
+
+def source_table(source, *, phase):
+    """Rows of a table: one source's runs of a phase on one model and machine, predicted beside measured."""
+    rows = corpus.table("inference")
+    rows = corpus.where(rows, (rows["source_id"] == source) & (rows["phase"] == phase))
+    found = frame.predict("inference", rows, owners=False)
+    return [
+        {
+            "sequences": int(rows["batch"][i]),
+            "prompt and answer": f"{rows['input_len'][i]:,.0f} + {rows['output_len'][i]:,.0f}",
+            "weights": str(rows["weight_dtype"][i]),
+            "measured": f"{plain(found['measured'][i], 3)} {found['unit'][i]}",
+            "predicted": f"{plain(found['predicted'][i], 3)} {found['unit'][i]}",
+            "predicted / measured": f"{found['ratio'][i]:.2f}",
+        }
+        for i in range(rows["model"].size)
+        if np.isfinite(found["ratio"][i]) and rows["confidence"][i] != "memory"
+    ]

@@ -1,0 +1,227 @@
+"""Was it compute? Training steps on one device of their day: what they take, and who owns the time."""
+
+import numpy as np
+
+from bottlenecks.facts import corpus
+from bottlenecks.facts.architectures import model
+from bottlenecks.facts.chips import chip
+from bottlenecks.facts.units import plain
+from bottlenecks.laws import shares
+from bottlenecks.models import kernels, ops
+
+FORMATS = {"fp32": "fp32", "tf32": "tf32", "mixed (fp16)": "fp16", "": "fp16"}
+OWNERS = {  # as kernel_time.RESOURCES, the multipliers apart from other arithmetic
+    "products": "matmul_flop_per_s older_flop_per_s",
+    "other arithmetic": "vector_per_s exp_per_s core_clocks_per_s",
+    **{k: v for k, v in kernels.RESOURCES.items() if k in ("memory", "cache", "latency")},
+}
+FUSED_FROM = "2022-06"  # before FlashAttention, attention wrote its scores to memory
+ERA = (  # model, chip, sequences at once on a chip, tokens of a sequence, begun
+    ("GPT-1", "P100 SXM2", 8, 512, "2018-06"),
+    ("BERT-large", "V100 SXM2 16GB", 8, 512, "2018-10"),
+    ("GPT-2 XL", "V100 SXM2 32GB", 1, 1024, "2019-02"),
+    ("Megatron-LM 8.3B", "V100 SXM2 32GB", 8, 1024, "2019-09"),
+    ("GPT-3 175B", "V100 SXM2 32GB", 1, 2048, "2020-05"),
+    ("Gopher 280B", "TPU v3", 1, 2048, "2020-11"),
+    ("MT-NLG 530B", "A100 SXM 80GB", 1, 2048, "2021-10"),
+    ("PaLM 540B", "TPU v4", 1, 2048, "2021-09"),
+    ("GPT-NeoX-20B", "A100 SXM 40GB", 4, 2048, "2022-02"),
+    ("OPT-175B", "A100 SXM 80GB", 8, 2048, "2021-11"),
+    ("BLOOM-176B", "A100 SXM 80GB", 2, 2048, "2022-03"),
+)
+
+
+def step(shape, *, batch, tokens, format="fp16", fused, causal="half", recompute="full", logits=True):
+    """Rows of one micro-batch's forward and backward as frameworks of the day ran it."""
+    rows = ops.forward(
+        shape, batch=batch, queries=tokens, format=format, causal=causal, logits="all" if logits else "none"
+    )
+    again = [r for r in rows if r.part != "ends"] if recompute == "full" else []
+    rows = rows + again + ops.backward(rows)
+    how = {"implementation": "fused" if fused else "unfused"}
+    return [r._replace(shape=r.shape | how) if r.kind == "attention" else r for r in rows]
+
+
+def device(chip_name, format):
+    """The chip in a format, or in the 16-bit format that it has."""
+    on = chip(chip_name)
+    return kernels.device(on, format if format in on.peaks else "bf16")
+
+
+def one_device_runs():
+    """Training runs on one chip, measured, beside the ledger's time and its owners: columns.
+
+    Sources `dle_bert` (BERT-large, no recomputation; its head scores one token in seven and is left
+    out) and `megatron_readme_2020_09` (a GPT of 1.2 billion, all layers computed again).
+    """
+    rows = corpus.table("training")
+    kept = np.isin(rows["source_id"], ("dle_bert", "megatron_readme_2020_09")) & (rows["n_chips"] == 1)
+    rows = corpus.where(rows, kept)
+    found = {"model": [], "chip": [], "format": [], "tokens": [], "measured": [], "predicted": [], "compute": []}
+    for i in range(rows["model"].size):
+        bert = rows["source_id"][i] == "dle_bert"
+        shape = model("BERT-large" if bert else "Megatron-LM 1.2B")
+        format, tokens = FORMATS[str(rows["compute_dtype"][i])], float(rows["seq_len"][i])
+        batch = rows["micro_batch"][i] if bert else rows["global_batch_seqs"][i]
+        batch = batch if np.isfinite(batch) else 4096 / tokens  # where it is not said: 4,096 tokens
+        work = step(
+            shape,
+            batch=batch,
+            tokens=tokens,
+            format=format,
+            fused=False,
+            causal="none" if bert else "half",
+            recompute="none" if bert else "full",
+            logits=not bert,
+        )
+        on = device(str(rows["chip_name"][i]), format)
+        seconds = kernels.ledger_s(work, on)
+        if bert:
+            measured = rows["tokens_per_s_per_chip"][i]
+        else:  # from the rate that the source prints, by Megatron's formula
+            per_token = (
+                ops.total(ops.products(step(shape, batch=1, tokens=tokens, fused=False, causal="full"))) / tokens
+            )
+            measured = rows["flop_per_s_per_chip"][i] / per_token
+        owners = shares.shares(lambda d, work=work: kernels.ledger_s(work, d), on, OWNERS)
+        values = (
+            shape.name,
+            str(rows["chip_name"][i]),
+            format,
+            tokens,
+            measured,
+            batch * tokens / seconds,
+            owners["products"],
+        )
+        for column, value in zip(found, values, strict=True):
+            found[column].append(value)
+    return {column: np.array(values) for column, values in found.items()}
+
+
+def era_shares():
+    """Shares of a chip's step for the runs of `ERA`, large models as if one chip had all their width."""
+    found = []
+    for name, on, batch, tokens, begun in ERA:
+        work = step(model(name), batch=batch, tokens=tokens, fused=begun >= FUSED_FROM)
+        owned = device(on, "fp16")
+        owners = shares.shares(lambda d, work=work: kernels.ledger_s(work, d), owned, OWNERS)
+        seconds = kernels.ledger_s(work, owned)
+        scores = [r for r in work if r.kind == "attention"]
+        known = {
+            "model": name,
+            "chip": on,
+            "begun": begun,
+            "utilisation": float(ops.total(ops.products(work)) / seconds / chip(on).peak_flop_per_s(owned.format)),
+            "scores": float(kernels.ledger_s(scores, owned) / seconds),
+        }
+        found.append(known | {k: float(v) for k, v in owners.items()})
+    return found
+
+
+def mpt_run():
+    """A measured run on H100s with long sequences and full recomputation: MPT-7B, 65,536 tokens."""
+    rows = corpus.table("training")
+    mine = (rows["source_id"] == "llmfoundry_h100") & (rows["model"] == "MPT-7b")
+    return corpus.where(rows, mine & (rows["seq_len"] == 65536))
+
+
+def utilisations():
+    """One run, many utilisations: what is counted and divided by -> share of a peak.
+
+    The first is what this book calls model FLOP utilisation: what the model needs, the causal half,
+    over the dense peak of the very chip.
+    """
+    run, shape, on = mpt_run(), model("MPT-7B"), chip("H100 SXM5")
+    tokens, rate = float(run["seq_len"][0]), float(run["tokens_per_s_per_chip"][0])
+    dense = on.peak_flop_per_s("bf16")
+
+    def per_token(**options):
+        rows = ops.training_step(shape, batch=1, tokens=tokens, update=False, **options)
+        return ops.total(ops.products(rows)) / tokens
+
+    needed, square = per_token(), per_token(causal="full")
+    again = per_token(causal="full", recompute="full")
+    multiply, looked_up = shape.active_block_params + shape.head_params, shape.head_params
+    found = {
+        "needed, over the dense peak": needed / dense,
+        "the full square counted": square / dense,
+        "and the recomputed pass (HFU)": again / dense,
+        "6ND alone, attention forgotten": 6 * multiply / dense,
+        "6ND with the embedding, tied or not": 6 * (multiply + looked_up) / dense,
+        "needed, over the sparse peak": needed / (2 * dense),
+        "needed, over the PCIe card's peak": needed / chip("H100 PCIe").peak_flop_per_s("bf16"),
+    }
+    return {what: rate * flop for what, flop in found.items()}
+
+
+def utilisation_table():
+    """Rows of a table: `utilisations`, beside the first."""
+    found = utilisations()
+    right = next(iter(found.values()))
+    return [
+        {"what is counted": what, "utilisation": f"{value:.1%}", "over the first": f"{value / right:.2f}"}
+        for what, value in found.items()
+    ]
+
+
+def one_device_table():
+    """Rows of a table: measured single-chip training beside the ledger's, and compute's share."""
+    runs = one_device_runs()
+    columns = (runs[c] for c in runs)
+    return [
+        {
+            "model": name,
+            "chip": on,
+            "format": format,
+            "tokens of a sequence": plain(tokens, 5),
+            "measured": f"{plain(measured, 4)} tokens/s",
+            "ledger": f"{plain(predicted, 4)} tokens/s",
+            "ledger / measured": f"{predicted / measured:.2f}",
+            "the multipliers' share": f"{share:.0%}",
+        }
+        for name, on, format, tokens, measured, predicted, share in zip(*columns, strict=True)
+    ]
+
+
+def era_table():
+    """Rows of a table: who owned the second, for the runs of `ERA`."""
+    return [
+        {"run": row["model"], "chip": row["chip"], "begun": row["begun"]}
+        | {owner: f"{row[owner]:.0%}" for owner in OWNERS}
+        for row in era_shares()
+    ]
+
+
+def throughput_slopes():
+    """How throughput followed the peak and the number of chips: exponents, 1 where in proportion.
+
+    "peak": from V100 to A100, the same model and program, of tokens/s over the 16-bit peak.
+    "chips": from 1 to 256 A100, BERT-large; and from 32 to 3,072, GPTs that grow with the chips.
+    """
+    rows = corpus.table("training")
+
+    def rate(source, on, chips, **equal):
+        mine = (rows["source_id"] == source) & (rows["chip_name"] == on) & (rows["n_chips"] == chips)
+        for column, value in equal.items():
+            mine &= rows[column] == value
+        per_chip = rows["tokens_per_s_per_chip"][mine], rows["flop_per_s_per_chip"][mine]
+        return float(np.nanmax(np.concatenate(per_chip)))
+
+    peaks = np.log(chip("A100 SXM 80GB").peak_flop_per_s("fp16") / chip("V100 SXM2 32GB").peak_flop_per_s("fp16"))
+    half = {"compute_dtype": "mixed (fp16)", "seq_len": 128.0}
+    bert = [rate("dle_bert", on, 1, **half) for on in ("V100 SXM2 32GB", "A100 SXM 80GB")]
+    gpt = [rate("megatron_readme_2020_09", on, 1) for on in ("V100 SXM2 32GB", "A100 SXM 40GB")]
+    many = [rate("dle_bert", "A100 SXM 80GB", n, **half) for n in (1, 256)]
+    weak = corpus.where(rows, rows["source_id"] == "megatron2021_t1")
+    total = np.log(weak["n_chips"] * weak["flop_per_s_per_chip"])
+    return {
+        "peak, BERT-large": np.log(bert[1] / bert[0]) / peaks,
+        "peak, GPT of 1.2 billion": np.log(gpt[1] / gpt[0]) / peaks,
+        "chips, BERT-large": 1 + np.log(many[1] / many[0]) / np.log(256),
+        "chips, growing GPTs": float(np.polyfit(np.log(weak["n_chips"]), total, 1)[0]),
+    }
+
+
+def slopes_table():
+    """Rows of a table: `throughput_slopes` in words."""
+    return [{"throughput against": what, "exponent": f"{value:.2f}"} for what, value in throughput_slopes().items()]

@@ -1,0 +1,280 @@
+"""Real training runs, predicted: the rows of a step from the peak to the clock, and who owned the second."""
+
+from functools import cache
+
+import numpy as np
+
+from bottlenecks.facts import corpus
+from bottlenecks.facts.doors import one_of
+from bottlenecks.laws import shares
+from bottlenecks.measured import frame
+from bottlenecks.measured import training as measured_training
+from bottlenecks.models import training
+
+TABLE = "training"
+OWNER_OF = {  # of each row of a step, for a picture: the shares are finer
+    "arithmetic at the peak": "compute",
+    "products below the peak": "compute",
+    "attention beyond the peak": "compute",
+    "elementwise": "memory",
+    "recomputation": "compute",
+    "logits and embedding": "compute",
+    "launches": "latency",
+    "tensor parallel": "network",
+    "context parallel": "network",
+    "expert parallel": "network",
+    "pipeline sends": "network",
+    "uneven stages": "idle",
+    "pipeline bubble": "idle",
+    "data parallel": "network",
+    "slowed by communication": "network",
+    "optimiser": "memory",
+    "ends of a step": "latency",
+}
+NAMED = {  # words: cells of a row, notes by how they begin; of several rows the one with most chips
+    "GPT-3, Megatron, A100 (2021)": {"source_id": "megatron2021_t2", "model": "GPT-174.6B", "notes": "PTD-P"},
+    "GPT-1T, Megatron, A100 (2022)": {"source_id": "korthikanti2022_t5", "model": "GPT-1T", "recompute": "selective"},
+    "BLOOM-176B, A100 (2022)": {"source_id": "bloom_run", "model": "BLOOM-176B"},
+    "PaLM-540B, TPU v4 (2022)": {"source_id": "palm_t3", "model": "PaLM-540B"},
+    "GPT-3, MLPerf, H100 (2023)": {"source_id": "mlperf_gpt3_v3.0", "model": "GPT3-175B"},
+    "GPT-3, MegaScale, A100 (2024)": {"source_id": "megascale_t2", "model": "GPT-175B", "notes": "MegaScale"},
+    "Llama-3.1-405B, H100 (2024)": {"source_id": "llama3_t4", "seq_len": 8192},
+    "Llama-3.1-405B, long, H100 (2024)": {"source_id": "llama3_t4", "seq_len": 131072},
+    "DeepSeek-V3, H800 (2024)": {"source_id": "deepseek_v3", "model": "DeepSeekV3"},
+    "DeepSeek-V3, GB200 (2026)": {"source_id": "mbridge_26.02", "model": "DeepSeekV3", "chip_name": "GB200 (per GPU)"},
+}
+USED = {"mfu": "model", "full": "full", "hfu": "hardware"}  # as `training.Step.utilisation` names them
+CUT = ("tp", "pp", "cp", "dp", "ep", "vpp", "micro_batch", "micro_batches")  # of a layout
+RESOURCES = ("compute", "memory", "network", "latency")  # memory: with the caches
+SINGLE = 8  # chips that one machine holds
+MANY = 1000  # chips of a large run
+SINCE = 2023
+GROUPS = {  # words -> which runs
+    "all": lambda run: run["chips"] > 0,
+    "more than one machine, since 2023": lambda run: (run["chips"] > SINGLE) & (run["year"] >= SINCE),
+    "more than 1,000 chips": lambda run: run["chips"] > MANY,
+    "a trillion parameters, since 2023": lambda run: (
+        (run["params"] >= 0.999e12) & (run["chips"] > SINGLE) & (run["year"] >= SINCE)
+    ),
+    "mixtures": lambda run: run["mixture"],
+    "8 chips or fewer": lambda run: run["chips"] <= SINGLE,
+}
+
+
+def years(sources):
+    """The year in which each source was published; where it is not known, that of the corpus."""
+    about = corpus.sources(TABLE)
+    known = {s: int((about[s]["published"] or measured_training.TODAY)[:4]) for s in set(sources.tolist())}
+    return np.array([known[s] for s in sources.tolist()])
+
+
+# ---- one run
+
+
+def named(words):
+    """A run of `NAMED`: its row of the corpus, as columns of one element."""
+    found = corpus.table(TABLE)
+    mine = (found["suspect"] == "") & (found["duplicate_of"] < 0)
+    for name, cell in NAMED[one_of("run", words, NAMED)].items():
+        mine &= np.char.startswith(found[name], cell) if name == "notes" else found[name] == cell
+    return corpus.where(found, np.arange(mine.size) == np.argmax(np.where(mine, found["n_chips"], 0)))
+
+
+@cache
+def waterfall(words):
+    """One named run from the peak to the clock: what there is to draw and to say of it.
+
+    rows        row of the step -> exposed seconds, in order: they add up to `seconds`
+    measured_s  the run's own seconds, from whatever rate its source prints; low_s and high_s
+                bound 80 % of measurements
+    mfu, full, hfu  shares of the peak by the three conventions of `training.Step.utilisation`,
+                predicted; each with `measured_` before it, over the measured seconds
+    """
+    row = named(words)
+    (case,), assumed, _ = measured_training.cases(row)
+    step = training.step(case.model, case.layout, on=case.on, era=case.era, memory=False)
+    seconds = step.seconds
+    measured, predicted, unit = measured_training.headline(row, seconds)
+    slower = float((measured / predicted if unit == "s" else predicted / measured)[0])
+    low, high = measured_training.spread(measured_training.unlike(case, assumed))
+    seconds = seconds.item()
+    used = {name: step.utilisation(of).item() for name, of in USED.items()}
+    layout = {name: int(np.ravel(getattr(case.layout, name))[0]) for name in CUT}
+    return {
+        "rows": {name: np.broadcast_to(value, 1).item() for name, value in step.rows.items()},
+        "seconds": seconds,
+        "measured_s": seconds * slower,
+        "low_s": seconds * low.item(),
+        "high_s": seconds * high.item(),
+        "chips": int(row["n_chips"][0]),
+        "chip": case.on.name,
+        "model": case.model.name,
+        "source": row["source_id"][0].item(),
+        "role": row["role"][0].item(),
+        "year": int(years(row["source_id"])[0]),
+        "format": case.on.narrow or case.on.format,
+        "tokens": float(np.ravel(step.tokens)[0]),
+        "assumed": assumed[0].item(),
+        **layout,
+        **used,
+        **{f"measured_{name}": value / slower for name, value in used.items()},
+    }
+
+
+def joined(rows, least=0.005):
+    """Rows of a step, those below a share of it joined in a last one, "rest"."""
+    whole = sum(rows.values())
+    kept = {name: seconds for name, seconds in rows.items() if seconds >= least * whole}
+    return kept | {"rest": whole - sum(kept.values())}
+
+
+# ---- all runs
+
+
+@cache
+def _rows(every):
+    """Rows of the corpus, and which were measured and speak for themselves.
+
+    Not every one: of each source's runs of a model that on most chips, of several the fastest.
+    """
+    found = corpus.table(TABLE)
+    fair = (found["suspect"] == "") & (found["duplicate_of"] < 0)
+    fair &= np.any([np.isfinite(found[name]) for name in measured_training.MEASURED], axis=0)
+    if every:
+        return found, fair
+    found = corpus.where(found, fair)
+    found = corpus.where(found, largest(found))
+    return found, np.ones(found["model"].size, dtype=bool)
+
+
+def largest(columns):
+    """Of each source's runs of a model, that on most chips, and of several the fastest: a mask."""
+    rates = [columns[name] for name in ("flop_per_s_per_chip", "tokens_per_s_per_chip", "mfu", "hfu")]
+    order = np.lexsort([*(np.nan_to_num(-rate, nan=np.inf) for rate in rates[::-1]), -columns["n_chips"]])
+    pair = np.char.add(np.char.add(columns["source_id"], "\n"), columns["model"])[order]
+    _, first = np.unique(pair, return_index=True)
+    mask = np.zeros(order.size, dtype=bool)
+    mask[order[first]] = True
+    return mask
+
+
+def _about(found, cases, assumed, known):
+    """What the runs that can be scored are: columns."""
+    of_case = {"era": "", "family": "", "params": np.nan, "mixture": False, "chips": np.nan}
+    of_case = {name: np.full(known.size, blank, dtype=object) for name, blank in of_case.items()}
+    for case in cases:
+        of_case["era"][case.rows], of_case["family"][case.rows] = case.era.name, case.on.family
+        of_case["params"][case.rows] = float(case.model.params)
+        of_case["chips"][case.rows] = np.broadcast_to(case.layout.chips, case.rows.shape)
+        of_case["mixture"][case.rows] = case.model.experts is not None
+    left_open = [any(word in text for word in measured_training.OPEN) for text in assumed.tolist()]
+    columns = {
+        "source": found["source_id"],
+        "model": found["model"],
+        "year": years(found["source_id"]),
+        "role": found["role"],
+        "stated": ~np.array(left_open),
+    }
+    return {name: values[known] for name, values in columns.items()} | {
+        name: np.array(values[known].tolist()) for name, values in of_case.items()
+    }
+
+
+@cache
+def shares_of_runs(every=False):
+    """Who owned the second of runs that can be scored (eq:shares): columns, one element a run.
+
+    Of each source's runs of a model that on most chips, or `every` one. source, model, chips, year
+    (of the source), role, era (of its software), family (of its chip), params, mixture, stated (no
+    layout, batch or policy of weight was left to our choice); then the shares compute, memory (with
+    the caches), network and latency, which sum to one, and largest, whose name says which.
+    """
+    found, fair = _rows(every)
+    cases, assumed, reasons = measured_training.cases(found)
+    known = fair & (reasons == "")
+    owned = {owner: np.full(known.size, np.nan) for owner in training.RESOURCES}
+    for case in cases:
+        if known[case.rows].any():
+            for owner, share in shares_of(case).items():
+                owned[owner][case.rows] = share
+    owned["memory"] = owned["memory"] + owned.pop("cache")
+    owned = {name: owned[name][known] for name in RESOURCES}
+    return _about(found, cases, assumed, known) | owned | {"largest": shares.largest(owned)}
+
+
+def shares_of(case):
+    """Shares of the rows of a `measured.training.Case` (eq:shares): owner -> array."""
+
+    def time(on):
+        return training.seconds(case.model, case.layout, on=on, era=case.era)
+
+    return shares.at_once(time, case.on, training.RESOURCES)
+
+
+def dominated(run, mask, above=0.5):
+    """How many runs of a mask have one share above a half, by rows and by sources.
+
+    A source counts where that holds for most of its rows. {"rows", "rows above", one entry for each
+    resource with the rows that it dominates, "sources", "sources above", and "median compute", ...}
+    """
+    mine = {name: values[mask] for name, values in run.items()}
+    over = np.max([mine[name] for name in RESOURCES], axis=0) > above
+    names = np.unique(mine["source"])
+    most = [over[mine["source"] == name].mean() > 0.5 for name in names]
+    found = {"rows": over.size, "rows above": int(over.sum())}
+    found |= {name: int((over & (mine["largest"] == name)).sum()) for name in RESOURCES}
+    found |= {"sources": names.size, "sources above": int(sum(most))}
+    return found | {f"median {name}": float(np.median(mine[name])) for name in RESOURCES}
+
+
+def dominated_table(run=None):
+    """Rows of a table: `dominated` for each of GROUPS, and for dense models and mixtures apart."""
+    run = run or shares_of_runs()
+    groups = {name: which(run) for name, which in GROUPS.items()}
+    several = groups["more than one machine, since 2023"]
+    groups["of these, dense"] = several & ~run["mixture"]
+    groups["of these, mixtures"] = several & run["mixture"]
+    groups["of these, with nothing of weight left open"] = several & run["stated"]
+    lines = []
+    for name, mask in groups.items():
+        each = dominated(run, mask)
+        lines.append(
+            {"runs": name, "rows": each["rows"], "one share above a half": each["rows above"]}
+            | {owner: each[owner] for owner in RESOURCES}
+            | {"sources": each["sources"], "of which mostly above": each["sources above"]}
+            | {f"median {owner}": f"{each[f'median {owner}']:.0%}" for owner in RESOURCES}
+        )
+    return lines
+
+
+@cache
+def scored():
+    """Every run that can be scored, predicted and measured, in seconds of a step: columns.
+
+    Those of `shares_of_runs` that say what it is, predicted_s, measured_s, and error: predicted over
+    measured, less one, in the unit that the source prints. `frame.score` asks for the same
+    cases: what comes second of the two costs little.
+    """
+    found, fair = _rows(True)
+    cases, assumed, reasons = measured_training.cases(found)
+    known = fair & (reasons == "")
+    seconds = measured_training.predict(found, owners=False)["seconds"]
+    measured, predicted, unit = measured_training.headline(found, seconds)
+    slower = np.where(unit == "s", measured / predicted, predicted / measured)
+    columns = {"predicted_s": seconds, "measured_s": seconds * slower, "error": predicted / measured - 1}
+    return _about(found, cases, assumed, known) | {name: values[known] for name, values in columns.items()}
+
+
+def groups_of(scores):
+    """Rows of a table: errors of training steps, fitted sources and held-out ones, each counted once."""
+    return [
+        {
+            "sources": r["role"],
+            "models": r["group"],
+            "how many": r["sources"],
+            "rows": r["rows"],
+            "mean error": f"{r['error']:.0%}",
+            "worst source": f"{r['worst source']}, {r['its error']:.0%}",
+        }
+        for r in frame.summary(scores)
+    ]

@@ -1,0 +1,112 @@
+"""Scaling: the best layout of a job at each number of chips, whether it stays as it is or grows with them."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bottlenecks.facts import networks
+from bottlenecks.facts.doors import one_of, positive
+from bottlenecks.models import footprint, training
+from bottlenecks.models.footprint import RECOMPUTE, SCHEDULES, Layout
+
+MOST = {"tp": 8, "cp": 8, "pp": 64, "vpp": 8, "micro_batch": 8}  # of a layout; all powers of two
+POLICIES = ("none", "products", "full")  # recomputation, where attention is fused
+SHARDED = (1, 2, 3)  # ZeRO: the optimiser's states, gradients too, or all; the last without stages
+COLUMNS = (
+    "tp",
+    "cp",
+    "pp",
+    "vpp",
+    "dp",
+    "zero",
+    "micro_batch",
+    "micro_batches",
+    "recompute",
+    "schedule",
+    "embedding_slots",
+)
+INSIDE = ("links", "host", "nothing")
+HOST = "PCIe 5.0 x16"
+HOST_CHIPS = 8  # of one machine
+
+
+def machine(chip, *, inside, port_bytes_per_s, format="bf16"):
+    """A chip with a port of its own to a network without oversubscription, as training finds it.
+
+    `inside` a machine chips reach each other over their own "links", over the "host"'s PCIe, or over
+    "nothing" but their ports. Beside the host's PCIe a port is no faster than that.
+    """
+    one_of("inside", inside, INSIDE)
+    tiers = training.tiers_of(chip, positive("port_bytes_per_s", port_bytes_per_s))
+    if inside == "host":
+        wire = networks.link(HOST)
+        host = networks.Tier(name="host", ranks=HOST_CHIPS, bytes_per_s=wire.bytes_per_s, link=wire.name)
+        tiers = (host, replace(tiers[-1], bytes_per_s=min(port_bytes_per_s, wire.bytes_per_s)))
+    if inside == "nothing":
+        tiers = tiers[-1:]
+    return replace(training.machine(chip, format), tiers=tiers)
+
+
+def layouts(model, *, chips, batch, seq_len):
+    """Every layout in powers of two on each of several numbers of chips: (which of them, columns).
+
+    Stages hold equal chunks where they are interleaved; embedding and head count as a layer each
+    where that makes it come out (`Layout.embedding_slots`).
+    """
+    chips, batch = np.broadcast_arrays(np.atleast_1d(chips), batch)
+    tp, cp, pp, vpp, micro = (_powers(most) for most in MOST.values())
+    axes = np.ix_(range(chips.size), tp, cp, pp, vpp, micro, [RECOMPUTE.index(r) for r in POLICIES], SHARDED)
+    which, tp, cp, pp, vpp, micro, again, zero = np.broadcast_arrays(*axes)
+    dp = chips[which] // (tp * cp * pp)
+    count = batch[which] // np.maximum(dp * micro, 1)
+    even = model.layers % (pp * vpp) == 0
+    slots = ~even & ((model.layers + 2) % (pp * vpp) == 0)
+    valid = (dp * tp * cp * pp == chips[which]) & (count * dp * micro == batch[which]) & (count > 0)
+    valid &= (model.heads % tp == 0) & (pp * vpp <= model.layers) & ((cp == 1) | (seq_len % (128 * cp) == 0))
+    valid &= (vpp == 1) | ((pp > 1) & (even | slots) & (count % pp == 0))
+    valid &= (zero == 1) | (dp * cp > 1)  # a lone copy deals nothing out
+    valid &= (zero < 3) | (pp == 1)
+    schedule = np.where(vpp > 1, SCHEDULES.index("interleaved"), SCHEDULES.index("1f1b"))
+    named = (tp, cp, pp, vpp, dp, zero, micro, count, again, schedule, slots)
+    return which[valid], {name: v[valid] for name, v in zip(COLUMNS, named, strict=True)}
+
+
+def _powers(most):
+    """1, 2, 4, ... up to a power of two."""
+    return 2 ** np.arange(int(most).bit_length())
+
+
+def best(model, on, *, chips, batch, seq_len, era):
+    """The fastest layout that fits, for each number of chips: columns, NaN and 0 where none fits.
+
+    `chips` and `batch` (sequences of a step) broadcast: a fixed job, or one that grows. Columns chips,
+    batch, seconds, tokens_per_s (of all chips), utilisation (model FLOP over the datasheet's peak) and
+    those of the layout; one call of the training model for all of them.
+    """
+    chips, batch = np.broadcast_arrays(np.atleast_1d(chips), batch)
+    which, columns = layouts(model, chips=chips, batch=batch, seq_len=seq_len)
+    found = {"chips": chips, "batch": batch, "seconds": np.full(chips.size, np.nan)}
+    found |= {name: np.zeros(chips.size, dtype=int) for name in COLUMNS}
+    used = footprint.total_bytes(footprint.training_rows(model, Layout(seq_len=seq_len, **columns)))
+    fits = used <= on.memory_bytes
+    which, columns = which[fits], {name: values[fits] for name, values in columns.items()}
+    utilisation = np.full(chips.size, np.nan)
+    if which.size:
+        took = training.seconds(model, Layout(seq_len=seq_len, **columns), on=on, era=era)
+        order = np.lexsort((took, which))
+        there, first = np.unique(which[order], return_index=True)
+        fastest = order[first]
+        found["seconds"][there] = took[fastest]
+        for name in COLUMNS:
+            found[name][there] = columns[name][fastest]
+        one = Layout(seq_len=seq_len, **{name: values[fastest] for name, values in columns.items()})
+        utilisation[there] = training.step(model, one, on=on, era=era, memory=False).mfu
+    return found | {"tokens_per_s": batch * seq_len / found["seconds"], "utilisation": utilisation}
+
+
+def speed_up(found):
+    """(first, last, times): the fewest and the most chips that hold the job, and how much faster they do it."""
+    there = np.flatnonzero(np.isfinite(found["seconds"]))
+    first, last = there[0], there[-1]
+    rate = found["tokens_per_s"]
+    return int(found["chips"][first]), int(found["chips"][last]), float(rate[last] / rate[first])

@@ -1,0 +1,1 @@
+"""Yours: the reader's machine."""

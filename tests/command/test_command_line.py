@@ -1,0 +1,343 @@
+"""The command line as a newcomer types it: good input, bad input, nothing lost."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from concurrent import futures
+from pathlib import Path
+
+import pytest
+
+from bottlenecks import __main__ as command
+from bottlenecks import data
+from bottlenecks.yours import roofline
+
+
+def run(capsys, *argv):
+    try:
+        status = command.main(list(argv))
+    except SystemExit as stop:
+        status = stop.code
+    out = capsys.readouterr()
+    return status, out.out, out.err
+
+
+def test_it_runs_as_a_module():
+    out = subprocess.run([sys.executable, "-m", "bottlenecks", "--help"], capture_output=True, text=True, check=True)
+    assert all(word in out.stdout for word in ("figures", "measure", "chips"))
+
+
+@pytest.mark.parametrize(
+    "name", ["figures", "measure", "predict", "score", "fits", "chips", "models", "systems", "sources"]
+)
+def test_every_command_has_help(capsys, name):
+    status, out, _ = run(capsys, name, "--help")
+    assert status == 0 and len(out) > 200
+
+
+def test_chips(capsys):
+    status, out, _ = run(capsys, "chips")
+    assert status == 0 and "H100 SXM5" in out
+    status, out, _ = run(capsys, "chips", "h100 sxm")
+    assert status == 0 and "989 TFLOP/s dense" in out and "confidence" in out and "https://" in out
+    status, out, _ = run(capsys, "chips", "h100 sxm", "--json")
+    assert json.loads(out)["peak_flop_per_s"]["bf16"] == 989.4e12
+    status, out, _ = run(capsys, "chips", "--json")
+    assert len(json.loads(out)) > 40
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["chips", "H100"], "more than one"),
+        (["chips", "MI300Y"], "did you mean 'MI300X'"),
+        (["figures", "01-rofline"], "did you mean '01-roofline'"),
+        (["figures", "01-roofline", "--set", "row=3"], "did you mean 'rows'"),
+        (["figures", "01-roofline", "--set", "rows"], "NAME=VALUE"),
+        (["figures", "01-roofline", "--set", "rows=many"], "rows must be a number, got 'many'"),
+        (["figures", "01-roofline", "--set", "rows=-3"], "rows must be above zero, got -3.0"),
+        (["figures", "01-roofline", "--set", "rows=nan"], "rows must be finite"),
+        (["figures", "01-roofline", "--set", "format=4-bit"], "'4-bit' is unknown; did you mean '8-bit'|'16-bit'"),
+        (["figures", "--set", "rows=3"], "--set needs a slug"),
+        (["measure", "--seconds", "600"], "must be from 5 to 55, got 600.0; the nearest is 55"),
+    ],
+)
+def test_bad_input_is_one_line(capsys, tmp_path, monkeypatch, argv, message):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(capsys, *argv)
+    assert status == 2 and err.count("\n") == 1
+    assert any(part in err for part in message.split("|")), err
+
+
+def test_models(capsys, tmp_path):
+    status, out, _ = run(capsys, "models")
+    assert status == 0 and "DeepSeek-V3" in out and out.count("\n") > 100
+    status, out, _ = run(capsys, "models", "llama-3-8b")
+    assert status == 0 and "8.03 B parameters from the shapes" in out and "https://" in out
+    status, out, _ = run(capsys, "models", "Llama-3-8B", "--json")
+    assert json.loads(out)["layers"] == 32
+    config = next((Path(__file__).parents[1] / "facts" / "configs").glob("*.json"))
+    assert run(capsys, "models", str(config))[0] == 0
+    status, _, err = run(capsys, "models", "Lama-3-8B")
+    assert status == 2 and "did you mean" in err
+    status, _, err = run(capsys, "models", str(tmp_path / "config.json"))
+    assert status == 2 and "config.json" in err
+
+
+def test_systems(capsys):
+    status, out, _ = run(capsys, "systems")
+    assert status == 0 and out.count("\n") > 20
+    status, out, _ = run(capsys, "systems", "dgx h100")
+    assert status == 0 and "450 GB/s a chip and direction" in out and "https://" in out
+    status, out, _ = run(capsys, "systems", "--json")
+    assert all(tier["bytes_per_s"] > 0 for system in json.loads(out) for tier in system["tiers"])
+    status, _, err = run(capsys, "systems", "DGX Z100")
+    assert status == 2 and "did you mean" in err
+
+
+def test_sources(capsys):
+    status, out, _ = run(capsys, "sources")
+    assert status == 0 and "williams2009roofline" in out
+    status, out, _ = run(capsys, "sources", "mamf")
+    assert status == 0 and "https://" in out and "kernels_measured: 20 rows" in out
+    status, _, err = run(capsys, "sources", "wiliams2009")
+    assert status == 2 and "did you mean 'williams2009roofline'" in err
+
+
+def test_figures(capsys, tmp_path):
+    status, out, _ = run(
+        capsys, "figures", "01-roofline", "--out", str(tmp_path), "--set", "rows=100", "--format", "png"
+    )
+    assert status == 0 and "Cite as: bottlenecks" in out and "Williams" in out
+    assert {p.name for p in tmp_path.iterdir()} == {"01-roofline-rows-100.png", "01-roofline-rows-100.csv"}
+
+
+def test_figures_all_and_check(capsys, tmp_path):
+    assert run(capsys, "figures", "--out", str(tmp_path))[0] == 0
+    status, out, _ = run(capsys, "figures", "--check", "--out", str(tmp_path))
+    assert status == 0 and "0 problems" in out
+    (tmp_path / "01-energy.csv").write_text("series\n")
+    status, out, _ = run(capsys, "figures", "--check", "--out", str(tmp_path))
+    assert status == 1 and "01-energy.csv: other columns" in out
+
+
+def test_figures_list(capsys):
+    status, out, _ = run(capsys, "figures", "--list")
+    assert status == 0 and "--set rows=64" in out
+
+
+def test_an_unwritable_folder(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    status, _, err = run(capsys, "figures", "01-energy", "--out", str(tmp_path / "file" / "below"))
+    assert status == 2 and "can not write into" in err and "--out" in err
+
+
+RESULT = {"schema": 1, "measured_at": "2026-01-02T03:04:05Z", "took_s": 1.0, "machine": {}, "skipped": []}
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    monkeypatch.setattr(roofline, "measure", lambda **_: RESULT)
+    monkeypatch.setattr(roofline, "summary", lambda result: "summary")
+
+
+def test_measure_saves(capsys, tmp_path, measured):
+    status, out, _ = run(capsys, "measure", "--folder", str(tmp_path))
+    assert status == 0 and "saved in" in out and len(list(tmp_path.iterdir())) == 1
+
+
+def test_measure_loses_nothing_when_it_can_not_save(capsys, tmp_path, measured):
+    (tmp_path / "file").write_text("")
+    status, out, err = run(capsys, "measure", "--folder", str(tmp_path / "file" / "below"))
+    assert status == 2 and "can not write into" in err
+    assert json.loads(out.splitlines()[-1]) == RESULT
+
+
+# ---- predict, score
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """Some rows of the corpus, from all over it, with a column of the reader's own."""
+    rows = [row | {"my note": f'no. {i}, "quoted"'} for i, row in enumerate(data.rows("kernels_measured")[::40])]
+    with (tmp_path / "mine.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return tmp_path / "mine.csv", rows
+
+
+def test_predict_returns_every_row_and_column_in_order(capsys, tmp_path, mine):
+    path, rows = mine
+    before = path.read_bytes()
+    status, out, err = run(capsys, "predict", "kernels", str(path))
+    assert status == 0 and err == "" and path.read_bytes() == before
+    found = list(csv.DictReader(io.StringIO(out)))
+    assert [{c: row[c] for c in rows[0]} for row in found] == rows
+    added = [c for c in found[0] if c not in rows[0]]
+    assert added == ["predicted", "low", "high", "measured", "unit", "ratio", "bound", "assumed", "reason"]
+    assert all(bool(row["predicted"]) != bool(row["reason"]) for row in found)
+    status, said, _ = run(capsys, "predict", "kernels", str(path), "-o", str(tmp_path / "out.csv"))
+    assert status == 0 and (tmp_path / "out.csv").read_text(encoding="utf-8") == out
+    predicted = sum(bool(row["predicted"]) for row in found)
+    assert said.count("\n") == 1 and f"out.csv: {len(rows)} rows, {predicted} predicted, " in said
+    assert f"{len(rows) - predicted} not: " in said and " x other reasons" in said and "; error " in said
+
+
+def test_predict_needs_six_columns(capsys, tmp_path):
+    path = tmp_path / "few.csv"
+    text = "chip,kernel,dtype,m,n,k,mood\r\n\r\nh100 sxm,matmul,bf16,8192,8192,8192,good\r\n"
+    path.write_bytes(("\ufeff" + text).encode())
+    status, out, _ = run(capsys, "predict", "kernels", str(path))
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert status == 0 and row["chip"] == "h100 sxm" and row["mood"] == "good"
+    # 1.0995e12 FLOP in more than the 1,111 us of the datasheet's peak and less than twice that
+    assert 1111 < float(row["low"]) < float(row["predicted"]) < float(row["high"]) < 2222
+    assert (row["unit"], row["bound"], row["measured"], row["ratio"]) == ("us", "compute", "", "")
+    status, said, _ = run(capsys, "predict", "kernels", str(path), "-o", str(tmp_path / "out.csv"))
+    assert said == f"{tmp_path / 'out.csv'}: 1 row, 1 predicted\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "argv", "message"),
+    [
+        ("chip,m\nT4,8\n", ["kernel", "in.csv"], "kind 'kernel' is unknown; did you mean 'kernels'"),
+        ("chip,m\nT4,8\n", ["kernels", "none.csv"], "none.csv can not be read as a CSV file"),
+        ("chip,m\n\nT4,8\nT4,x8\n", ["kernels", "in.csv"], "in.csv, line 4: m must be a number or blank, got 'x8'"),
+        ("chips,rows\nT4,8\n", ["kernels", "in.csv"], "no column is one of"),
+        ("chip,m\nT4,8\n", ["kernels", "in.csv", "-o", "in.csv"], "in.csv is the input itself"),
+        ("chip,m\nT4,8\n", ["kernels", "in.csv", "-o", "link.csv"], "link.csv is the input itself"),
+        ("chip,m\nT4,8\n", ["kernels", "in.csv", "-o", "no/out.csv"], "can not write"),
+        ("chip,low\nT4,8\n", ["kernels", "in.csv", "-o", "out.csv"], "a column 'low' as well"),
+    ],
+)
+def test_predict_refuses_in_one_line(capsys, tmp_path, monkeypatch, text, argv, message):
+    monkeypatch.chdir(tmp_path)
+    Path("in.csv").write_text(text)
+    os.link("in.csv", "link.csv")
+    status, out, err = run(capsys, "predict", *argv)
+    assert status == 2 and out == "" and err.count("\n") == 1 and message in err, err
+    assert {p.name for p in tmp_path.iterdir()} == {"in.csv", "link.csv"}
+    assert Path("in.csv").read_text() == text
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    path = data.FOLDER / "kernels_measured.csv"
+    out = subprocess.run(
+        f"{sys.executable} -m bottlenecks predict kernels {path} | head -1; echo ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="bash",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert out.stderr == "" and out.stdout.splitlines()[1] == "0"
+
+
+def test_score(capsys):
+    status, out, _ = run(capsys, "score", "kernels")
+    head, *lines = out.splitlines()
+    assert status == 0 and head.split() == [
+        "role",
+        "source",
+        "group",
+        "rows",
+        "scored",
+        "error",
+        "bias",
+        "worst",
+        "inside",
+    ]
+    roles = [line.split()[0] for line in lines]
+    table = roles.index("fit", roles.index("held-out"))  # then the summary begins
+    assert any(line.split()[:3] == ["held-out", "fa2_a100", "attention"] for line in lines[:table])
+    summary = [line for line in lines[table:] if line.startswith("held-out")]
+    *groups, rows = summary
+    assert len(groups) == 4 and all(" %, the mean of " in s and "; worst " in s for s in groups)
+    assert "rows: median error " in rows and "inside the 80 % interval" in rows
+    status, out, _ = run(capsys, "score", "kernels", "--json")
+    content = json.loads(out)
+    assert status == 0 and len(content["scores"]) == table and len(content["summary"]) == 7
+    assert any(row["error"] is None and row["scored"] == 0 for row in content["scores"])
+
+
+def test_score_says_what_has_no_prediction(capsys):
+    status, out, _ = run(capsys, "score", "kernels", "--unscored")
+    head, *lines = out.splitlines()
+    counts = [int(line.split()[0]) for line in lines]
+    assert status == 0 and head == f"without a prediction: {sum(counts)} rows"
+    assert counts == sorted(counts, reverse=True) and "shared-cache read" in out
+    reasons = json.loads(run(capsys, "score", "kernels", "--unscored", "--json")[1])
+    assert list(reasons.values()) == counts
+    status, _, err = run(capsys, "score", "kernel")
+    assert status == 2 and "did you mean 'kernels'" in err and err.count("\n") == 1
+
+
+def test_fits(capsys):
+    status, out, _ = run(capsys, "fits", "llama 3 70b", "h100 sxm")
+    assert status == 0 and "does not fit, by 62.4" in out
+    assert "cheapest change that fits: weights in fp8" in out
+    status, out, _ = run(capsys, "fits", "Llama-3-8B", "h100 sxm", "--train", "--json")
+    assert status == 0 and json.loads(out)["shortfall"] > 0
+    status, out, _ = run(capsys, "fits", "Llama-3-8B", "h100 sxm", "--context", "8192")
+    assert status == 0 and "to spare" in out and "largest batch at this context" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["fits", "Llama-3-8B", "MI300Y"], "did you mean 'MI300X'"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--chips", "0"], "chips must be above zero"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--format", "fp7"], "format 'fp7' is unknown"),
+    ],
+)
+def test_fits_names_what_is_wrong(capsys, argv, message):
+    status, _, err = run(capsys, *argv)
+    assert status == 2 and message in err
+
+
+def test_predicting_inference_from_a_file(capsys, tmp_path):
+    mine = tmp_path / "mine.csv"
+    mine.write_text(
+        "model,chip,n_chips,phase,batch,input_len,output_len,ms_per_output_token\n"
+        "Llama-3-8B,H100-SXM-80GB,1,decode,1,1000,200,7.5\n"
+    )
+    status, out, _ = run(capsys, "predict", "inference", str(mine))
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert status == 0 and row["unit"] == "ms/token" and float(row["measured"]) == 7.5
+    assert float(row["low"]) < float(row["predicted"]) < float(row["high"])
+
+
+def test_search_ranks_layouts_and_says_what_to_buy(capsys):
+    status, out, _ = run(capsys, "search", "Llama-3-8B", "DGX H100", "--chips", "16", "--top", "3")
+    assert status == 0
+    assert "buy " in out and "the second of the best: compute" in out
+    status, out, _ = run(capsys, "search", "Llama-3.1-405B", "DGX H100", "--chips", "8", "--json")
+    assert status == 1
+    assert json.loads(out)["least_shortfall_bytes"] > 0
+
+
+def test_search_says_when_a_system_has_fewer_chips(capsys):
+    status, _, err = run(capsys, "search", "Llama-3-8B", "DGX H100 SuperPOD", "--chips", "512")
+    assert status and "--chips must be at most 256, all that DGX H100 SuperPOD has, got 512" in err
+
+
+def test_search_shares_its_work_among_jobs(capsys, monkeypatch):
+    pools = []
+
+    class Pool(futures.ProcessPoolExecutor):
+        def __init__(self, workers, *context):
+            pools.append(workers)
+            super().__init__(workers, *context)
+
+    monkeypatch.setattr(futures, "ProcessPoolExecutor", Pool)
+    asked = ("search", "Llama-3-8B", "DGX H100", "--chips", "16", "--top", "3", "--json")
+    alone = run(capsys, *asked)
+    assert alone[0] == 0 and pools == []
+    assert run(capsys, *asked, "--jobs", "2") == alone  # nothing on stderr: no worker failed
+    assert pools == [2]
+    status, _, err = run(capsys, *asked, "--jobs", "0")
+    assert status == 2 and "--jobs must be above zero, got 0" in err

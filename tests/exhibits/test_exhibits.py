@@ -1,0 +1,152 @@
+"""Figures: at their defaults and at both ends of every control; tables against the committed ones."""
+
+import io
+
+import numpy as np
+import pytest
+
+from bottlenecks import __main__ as command
+from bottlenecks import data
+from bottlenecks.exhibits import registry
+from bottlenecks.exhibits.registry import Control, Picture, stack
+
+EXHIBITS = list(registry.load_all().values())
+FIGURES = data.FOLDER.parent.parent / "figures"
+ENDS = [
+    pytest.param(e, name, value, id=f"{e.slug}-{name}-{value}")
+    for e in EXHIBITS
+    for name, c in e.controls.items()
+    for value in dict.fromkeys((c.values[0], c.values[-1]))
+]
+MOVES = [
+    pytest.param(e, name, id=f"{e.slug}-{name}") for e in EXHIBITS for name in e.controls if e.slug != "01-your-machine"
+]
+
+
+def pixels(picture):
+    picture.figure.canvas.draw()
+    return np.asarray(picture.figure.canvas.buffer_rgba()).copy()
+
+
+@pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda e: e.slug)
+def test_default_has_words_for_everyone(exhibit):
+    picture = exhibit()
+    assert len(exhibit.alt) > 60 and len(picture.summary) > 30 and len(exhibit.caption) > 40
+    bundle = picture._repr_mimebundle_()
+    assert f'alt="{exhibit.alt[:30]}' in bundle["text/html"] and picture.summary in bundle["text/plain"]
+    assert "nan" not in picture.summary.split()
+
+
+@pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda e: e.slug)
+def test_table_is_long_and_equal(exhibit):
+    table = exhibit().table
+    assert "series" in table and len({np.size(v) for v in table.values()}) == 1
+
+
+@pytest.mark.parametrize(("exhibit", "name", "value"), ENDS)
+def test_both_ends(exhibit, name, value):
+    picture = exhibit(**{name: value})
+    assert pixels(picture).size and len(picture.summary) > 30
+
+
+@pytest.mark.parametrize(("exhibit", "name"), MOVES)
+def test_a_control_changes_picture_and_words(exhibit, name):
+    control = exhibit.controls[name]
+    low, high = exhibit(**{name: control.values[0]}), exhibit(**{name: control.values[-1]})
+    assert low.summary != high.summary
+    assert (pixels(low) != pixels(high)).any()
+
+
+@pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda e: e.slug)
+def test_labels_stay_inside(exhibit):
+    picture = exhibit()
+    picture.figure.canvas.draw()
+    whole = picture.figure.bbox
+    for ax in picture.figure.axes:
+        texts = [ax.xaxis.label, ax.yaxis.label, ax.title]
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            texts += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+        for text in filter(lambda t: t.get_text(), texts):
+            box = text.get_window_extent()
+            assert box.x0 >= whole.x0 and box.y0 >= whole.y0 and box.x1 <= whole.x1 and box.y1 <= whole.y1, (
+                text.get_text()
+            )
+
+
+@pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda e: e.slug)
+def test_committed_table_is_what_the_models_give_now(exhibit):
+    assert command.table_problems(exhibit.slug, exhibit().table, FIGURES / f"{exhibit.slug}.csv") == []
+
+
+@pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda e: e.slug)
+def test_committed_picture_is_what_is_drawn_now(exhibit):
+    drawn = io.BytesIO()
+    exhibit().save(drawn, format="svg")
+    kept = (FIGURES / f"{exhibit.slug}.svg").read_bytes()
+    if registry.drawn_by(kept) != registry.drawn_by(drawn.getvalue()):
+        pytest.skip(f"drawn by matplotlib {registry.drawn_by(kept)}, here {registry.drawn_by(drawn.getvalue())}")
+    assert kept == drawn.getvalue()
+
+
+def test_no_stray_files_among_the_figures():
+    expected = {f"{e.slug}.{form}" for e in EXHIBITS for form in ("svg", "csv")}
+    assert {p.name for p in FIGURES.iterdir()} == expected
+
+
+def test_two_drawings_are_equal_to_the_byte():
+    first, second = io.BytesIO(), io.BytesIO()
+    EXHIBITS[0]().save(first, format="svg")
+    EXHIBITS[0]().save(second, format="svg")
+    assert first.getvalue() == second.getvalue()
+
+
+def test_a_table_that_differs_is_found(tmp_path):
+    table = EXHIBITS[0]().table
+    path = tmp_path / "x.csv"
+    registry.write_csv(table, path)
+    assert command.table_problems("x", table, path) == []
+    column = next(c for c in table if table[c].dtype.kind == "f")
+    changed = {**table, column: table[column] * 1.001}
+    assert command.table_problems("x", changed, path) == [f"{path}: column {column} differs"]
+    assert "missing" in command.table_problems("x", table, tmp_path / "y.csv")[0]
+
+
+def test_stack_fills_what_a_series_lacks():
+    table = stack(a={"x": np.array([1.0, 2.0]), "n": "p"}, b={"x": 3.0})
+    assert table["series"].tolist() == ["a", "a", "b"] and table["n"].tolist() == ["p", "p", ""]
+
+
+def test_unknown_slug_names_the_nearest():
+    with pytest.raises(ValueError, match="'01-rooflin' is unknown; did you mean '01-roofline'"):
+        registry.exhibit("01-rooflin")
+
+
+def test_unknown_control_and_values_out_of_range():
+    the_roofline = registry.exhibit("01-roofline")
+    with pytest.raises(ValueError, match="control 'row' is unknown; did you mean 'rows'"):
+        the_roofline(row=3)
+    with pytest.raises(ValueError, match="rows must be from 1 to 4096, got 5000; the nearest is 4096"):
+        the_roofline(rows=5000)
+    with pytest.raises(ValueError, match="chip_name 'H10O SXM5' is unknown; did you mean 'H100 SXM5'"):
+        the_roofline(chip_name="H10O SXM5")
+    for bad in (-1, float("nan"), "many", None):
+        with pytest.raises(ValueError, match="rows must be"):
+            the_roofline(rows=bad)
+
+
+def test_a_slug_is_taken_once():
+    with pytest.raises(ValueError, match="is taken"):
+        registry.Exhibit(slug=EXHIBITS[0].slug, title="", caption="", alt="", table=dict, draw=print, summary=str)
+
+
+def test_values_between_the_steps_of_a_slider_are_allowed():
+    assert "100 rows" in registry.exhibit("01-roofline")(rows=100).summary
+    assert Control(label="x", values=(1, 10), start=1).checked("x", 2.5) == 2.5
+
+
+def test_picture_saves_in_every_format(tmp_path):
+    picture = Picture(EXHIBITS[0], EXHIBITS[0].settings())
+    for form, head in (("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")):
+        picture.save(tmp_path / f"x.{form}")
+        assert (tmp_path / f"x.{form}").read_bytes().startswith(head)

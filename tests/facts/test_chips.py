@@ -1,0 +1,259 @@
+"""Chips: the catalog is physically sane and typed; the doors stop what is not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bottlenecks import data
+from bottlenecks.facts import corpus
+from bottlenecks.facts.chips import FORMATS, Chip, Level, Peak, bytes_per_value, chip, chips, dense, find_chip
+from bottlenecks.facts.tables import TABLES
+from bottlenecks.models import ops
+
+WANTED = (
+    "V100 SXM2 32GB",
+    "A100 SXM 80GB",
+    "H100 SXM5",
+    "H200 SXM",
+    "B200 SXM (HGX)",
+    "MI300X",
+    "TPU v4",
+    "TPU v5p",
+    "TPU v6e",
+    "TPU v7",
+    "Trainium2",
+    "Groq LPU v1",
+    "Cerebras WSE-3",
+    "RTX 4090",
+    "Apple M2 Ultra",
+    "Xeon 6980P",
+)
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_the_book_has(name):
+    assert chip(name).memory_bytes_per_s > 0
+
+
+@pytest.mark.parametrize("name", list(chips()))
+def test_physical_sanity(name):
+    c = chip(name)
+    assert 1e9 < c.memory_bytes_per_s < 1e17 and 1e8 < c.memory_bytes < 1e13
+    assert c.tdp_watts is None or 5 < c.tdp_watts < 30_000
+    rates = {f: peak.flop_per_s for f, peak in c.peaks.items()}
+    assert all(1e10 < rate < 1e17 for rate in rates.values())
+    ladder = [rates[f] for f in ("fp64", "fp32", "fp16", "fp8", "fp4") if f in rates]
+    assert ladder == sorted(ladder), "a narrower format is never slower"
+    for level, outer in zip(c.levels, c.levels[1:], strict=False):
+        if level.bytes_per_s and outer.bytes_per_s:
+            assert level.bytes_per_s >= outer.bytes_per_s, f"{outer.name} outruns {level.name}"
+        if level.latency_s and outer.latency_s:
+            assert level.latency_s <= outer.latency_s
+
+
+def facts(*columns):
+    rows = [row for row in data.rows("chips") if all(row[c] for c in columns)]
+    return [pytest.param(row, id=row["name"]) for row in rows]
+
+
+@pytest.mark.parametrize("row", facts("core_count", "flop_per_clock_per_core_16bit", "clock_ghz"))
+def test_peak_is_cores_times_flop_per_clock_times_clock(row):
+    peak_tflops = float(row["bf16_tflops"] or 0), float(row["fp16_tflops"] or 0)
+    arithmetic = float(row["core_count"]) * float(row["flop_per_clock_per_core_16bit"]) * float(row["clock_ghz"]) / 1e3
+    assert arithmetic == pytest.approx(max(peak_tflops), rel=0.03)
+
+
+@pytest.mark.parametrize("row", facts("memory_bus_bits", "memory_pin_gbits_s"[:0] + "memory_pin_gbits_per_s"))
+def test_bandwidth_is_pins_times_rate(row):
+    arithmetic = float(row["memory_bus_bits"]) * float(row["memory_pin_gbits_per_s"]) / 8
+    assert arithmetic == pytest.approx(float(row["memory_gbytes_per_s"]), rel=0.03)
+
+
+def test_no_sparse_peak_by_the_numbers_that_datasheets_lead_with():
+    for name, format, sparse in (
+        ("H100 SXM5", "fp8", 3958e12),
+        ("B200 SXM (HGX)", "fp8", 9000e12),
+        ("H100 SXM5", "bf16", 1979e12),
+    ):
+        assert chip(name).peak_flop_per_s(format) == pytest.approx(sparse / 2, rel=0.01)
+
+
+def test_no_link_counts_both_directions():
+    for name, both_ways in (("A100 SXM 80GB", 600e9), ("H100 SXM5", 900e9), ("B200 SXM (HGX)", 1800e9)):
+        assert chip(name).link_bytes_per_s == both_ways / 2
+
+
+def test_generations_grow():
+    for family in (
+        ("V100 SXM2 32GB", "A100 SXM 80GB", "H100 SXM5", "B200 SXM (HGX)"),
+        ("MI210", "MI300X", "MI355X"),
+        ("TPU v2", "TPU v3", "TPU v4", "TPU v5p", "TPU v7"),
+    ):
+        line = [chip(name) for name in family]
+        for column in (
+            lambda c: c.memory_bytes_per_s,
+            lambda c: max(p.flop_per_s for f, p in c.peaks.items() if f in ("fp16", "bf16")),
+        ):
+            values = [column(c) for c in line]
+            assert values == sorted(values)
+
+
+def test_every_source_is_in_the_bibliography_and_every_entry_is_used():
+    cited = {
+        key
+        for table in ("chips", "chip_levels", "energy", "models", *TABLES)
+        for row in data.rows(table)
+        for key in data.keys(row["sources"])
+    }
+    cited |= {row["source_id"] for file in corpus.TABLES.values() for row in data.rows(file)}
+    cited |= {key for key in data.references() if key in _text_of_the_package()}
+    assert cited == set(data.references())
+
+
+def _text_of_the_package():
+    folder = data.FOLDER.parent
+    return "".join(p.read_text(encoding="utf-8") for p in folder.rglob("*.py"))
+
+
+def test_references_have_a_title_and_an_address():
+    for key, entry in data.references().items():
+        assert entry["title"], key
+        assert entry.get("url", "https://").startswith("https://"), key
+
+
+def test_rows_from_memory_say_so():
+    for row in data.rows("chips"):
+        assert row["confidence"] in ("read", "secondary", "memory"), row["name"]
+        assert row["sources"] or row["confidence"] == "memory", row["name"]
+
+
+# ---- look-up
+
+
+@pytest.mark.parametrize("spelling", ["h100 sxm5", "NVIDIA H100 SXM", "H100-SXM-80GB", "nvidia h100 sxm5"])
+def test_spelling_is_forgiven(spelling):
+    assert chip(spelling).name == "H100 SXM5"
+
+
+def test_power_caps_are_the_same_board():
+    assert find_chip("A100-SXM-80GB (330W cap)") == "A100 SXM 80GB"
+
+
+def test_an_ambiguous_name_lists_its_meanings():
+    for name in ("H100", "H100 80GB", "nvidia-h100-80gb"):
+        with pytest.raises(ValueError, match="more than one.*H100 SXM5.*H100 PCIe"):
+            chip(name)
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(ValueError, match="'MI300Y' is unknown; did you mean 'MI300X'"):
+        chip("MI300Y")
+
+
+@pytest.mark.parametrize("nonsense", [None, 7, ["H100"], ""])
+def test_a_name_that_is_none_is_refused(nonsense):
+    with pytest.raises(ValueError, match="chip"):
+        chip(nonsense)
+
+
+def test_unknown_and_missing_formats():
+    with pytest.raises(ValueError, match="did you mean 'bf16'"):
+        chip("H100 SXM5").peak_flop_per_s("bf61")
+    with pytest.raises(ValueError, match="A100 SXM 80GB has no fp8 peak; the nearest is 'fp16'|'fp64'|'fp32'"):
+        chip("A100 SXM 80GB").peak_flop_per_s("fp8")
+    with pytest.raises(ValueError, match="publishes no dense peak"):
+        chip("Cerebras WSE-3").peak_flop_per_s("fp16")
+    with pytest.raises(ValueError, match="format"):
+        bytes_per_value("fp7")
+
+
+def test_unknown_level():
+    with pytest.raises(ValueError, match="level 'L7' is unknown.*L2"):
+        chip("A100 SXM 80GB").level("L7")
+
+
+def test_the_catalog_can_be_narrowed():
+    assert set(chips(kind="TPU", since=2023)) == {"TPU v5e", "TPU v5p", "TPU v6e", "TPU v7"}
+    assert all("fp4" in c.peaks for c in chips(format="fp4").values()) and chips(format="fp4")
+    with pytest.raises(ValueError, match="kind 'gpu' is unknown; did you mean 'GPU'"):
+        chips(kind="gpu")
+    with pytest.raises(ValueError, match="format 'bf61' is unknown"):
+        chips(format="bf61")
+
+
+# ---- doors
+
+
+def made(**changes):
+    facts = {"name": "X", "peaks": {"bf16": dense(1e15)}, "memory_bytes": 8e10, "memory_bytes_per_s": 3e12}
+    return Chip(**(facts | changes))
+
+
+@pytest.mark.parametrize("value", [-1.0, 0, float("nan"), float("inf"), "3e12", None, True])
+def test_a_bad_bandwidth_is_refused_by_name_and_value(value):
+    with pytest.raises(ValueError, match="X: memory_bytes_per_s must be") as raised:
+        made(memory_bytes_per_s=value)
+    assert repr(value) in str(raised.value)
+
+
+def test_a_negative_number_gets_its_mirror_as_a_hint():
+    with pytest.raises(ValueError, match=r"got -3.0; did you mean 3.0\?"):
+        made(memory_bytes=-3.0)
+
+
+def test_a_bare_peak_is_refused():
+    with pytest.raises(ValueError, match=r"must say what it counts: write dense\(1000000000000000.0\)"):
+        made(peaks={"bf16": 1e15})
+
+
+def test_a_sparse_peak_is_refused_with_its_dense_half():
+    with pytest.raises(ValueError, match=r"must be dense, got sparsity '2:4'.*dense\(989500000000000.0\)"):
+        made(peaks={"bf16": Peak(flop_per_s=1.979e15, sparsity="2:4", scope="package")})
+
+
+def test_a_peak_of_one_die_is_refused():
+    with pytest.raises(ValueError, match="whole package, got scope 'die'"):
+        made(peaks={"bf16": Peak(flop_per_s=1e15, sparsity="dense", scope="die")})
+
+
+def test_a_peak_that_does_not_say_is_refused():
+    with pytest.raises(ValueError, match="must be dense, got sparsity 'not said'"):
+        made(peaks={"bf16": Peak(flop_per_s=1e15)})
+
+
+@pytest.mark.parametrize("value", [-1e15, 0, float("nan"), "fast"])
+def test_a_bad_peak_rate_is_refused(value):
+    with pytest.raises(ValueError, match="Peak.flop_per_s must be"):
+        dense(value)
+
+
+def test_a_peak_of_an_unknown_format_is_refused():
+    with pytest.raises(ValueError, match="did you mean 'bf16'"):
+        made(peaks={"bf61": dense(1e15)})
+
+
+def test_a_bad_level_is_refused():
+    with pytest.raises(ValueError, match=r"Level\('L2'\).latency_s must be above zero"):
+        Level(name="L2", latency_s=-1e-9)
+
+
+def test_replace_sweeps_a_field_through_a_model():
+    h100 = chip("H100 SXM5")
+    op = ops.matmul("", 1, 8192, 57344, format="fp16")
+    swept = replace(h100, memory_bytes_per_s=h100.memory_bytes_per_s * np.array([1.0, 2.0]))
+    times = ops.time_s(op, swept, format="fp16")
+    assert times[0] == pytest.approx(2 * times[1])
+    with pytest.raises(ValueError, match="memory_bytes_per_s"):
+        replace(h100, memory_bytes_per_s=np.array([1.0, -2.0]))
+
+
+def test_bytes_per_value_of_every_format():
+    assert {f: bytes_per_value(f) for f in FORMATS if f in ("fp64", "tf32", "bf16", "int8", "fp6", "fp4")} == {
+        "fp64": 8,
+        "tf32": 4,
+        "bf16": 2,
+        "int8": 1,
+        "fp6": 0.75,
+        "fp4": 0.5,
+    }

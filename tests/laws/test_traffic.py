@@ -1,0 +1,81 @@
+"""What splitting sends against what it computes: by hand, through pint, as arrays, at their limits."""
+
+import inspect
+
+import held
+import numpy as np
+import pint
+import pytest
+
+from bottlenecks.laws import traffic
+
+unit = pint.UnitRegistry()
+B, S = unit.byte, unit.second
+RATES = {"flop_per_s": 5e14 / S, "bytes_per_s": 5e10 * B / S}
+LAWS = {  # law -> arguments, keywords, dimension
+    traffic.data_parallel_tokens: ((), RATES | {"sent_bytes": 6 * B}, unit.dimensionless),
+    traffic.tensor_parallel_ratio: (
+        (8,),
+        RATES | {"width": 8192, "layer_params": 8e8, "value_bytes": 2 * B},
+        unit.dimensionless,
+    ),
+    traffic.context_parallel_tokens: (
+        (),
+        RATES | {"width": 8192, "kv_width": 1024, "value_bytes": 2 * B},
+        unit.dimensionless,
+    ),
+    traffic.expert_parallel_ratio: ((), RATES | {"expert_width": 2048, "value_bytes": 2 * B}, unit.dimensionless),
+}
+
+
+def test_every_law_is_here():
+    assert {f for _, f in inspect.getmembers(traffic, inspect.isfunction)} == set(LAWS)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_dimension_and_card(law):
+    held.hold(law, *LAWS[law], unit)
+
+
+def test_one_rank_sends_nothing():
+    assert traffic.tensor_parallel_ratio(1, width=1, layer_params=1, value_bytes=1, flop_per_s=1, bytes_per_s=1) == 0
+
+
+def test_a_layer_of_gpt3_by_hand():
+    # 12,288 wide, 12 x 12,288^2 = 1.812e9 parameters; a token in 8 ranks on one chip: 6 x 1.812e9 / 8
+    # = 1.359e9 FLOP, at 2e14 a second 6.795 us. It sends 8 x 2 x 12,288 x 7/8 = 172,032 B, at
+    # 2.4e11 a second 0.7168 us: a share of 0.1055.
+    ratio = traffic.tensor_parallel_ratio(
+        8, width=12288, layer_params=12 * 12288**2, value_bytes=2, flop_per_s=2e14, bytes_per_s=2.4e11
+    )
+    assert ratio == pytest.approx(0.7168 / 6.795, rel=1e-3)
+
+
+def test_gradients_by_hand():
+    # 70e9 parameters, 1e4 tokens: 4.2e15 FLOP, 8.4 s at 5e14. 6 x 70e9 = 4.2e11 B, 8.4 s at 5e10.
+    tokens = traffic.data_parallel_tokens(flop_per_s=5e14, bytes_per_s=5e10, sent_bytes=6)
+    assert 6 * 70e9 * tokens / 5e14 == pytest.approx(6 * 70e9 / 5e10)
+
+
+def test_ring_attention_by_hand():
+    # 64 heads of 128 and 8 of keys; 2,000 tokens here of 64,000: 2 x 8,192 x 2,000 x 64,000 = 2.097e12
+    # FLOP, 2.097 ms at 1e15; keys and values 2 x 2 x 1,024 x 64,000 = 2.621e8 B, 2.097 ms at 1.25e11.
+    here = traffic.context_parallel_tokens(
+        width=8192, kv_width=1024, value_bytes=2, flop_per_s=1e15, bytes_per_s=1.25e11
+    )
+    assert here == pytest.approx(2000)
+
+
+def test_experts_by_hand():
+    # 7,168 wide, 2,048 inside: 3 x 7,168 x 2,048 x 6 = 2.642e8 FLOP, 0.5285 us at 5e14;
+    # 4 x 2 x 7,168 = 57,344 B, 1.147 us at 5e10: 2.17
+    ratio = traffic.expert_parallel_ratio(expert_width=2048, value_bytes=2, flop_per_s=5e14, bytes_per_s=5e10)
+    assert ratio == pytest.approx(1.14688 / 0.52848, rel=1e-3)
+
+
+def test_arrays_and_more_bandwidth():
+    rates = np.array([1e10, 1e11])
+    for law, (args, kwargs, _) in LAWS.items():
+        plain = {k: getattr(v, "magnitude", v) for k, v in kwargs.items()}
+        slow, fast = law(*args, **plain | {"bytes_per_s": rates})
+        assert slow == pytest.approx(10 * fast)

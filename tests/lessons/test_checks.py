@@ -1,0 +1,183 @@
+"""Exercise checks: right passes, wrong fails, nothing leaks; answers by hand."""
+
+import math
+import re
+
+import pytest
+
+from bottlenecks.facts.units import PREFIXES, parse_quantity, parse_unit, plain, si
+from bottlenecks.lessons import checks
+from bottlenecks.lessons.checks import Exercise, judge
+
+EVERY = checks.load_all()
+EXERCISES = {id: exercise for id, exercise in EVERY.items() if exercise.expected}
+BY_HAND = {  # base unit; the arithmetic in words
+    "01.1": 153.02,  # 312e12 / 2039e9
+    "01.2": 1 / 6,  # one addition, three values of two bytes
+    "01.3": 0.8e12,  # 4.8e12 / 6
+    "01.4": 590.7,  # 1978.9e12 / 3.35e12
+    "01.5": 293,  # m = kn / (kn / 281.25 - k - n) = 4.698e8 / (1.6703e6 - 65536) = 292.7
+    "01.6": 13.5e3,  # 4.8e12 x 371.7e-9 / 132 = 13,517
+    "01.7": 1.281,  # 2 x 400 x 4.698e8 / 989.4e12 = 379.8 us against 2 x (4.698e8 + 400 x 65536) / 3.35e12 = 296.1 us
+    "01.8": 68.6,  # 3.8483e12 / 5.6685e-3 / 989.4e12
+    "01.10": 220.7,  # 2 / (6946.5e9 / 756.5e12 - 1 / 8192) = 2 / (0.0091824 - 0.0001221)
+    "01.11": 54.3,  # 2 x 256 x 4.698e8 / 989.4e12 = 243.1 us; 2 x (4.698e8 + 256 x 65536) / 3.35e12 = 290.5 us; 290.5 / 533.6
+    "02.1": 150.99e6,  # 2 x 8192 x 8192 + 2 x 8192 x 1024
+    "02.2": 327680,  # 2 x 80 x 8 x 128 x 2
+    "02.3": 59,  # (80e9 - 16.06e9) / (8192 x 131072) = 59.5
+    "02.4": 104448,  # (2 x 8192^2 + 2 x 8192 x 1024 + 3 x 8192 x 28672) / 8192 = 16384 + 2048 + 86016
+    "02.5": 2.5272e24,  # 6 x 540e9 x 780e9
+    "02.6": 3.5,  # 8 x (1 - 9/16)
+    "02.7": 256,  # 8 T / 256 = 8
+    "02.8": 75,  # 3 passes of 4
+    "02.9": 2,  # cache 68.72e9 of 84.5e9; 8 x (1 - 42.26 / 68.72) = 3.08; of 1, 2, 4 ... the 2
+    "04.1": 1.83e9,  # 989.4e12 / (132 x 4096) = 989.4e12 / 540,672
+    "04.2": 640,  # 32 x 20
+    "04.3": 94.2,  # 20e6 / (6 x 108 x 32,768 = 21.23e6)
+    "04.4": 182,  # 2 x 4096 / 45
+    "04.5": 1.667,  # 20 / 12
+    "04.6": 80,  # 16 / 20
+    "04.7": 118.9e-6,  # 2^0.25 = 1.1892
+    "04.8": 20.99,  # 256 tiles in 3 x 108 = 324 places: 68 / 324
+    "04.9": 78.5,  # 60 x 989.4 / 756.5
+    "07.1": 4.478e-3,  # 15e9 / 3.35e12
+    "07.2": 15,  # 139e9 / 2e-3 = 69.5e12; / 4.8e12 = 14.5
+    "07.3": 103.6,  # 139e9 / (4096 x 327,680 = 1.342e9)
+    "07.4": 2.952,  # 1 + 0.8 + 0.64 + 0.512
+    "07.5": 2.271,  # 2.952 / 1.3
+    "07.6": 1.4545,  # 16 / 11
+    "07.7": 5.1,  # 1 - 1.1^-0.55 = 1 - 0.9489
+    "07.8": 3.024e-3,  # 252 x 12e-6
+    "12.1": 4.331e11,  # 70e9 x (2 + 4 + 0.1875)
+    "12.2": 17.95,  # 7 / 39
+    "12.3": 5.185,  # 1.75 / 33.75
+    "12.4": 32000,  # 4e14 / 12.5e9
+    "12.5": 12.21,  # 48 / 589,824 x 1,500
+    "12.6": 12000,  # 2 x 8/32 x 24,000
+    "12.7": 0.2894,  # 6 / 27,648 x 1,333.3
+    "12.8": 3.077,  # 10 / (9/4 + 1)
+    "01.9": 88.2,  # 31.36 / 0.36 = 87.1; 4.698e8 / (4.698e8 / 87.1 - 65536)
+}
+
+
+def test_every_exercise_has_an_answer_by_hand():
+    assert set(BY_HAND) == set(EXERCISES)
+
+
+@pytest.mark.parametrize("id", BY_HAND)
+def test_the_answer_by_hand_is_right(id):
+    unit = EXERCISES[id].unit
+    assert judge(id, BY_HAND[id], unit)[0], judge(id, BY_HAND[id], unit)[1]
+    if unit in ("B", "FLOP/s"):
+        assert judge(id, BY_HAND[id] / 1e9, f"G{unit}")[0]
+
+
+WRONG = (0.0, -1.0, 0.5, 0.9, 1.1, 2.0, 4.0, 8.0, 1000.0, 2**30 / 1e9, 100.0, 7.3, math.inf, math.nan)
+
+
+@pytest.mark.parametrize("id", BY_HAND)
+def test_wrong_answers_are_rejected_and_nothing_leaks(id):
+    exercise = EXERCISES[id]
+    answer = exercise.expected()
+    forms = (
+        {f"{answer:.{d}g}" for d in (3, 4)}
+        | {plain(answer, d) for d in (3, 4)}
+        | {si(answer, exercise.unit).split()[0]}
+    )
+    for factor in WRONG:
+        right, text = judge(id, answer * factor, exercise.unit)
+        assert not right
+        numbers = set(re.findall(r"\d[\d,.]*\d|\d", text.removeprefix(id)))
+        assert not {n for n in numbers if n in forms and len(n.strip("0.,")) > 1}, text
+
+
+def test_open_gives_a_hint_and_a_missing_unit_is_asked_for():
+    assert judge("01.1") == (False, f"01.1 is open. Hint: {EXERCISES['01.1'].hint}")
+    assert "say the unit" in judge("01.1", 153)[1]
+    assert "asks for FLOP/B, got a number in ms" in judge("01.1", 153, "ms")[1]
+    assert "unit 'parsec' is unknown" in judge("01.1", 153, "parsec")[1]
+
+
+@pytest.mark.parametrize("answer", ["153", True, [153, 154], object()])
+def test_an_answer_that_is_no_number(answer):
+    assert "must be one number" in judge("01.1", answer, "FLOP/B")[1]
+
+
+@pytest.mark.parametrize(
+    ("factor", "word"),
+    [
+        (2, "factor of two"),
+        (1000, "power of a thousand"),
+        (8, "bits and bytes"),
+        (2**30 / 1e9, "binary"),
+        (100, "percentage"),
+        (1.05, "Close, but"),
+        (1.4, "order of magnitude is right"),
+        (70, "order of magnitude is off"),
+    ],
+)
+def test_what_is_off_is_said(factor, word):
+    assert word in judge("01.6", EXERCISES["01.6"].expected() * factor, "B")[1]
+
+
+def test_an_open_exercise_says_so():
+    assert "no single answer" in judge("01.12", 3)[1]
+
+
+def test_unknown_exercise_names_the_nearest():
+    with pytest.raises(ValueError, match="did you mean '01.1'"):
+        judge("01.1a", 3, "s")
+
+
+def test_an_id_is_registered_once():
+    with pytest.raises(ValueError, match="twice"):
+        Exercise(id="01.1", unit="s", expected=float, hint="")
+
+
+def test_check_prints(capsys):
+    checks.check("01.2", 1 / 6, "FLOP/B")
+    assert capsys.readouterr().out == "01.2: right. 0.167 FLOP/B, within 2 %.\n"
+
+
+# ---- numbers to text and back
+
+
+@pytest.mark.parametrize("value", [1e-9, 3.2e-7, 1e-3, 0.5, 1.0, 999.0, 1000.0, 8e10, 1.979e15])
+@pytest.mark.parametrize("unit", ["s", "B", "B/s", "FLOP/s", "W"])
+def test_si_and_back(value, unit):
+    number, _, written = si(value, unit, digits=6).rpartition(" ")
+    scale, base = parse_unit(written)
+    assert base == unit and float(number.replace(",", "")) * scale == pytest.approx(value, rel=1e-5)
+
+
+def test_si_by_hand():
+    assert [si(3.35e12, "B/s"), si(311e-6, "s"), si(0, "B"), si(999.9e9, "B/s"), si(-2e3, "W")] == [
+        "3.35 TB/s",
+        "311 µs",
+        "0 B",
+        "1 TB/s",
+        "-2 kW",
+    ]
+    assert [plain(0.999), plain(1234567), plain(0.00123456, 2)] == ["0.999", "1,230,000", "0.0012"]
+
+
+@pytest.mark.parametrize(
+    ("written", "base"),
+    [("users", "users"), ("usec", "s"), ("KB", "B"), ("percent", "%"), ("flop/byte", "FLOP/B"), ("x", "times")],
+)
+def test_units_as_people_write_them(written, base):
+    assert parse_unit(written)[1] == base
+
+
+def test_a_unit_that_does_not_say_count_or_rate():
+    with pytest.raises(ValueError, match="a count .FLOP. or a rate"):
+        parse_unit("GFLOPS")
+
+
+def test_a_decimal_comma_is_asked_about():
+    with pytest.raises(ValueError, match="is '19,9' 19.9"):
+        parse_quantity("19,9 ms", "s")
+
+
+def test_prefixes_are_powers_of_a_thousand():
+    assert [scale for scale in PREFIXES.values()] == pytest.approx([1e3**k for k in range(-4, 7)])

@@ -1,0 +1,139 @@
+"""Rows as calls: every row has a prediction or a reason, and its own unit."""
+
+import numpy as np
+import pytest
+
+from bottlenecks.facts import corpus
+from bottlenecks.facts.chips import chip
+from bottlenecks.measured import kernels as measured_kernels
+from bottlenecks.models import kernels
+
+
+def rows(*cells):
+    """Columns of made-up rows; what a row leaves out is blank."""
+    about = corpus.columns("kernels")
+    blank = {c: "" if unit == "text" else np.nan for c, (unit, _) in about.items()}
+    full = [blank | {"kernel": "matmul", "chip_name": "H100 SXM5", "dtype": "bf16"} | c for c in cells]
+    assert all(set(c) == set(blank) for c in full)
+    return {c: np.array([row[c] for row in full]) for c in blank}
+
+
+SQUARE = {"m": 8192.0, "n": 8192.0, "k": 8192.0}
+PROMPT = {"kernel": "attention fwd", "batch": 2.0, "seq_len": 8192.0, "heads": 16.0, "head_dim": 128.0, "causal": 0.0}
+
+
+def test_every_row_of_the_corpus_is_in_one_case_or_has_a_reason():
+    table = corpus.table("kernels")
+    cases, reasons = measured_kernels.cases(table)
+    taken = np.concatenate([case.rows for case in cases])
+    assert np.unique(taken).size == taken.size
+    assert (reasons[taken] == "").all()
+    assert taken.size + (reasons != "").sum() == table["kernel"].size
+
+
+def test_a_row_is_a_call():
+    found = measured_kernels.predict(rows(SQUARE, SQUARE | {"kernel": "Matmul (qkv projection)"}))
+    on = kernels.device(chip("H100 SXM5"), "bf16")
+    assert found["seconds"].tolist() == [kernels.matmul_s(8192, 8192, 8192, device=on, warm=w) for w in (True, False)]
+    assert (found["low_s"] < found["seconds"]).all() and (found["seconds"] < found["high_s"]).all()
+    assert found["bound"].tolist() == ["compute", "compute"] and found["reason"].tolist() == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ({"m": 8.0, "n": 8.0}, "leaves a size of the kernel open"),
+        (PROMPT | {"seq_len": np.nan}, "leaves a size of the kernel open"),
+        (SQUARE | {"m": -8.0}, "m must be above zero and finite, got -8"),
+        (SQUARE | {"k": 0.0}, "k must be above zero and finite, got 0"),
+        (SQUARE | {"n": np.inf}, "n must be above zero and finite, got inf"),
+        (SQUARE | {"time_s": 0.0}, "time_s must be above zero and finite, got 0"),
+        (PROMPT | {"causal": 2.0}, "causal must be 1 or 0, got 2"),
+        (SQUARE | {"kernel": "convolution"}, "no model of the kernel 'convolution'"),
+        (SQUARE | {"kernel": ""}, "no kernel is named"),
+        (SQUARE | {"chip_name": ""}, "no chip is named"),
+        (SQUARE | {"chip_name": "", "chip": "H100"}, "chip 'H100': SXM or PCIe is not said"),
+        (SQUARE | {"chip_name": "", "chip": "MI300Y"}, "'MI300Y' is not in the catalog; did you mean 'MI300X'"),
+        (SQUARE | {"chip_name": "A100 SXM 80GB", "dtype": "fp8"}, "A100 SXM 80GB has no fp8 peak; it has fp64"),
+        (SQUARE | {"dtype": "fp7"}, "dtype 'fp7' is unknown; did you mean 'fp"),
+        (SQUARE | {"chip_name": "Cerebras WSE-3", "kernel": "memcpy host to device"}, "has no published peak"),
+        ({"kernel": "memcpy host to device", "chip_name": "H200 SXM"}, "has no host link in the catalog"),
+        ({"kernel": "p2p write", "chip_name": "L40S"}, "has no link to another chip in the catalog"),
+        ({"kernel": "elementwise sort", "m": 8.0, "n": 8.0}, "no model of the kernel"),
+    ],
+)
+def test_a_row_without_a_prediction_says_why(cells, reason):
+    found = measured_kernels.predict(rows(SQUARE, cells, SQUARE))
+    assert reason in found["reason"][1] and np.isnan(found["seconds"][1])
+    assert found["reason"][[0, 2]].tolist() == ["", ""]
+    assert np.isfinite(found["seconds"][[0, 2]]).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "formats"),
+    [
+        ("bf16", ["bf16"]),
+        ("fp16/bf16 (not stated)", ["fp16", "bf16"]),
+        ("Float32", ["fp32"]),
+        ("float8_e4m3", ["fp8"]),
+        ("fp64 (BabelStream default)", ["fp64"]),
+        ("", []),
+        ("fp16_acc16", ["fp16_acc16"]),
+        ("e4m3 (fp8)", ["fp8"]),
+        ("nvfp4", ["fp4"]),
+        ("bfloat16", ["bf16"]),
+    ],
+)
+def test_formats_by_their_spelling(dtype, formats):
+    assert measured_kernels._formats(dtype) == formats
+
+
+def test_what_was_assumed_is_that_of_the_row():
+    table = rows(PROMPT, PROMPT | {"batch": np.nan}, PROMPT | {"causal": np.nan, "heads": np.nan})
+    full, alone, unmasked = measured_kernels.predict(table)["assumed"].tolist()
+    assert "sequence" not in full and "mask" not in full
+    assert "one sequence" in alone and "no mask" in unmasked and "a width of 2048" in unmasked
+
+
+def test_headlines_by_hand():
+    # 2 x 8,192^3 = 1.09951e12 FLOP in 2 ms: 549.8 TFLOP/s. Attention, 4 FLOP a pair and value:
+    # 4 x 8,192^2 x 128 x 16 x 2 = 1.09951e12 as well; half of it with a mask; 3.5 times with the
+    # backward pass, which alone is 2.5. A copy of 1 GB in 2 ms: 500 GB/s.
+    rated = {"flop_per_s": 1e12}
+    table = rows(
+        SQUARE | {"time_s": 1e-3},
+        SQUARE | rated,
+        PROMPT | rated,
+        PROMPT | rated | {"causal": 1.0},
+        PROMPT | rated | {"kernel": "attention fwd+bwd"},
+        PROMPT | rated | {"kernel": "attention bwd"},
+        {"kernel": "stream copy", "bytes": 1e9, "bytes_per_s": 3e12},
+        SQUARE,
+        SQUARE | rated | {"kernel": "Grouped matmul", "batch": 4.0},
+    )
+    measured, predicted, unit = measured_kernels.headline(table, np.full(9, 2e-3))
+    assert unit.tolist() == ["us"] + ["TFLOP/s"] * 5 + ["GB/s", "us", "TFLOP/s"]
+    np.testing.assert_allclose(measured, [1000, 1, 1, 1, 1, 1, 3000, np.nan, 1])
+    rate = 549.756
+    expected = [2000, rate, rate, rate / 2, 3.5 * rate, 2.5 * rate, 500, 2000, 4 * rate]
+    np.testing.assert_allclose(predicted, expected, rtol=1e-6)
+
+
+def test_backward_alone_is_the_rest():
+    parts = [PROMPT | {"kernel": f"attention {name}"} for name in ("fwd", "bwd", "fwd+bwd")]
+    forward, backward, both = measured_kernels.predict(rows(*parts))["seconds"]
+    assert forward + backward == pytest.approx(both) and backward > forward
+
+
+def test_a_copy_is_owned_by_its_link():
+    copies = [
+        {"kernel": f"memcpy {name}", "bytes": 1e9}
+        for name in ("host to device", "device to device read", "device local")
+    ]
+    assert measured_kernels.predict(rows(*copies))["bound"].tolist() == ["network", "network", "memory"]
+
+
+def test_elementwise_values_are_as_wide_as_their_format():
+    cells = {"kernel": "elementwise residual add", "m": 65536.0, "n": 65536.0}
+    wide, narrow = measured_kernels.predict(rows(cells | {"dtype": "float32"}, cells))["seconds"]
+    assert wide == pytest.approx(2 * narrow, rel=0.01)

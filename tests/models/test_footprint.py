@@ -1,0 +1,370 @@
+"""Footprints: by hand, rows that add up, arrays that equal scalars, doors."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bottlenecks.facts.architectures import model, models
+from bottlenecks.laws.memory import RECIPES
+from bottlenecks.models.footprint import (
+    CHOICES,
+    RECOMPUTE,
+    SCHEDULES,
+    Layout,
+    Serving,
+    cache_bytes_per_token,
+    in_flight,
+    largest_batch,
+    largest_context,
+    offload_bytes_per_s,
+    serving_rows,
+    shortfall_bytes,
+    stage_layers,
+    stage_params,
+    total_bytes,
+    training_rows,
+)
+
+LLAMA = model("Llama-3-8B")
+MIXTURE = model("DeepSeek-V3")
+DECODERS = [m for m in models().values() if not m.encoder_layers]
+
+
+def rows(shape=LLAMA, stage=None, **layout):
+    return training_rows(shape, Layout(**{"seq_len": 8192} | layout), stage=stage)
+
+
+# ---- by hand
+
+
+def test_llama_on_one_chip_by_hand():
+    found = rows(recompute="none", recipe="adam")
+    # 32 x (2 x 4096^2 + 2 x 4096 x 1024 + 3 x 4096 x 14336) + 2 x 128256 x 4096 = 8,029,995,008 parameters
+    assert found["weights"] == found["gradients"] == 2 * 8_029_995_008
+    assert found["optimizer"] == 12 * 8_029_995_008
+    # 8192 tokens x (32 layers x (139,264 B + 4 B x 32 heads) + 2 x 4096 x 2 B before the head)
+    assert found["activations"] == 8192 * (32 * (139_264 + 128) + 16_384)
+    assert found["logits"] == 8192 * 128256 * 10
+    assert found["recomputation"] == found["step"] == found["buffers"] == found["reserve"] == 0
+
+
+@pytest.mark.parametrize(
+    "policy, layer_bytes",
+    [
+        ("none", 139_264 + 128),
+        ("selective", 139_264 + 128),  # a fused attention keeps no scores
+        # input and output 2 x 4096; queries and result 2 x 4096, values 1024, half the gate 14336: 31,744 values
+        ("products", 2 * 31_744 + 128),
+        ("full", 2 * 4096),
+    ],
+)
+def test_recomputation_by_hand(policy, layer_bytes):
+    found = rows(recompute=policy, bytes_per_logit=1e-9)
+    assert found["activations"] == pytest.approx(8192 * (32 * layer_bytes + 16_384))
+    assert found["recomputation"] == pytest.approx(8192 * (139_392 - layer_bytes), abs=10)
+
+
+def test_a_mixtures_parameters_add_up_over_chips():
+    layout = Layout(tp=4, dp=8, ep=8, pp=1, seq_len=1)
+    params = stage_params(MIXTURE, layout, 0)
+    # 58 layers x 256 experts x 3 x 7168 x 2048, over 4 x 8 chips
+    assert params["experts"] == 58 * 256 * 3 * 7168 * 2048 / 32
+    whole = 4 * (params["blocks"] + params["embeddings"]) + 32 * params["experts"]
+    copied = 3 * (61 * 7168 * (1536 + 512 + 64) + 58 * 7168 * 256)  # latents and routers on each chip
+    assert whole == MIXTURE.params + copied
+
+
+def test_stages_hold_the_whole_model():
+    for pp, slots in ((1, False), (4, False), (5, False), (8, True)):
+        layout = Layout(pp=pp, seq_len=1, embedding_slots=slots)
+        layers = [stage_layers(LLAMA, layout, i)[1] for i in range(pp)]
+        assert sum(layers) == 32
+        params = sum(total_bytes(stage_params(LLAMA, layout, i)) for i in range(pp))
+        assert params == LLAMA.params
+
+
+def test_slots_for_the_embeddings_as_bloom_chose_them():
+    # 70 layers and two embeddings over 12 stages: six slots each, five layers on the first and the last
+    layout = Layout(pp=12, seq_len=1, embedding_slots=True)
+    layers = [stage_layers(model("BLOOM-176B"), layout, i)[1] for i in range(12)]
+    assert layers == [5, *[6] * 10, 5]
+
+
+def test_an_embedding_shared_by_two_stages_is_held_twice():
+    bloom = model("BLOOM-176B")
+    held = [sum(stage_params(bloom, Layout(pp=pp, seq_len=1), i)["embeddings"] for i in range(pp)) for pp in (1, 2)]
+    assert held == [bloom.head_params, 2 * bloom.head_params]
+
+
+def test_key_value_heads_are_copied_beyond_their_number():
+    kv = 2 * 4096 * 1024
+    eight, thirty_two = (stage_params(LLAMA, Layout(tp=tp, seq_len=1), 0)["blocks"] for tp in (8, 32))
+    assert 32 * thirty_two - 8 * eight == 32 * 3 * kv  # 32 copies of 8 heads are four times them
+
+
+def test_dualpipe_holds_two_stages():
+    one, two = (stage_params(MIXTURE, Layout(pp=8, dp=8, ep=8, seq_len=1, schedule=s), 3) for s in ("1f1b", "dualpipe"))
+    assert two["experts"] == 2 * one["experts"] and two["blocks"] == 2 * one["blocks"]
+
+
+def test_adapters_train_a_sliver():
+    whole, adapted = rows(recipe="adam"), rows(recipe="adam", lora_rank=16)
+    # Llama-3-8B, rank 16, all matrices: 16 x (4 x 4096 + 2 x (4096 + 1024) + 3 x (4096 + 14336)) = 1,310,720 a layer
+    trained = 32 * 1_310_720
+    assert adapted["optimizer"] == pytest.approx(12 * trained)
+    assert adapted["weights"] == pytest.approx(whole["weights"] + 2 * trained)
+
+
+def test_zero_3_gathers_two_layers_and_the_embeddings():
+    found = rows(zero=3, dp=8, recipe="adam, fp32")
+    layer, ends = LLAMA.layer_params, 2 * LLAMA.head_params
+    assert found["weights"] == 4 * LLAMA.params / 8
+    assert found["buffers"] == 2 * (2 * layer + ends) + 4 * (layer + ends)
+    assert rows(zero=3, dp=8, gathers_once=True, recipe="adam, fp32")["buffers"] == 6 * LLAMA.params
+
+
+def test_hybrid_sharding_is_between_none_and_all():
+    none, hybrid, whole = (rows(zero=3, dp=64, zero_ranks=n)["optimizer"] for n in (1, 8, None))
+    assert none == 8 * hybrid == 64 * whole
+
+
+def test_offload_moves_gradients_out_and_weights_in():
+    layout = Layout(seq_len=8192, recipe="adam", offloaded_states=1.0)
+    assert training_rows(LLAMA, layout)["optimizer"] == 0
+    assert offload_bytes_per_s(LLAMA, layout, step_s=2.0) == LLAMA.params  # 2 B a parameter in 2 s
+    layout = Layout(seq_len=8192, offloaded_activations=1.0, micro_batches=4)
+    kept = rows()["activations"]
+    assert offload_bytes_per_s(LLAMA, layout, step_s=1.0) == 4 * kept
+
+
+# ---- properties
+
+layouts = st.fixed_dictionaries(
+    {
+        "tp": st.sampled_from([1, 2, 4, 8]),
+        "pp": st.sampled_from([1, 2, 3, 8]),
+        "dp": st.sampled_from([8, 16]),
+        "cp": st.sampled_from([1, 2]),
+        "ep": st.sampled_from([1, 8]),
+        "vpp": st.sampled_from([1, 2]),
+        "zero": st.integers(0, 3),
+        "micro_batch": st.integers(1, 4),
+        "micro_batches": st.integers(1, 32),
+        "recompute": st.sampled_from(RECOMPUTE),
+        "schedule": st.sampled_from(SCHEDULES),
+        "recipe": st.sampled_from(list(RECIPES)),
+        "sp": st.booleans(),
+        "fused_attention": st.booleans(),
+        "dropout": st.booleans(),
+        "keeps_outputs": st.booleans(),
+        "gathers_once": st.booleans(),
+        "embedding_slots": st.booleans(),
+        "lora_rank": st.sampled_from([0, 8]),
+        "fragmentation": st.sampled_from([0, 0.25]),
+    }
+)
+
+
+@given(st.lists(layouts, min_size=2, max_size=5), st.sampled_from([LLAMA, MIXTURE]))
+def test_arrays_equal_scalars(chosen, shape):
+    one_by_one = [rows(shape, **c) for c in chosen]
+    together = rows(shape, **{name: np.array([c[name] for c in chosen]) for name in chosen[0]})
+    coded = {name: np.array([choices.index(c[name]) for c in chosen]) for name, choices in CHOICES.items()}
+    by_index = rows(shape, **{n: np.array([c[n] for c in chosen]) for n in chosen[0]} | coded)
+    for name, values in together.items():
+        expected = [float(r[name]) for r in one_by_one]
+        np.testing.assert_allclose(np.broadcast_to(values, len(chosen)), expected, rtol=1e-12)
+        np.testing.assert_array_equal(values, by_index[name])
+
+
+@given(layouts, st.sampled_from([LLAMA, MIXTURE]))
+def test_rows_are_not_negative_and_less_is_kept_by_sharding_and_recomputing(chosen, shape):
+    found = rows(shape, **chosen)
+    assert all(value >= 0 for value in found.values())
+    fixed = {**chosen, "stage": 0}
+    states = [
+        sum(rows(shape, **fixed | {"zero": z})[r] for r in ("weights", "gradients", "optimizer")) for z in range(4)
+    ]
+    assert states == sorted(states, reverse=True)
+    kept = [rows(shape, **fixed | {"recompute": r})["activations"] for r in RECOMPUTE]
+    assert kept[0] >= kept[1] >= kept[3] and kept[0] >= kept[2]
+
+
+@pytest.mark.parametrize("shape", [LLAMA, MIXTURE])
+@given(chosen=layouts)
+def test_none_is_the_fullest_of_all_stages(shape, chosen):
+    each = [total_bytes(rows(shape, stage=i, **chosen)) for i in range(chosen["pp"])]
+    assert total_bytes(rows(shape, **chosen)) == pytest.approx(max(each))
+
+
+def test_every_stage_in_one_call():
+    stages = np.arange(8)
+    together = rows(pp=8, micro_batches=32, stage=stages)["activations"]
+    np.testing.assert_allclose(together, [rows(pp=8, micro_batches=32, stage=i)["activations"] for i in range(8)])
+    held = in_flight(Layout(pp=8, micro_batches=32, seq_len=1), stages)
+    np.testing.assert_array_equal(held, [8, 7, 6, 5, 4, 3, 2, 1])
+
+
+def test_one_chunk_is_no_interleaving():
+    layout = Layout(pp=8, micro_batches=32, seq_len=1, schedule="interleaved")
+    assert in_flight(layout, 0) == 8
+
+
+@pytest.mark.parametrize("shape", DECODERS, ids=lambda m: m.name)
+def test_every_decoder_of_the_catalog_has_a_footprint(shape):
+    held = total_bytes(rows(shape, recipe="adam"))
+    # 16 bytes for each parameter, those of both embeddings as counted from shapes
+    assert held > 16 * shape.params and np.isfinite(held)
+    served = serving_rows(shape, Serving(context=1024))
+    assert served["weights"] == pytest.approx(2 * shape.params)
+
+
+def test_a_hundred_thousand_layouts_in_a_second():
+    n, draw = 100_000, np.random.default_rng(0)
+    layout = Layout(
+        tp=2 ** draw.integers(0, 4, n),
+        pp=2 ** draw.integers(0, 4, n),
+        dp=2 ** draw.integers(0, 8, n),
+        zero=draw.integers(0, 4, n),
+        micro_batches=2 ** draw.integers(0, 8, n),
+        seq_len=8192,
+        recompute=draw.integers(0, 4, n),
+        schedule=draw.integers(0, 7, n),
+        recipe=draw.integers(0, len(RECIPES), n),
+    )
+    start = time.perf_counter()
+    assert total_bytes(training_rows(LLAMA, layout)).shape == (n,)
+    assert time.perf_counter() - start < 1.0  # about 0.1 s alone on a machine
+
+
+# ---- inference
+
+
+@pytest.mark.parametrize(
+    "name, per_token",
+    [
+        ("Llama-3.1-8B", 2 * 32 * 8 * 128 * 2),  # 131,072
+        ("Llama-3.1-405B", 2 * 126 * 8 * 128 * 2),  # 516,096
+        ("DeepSeek-V3", 61 * (512 + 64) * 2),  # 70,272
+        ("LLaMA-7B", 2 * 32 * 4096 * 2),  # 524,288: half a MiB
+    ],
+)
+def test_cache_of_a_token_by_hand(name, per_token):
+    assert cache_bytes_per_token(model(name)) == per_token
+
+
+def test_serving_by_hand():
+    found = serving_rows(model("Llama-3.1-8B"), Serving(batch=4, context=1000, block=16))
+    assert found["weights"] == 2 * 8_029_995_008 + 0  # 16.06 GB
+    assert found["cache"] == 4 * 1008 * 131_072  # 1000 tokens take 63 blocks of 16
+    # 4 sequences: 2 x (2 x 4096 + 2 x 14336) B of work, 128,256 fp32 logits
+    assert found["activations"] == 4 * (2 * (8192 + 28_672) + 128_256 * 4)
+
+
+def test_windows_cap_the_local_layers():
+    gemma = next(m for m in DECODERS if m.local_layers and m.local_layers < m.layers)
+    window = gemma.sliding_window_tokens
+    short, long = (serving_rows(gemma, Serving(context=c))["cache"] for c in (window, 2 * window))
+    grows = (gemma.layers - gemma.local_layers) / gemma.layers
+    assert long / short == pytest.approx(1 + grows)
+
+
+@given(st.sampled_from([1, 2, 8]), st.integers(1, 65536), st.floats(20e9, 200e9), st.sampled_from([1, 16, 64]))
+def test_the_largest_batch_fits_and_one_more_does_not(tp, context, capacity, block):
+    serving = Serving(tp=tp, context=context, block=block)
+    most = largest_batch(LLAMA, serving, memory_bytes=capacity)
+    for batch, fits in ((most, True), (most + 1, False)):
+        if batch:
+            held = serving_rows(LLAMA, replace(serving, batch=int(batch)))
+            assert (shortfall_bytes(held, capacity) <= 0) == fits
+
+
+@given(st.sampled_from([1, 8]), st.integers(1, 64), st.floats(10e9, 200e9))
+def test_the_longest_context_fits_and_one_more_does_not(tp, batch, capacity):
+    serving = Serving(tp=tp, batch=batch, context=1)
+    most = largest_context(LLAMA, serving, memory_bytes=capacity)
+    for context, fits in ((most, True), (most + 1, False)):
+        if context:
+            held = serving_rows(LLAMA, replace(serving, context=int(context)))
+            assert (shortfall_bytes(held, capacity) <= 0) == fits
+
+
+def test_what_fits_broadcasts():
+    capacity = np.array([24e9, 80e9, 141e9])
+    serving = Serving(context=np.array([[1024], [8192]]))
+    found = largest_batch(LLAMA, serving, memory_bytes=capacity)
+    assert found.shape == (2, 3) and np.all(np.diff(found, axis=1) > 0)
+    longest = largest_context(LLAMA, Serving(context=1), memory_bytes=capacity)
+    assert longest.shape == (3,) and np.all(np.diff(longest) > 0)
+
+
+def test_what_does_not_fit_is_an_answer():
+    short = shortfall_bytes(rows(recipe="adam"), 80e9)
+    assert short > 128e9 - 80e9  # 16 bytes x 8.03e9 alone
+    assert largest_batch(model("Llama-3.1-405B"), Serving(context=1024), memory_bytes=80e9) == 0
+    assert largest_context(model("Llama-3.1-405B"), Serving(context=1), memory_bytes=80e9) == 0
+
+
+# ---- doors
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"tp": 0}, "Layout.tp must be above zero, got 0"),
+        ({"tp": np.array([1, 7])}, r"tp must divide the heads of Llama-3-8B \(32\), got 7"),
+        ({"tp": 7}, r"tp must divide the heads of Llama-3-8B \(32\), got 7; the nearest is 8"),
+        ({"pp": 33}, r"pp x vpp must be at most 32, the layers of Llama-3-8B, got 33; the nearest is 32"),
+        ({"zero": 4}, "Layout.zero must be from 0 to 3, got 4; the nearest is 3"),
+        ({"micro_batch": 1.5}, "Layout.micro_batch must be whole, got 1.5; the nearest is 2"),
+        ({"recompute": "ful"}, "Layout.recompute 'ful' is unknown; did you mean 'full'?"),
+        ({"recipe": "adam 8-bit"}, "Layout.recipe 'adam 8-bit' is unknown; did you mean 'adam, 8-bit'?"),
+        ({"schedule": np.array(["1f1b", "1b1f"])}, "Layout.schedule '1b1f' is unknown; did you mean 'zb1p'?"),
+        ({"recompute": np.array([0, 9])}, "Layout.recompute"),
+        ({"sp": 1}, "Layout.sp must be True or False, got 1"),
+        ({"offloaded_states": 50}, "Layout.offloaded_states must be from 0 to 1, got 50; the nearest is 1"),
+    ],
+)
+def test_doors_of_a_layout(fields, message):
+    with pytest.raises(ValueError, match=message):
+        rows(**fields)
+
+
+def test_other_doors():
+    with pytest.raises(ValueError, match=r"ep must divide the dp x cp \(4\), got 8; the nearest is 4"):
+        rows(MIXTURE, dp=4, ep=8)
+    with pytest.raises(ValueError, match="stage must be from 0 to pp - 1"):
+        rows(pp=4, stage=4)
+    with pytest.raises(ValueError, match="two stacks of layers are not modelled"):
+        rows(model("T5-11B"))
+    with pytest.raises(ValueError, match=r"Serving.prefix must be at most context \(10\), got 11"):
+        Serving(context=10, prefix=11)
+    with pytest.raises(ValueError, match="tp must divide the heads"):
+        serving_rows(LLAMA, Serving(tp=3, context=10))
+
+
+def test_the_fullest_stage_may_be_the_second():
+    """Where embedding and head stand for a layer each, every stage between has one layer more."""
+    llama = model("Llama-3.1-405B")  # 126 layers: 7 and 8 of them on the first two of 16 stages
+    layout = Layout(
+        tp=8,
+        sp=True,
+        pp=16,
+        vpp=8,
+        dp=128,
+        zero=1,
+        micro_batches=16,
+        seq_len=8192,
+        schedule="interleaved",
+        embedding_slots=True,
+    )
+    each = [total_bytes(training_rows(llama, layout, stage=i)) for i in range(16)]
+    assert total_bytes(training_rows(llama, layout)) == max(each) and int(np.argmax(each)) == 1
+    # by hand, a layer and token: 4 streams cut in 8, q k v o, three of the feed-forward, 16-bit; log-sum-exp
+    token = (4 * 16384 / 8 + (2 * 16384 + 2 * 1024 + 3 * 53248) / 8) * 2 + 4 * 128 / 8
+    kept = training_rows(llama, layout, stage=1)["activations"]
+    assert kept == pytest.approx(8 * 16 * 8192 * token, rel=0.03)

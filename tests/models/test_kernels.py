@@ -1,0 +1,329 @@
+"""Kernel times: by hand on a made-up device, the ideal device, monotony, limits, swept chips."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bottlenecks.facts.chips import chip, chips
+from bottlenecks.measured.fits import kernels as fit_kernels
+from bottlenecks.models import kernels, ops
+
+A100, H100, T4, TPU = (chip(n) for n in ("A100 SXM 80GB", "H100 SXM5", "T4", "TPU v4"))
+NAMES = ("A100 SXM 80GB", "H100 SXM5", "B200 SXM (HGX)", "L40S", "RTX 4090", "MI300X", "TPU v4")
+names = st.sampled_from(NAMES)
+sizes = st.integers(1, 20_000)
+some_shapes = st.tuples(sizes, sizes, sizes)
+
+
+def made(**numbers):
+    """A device of round numbers: 4 cores of 1 TFLOP/s and 50 GB/s of cache each, 100 GB/s of memory."""
+    round_numbers = {
+        "matmul_flop_per_s": 4e12,
+        "memory_bytes_per_s": 100e9,
+        "cache_bytes_per_s": 200e9,
+        "cache_bytes": 0.0,
+        "vector_per_s": 1e12,
+        "exp_per_s": 1e11,
+        "cores": 4.0,
+        "fixed_s": 5e-6,
+        "light_s": 2e-6,
+        "tile_s": 1e-6,
+        "older_flop_per_s": 4e12,
+        "core_clocks_per_s": 1e11,
+    }
+    return replace(kernels.device(A100, "fp16"), **round_numbers | numbers)
+
+
+# ---- by hand
+
+
+def test_heads_that_no_load_of_16_bytes_divides_by_hand():
+    # Heads of 64 halves are 128 bytes, eight loads; of 108 they are 216, 13.5 loads: the vector units
+    # make 2 x 1e12 FLOP/s of the matrix units' 4e12, so the products alone take twice as long.
+    device = made(vector_per_s=1e12, memory_bytes_per_s=np.inf, fixed_s=0.0)
+    assert kernels.batched_flop_per_s(np.array([64, 108, 225]), device=device).tolist() == [4e12, 2e12, 2e12]
+    shape = {"batch": 1, "heads": 2, "kv_heads": 2, "device": device, "implementation": "unfused"}
+    whole, odd = (kernels.attention_s(64, 64, head_values=d, causal=False, **shape) / d for d in (64, 108))
+    assert odd / whole == pytest.approx(2)
+    # fused kernels pad a head on the chip; an array without cores takes what comes
+    assert kernels.batched_flop_per_s(108, device=made(cores=1.0)) == 4e12
+
+
+def test_heads_fill_one_large_array_up_to_its_side_by_hand():
+    # 64 values fill half of 128 rows: as long as 128. TPU v6e's arrays have 256, so 128 fill half of it.
+    v4, v6e = (kernels.device(chip(n)) for n in ("TPU v4", "TPU v6e"))
+    assert (v4.array, v6e.array, kernels.device(A100).array) == (128, 256, 1)
+    fast = {"memory_bytes_per_s": np.inf, "exp_per_s": np.inf, "vector_per_s": np.inf, "fixed_s": 0.0}
+    shape = {"batch": 1, "heads": 8, "kv_heads": 8, "causal": False}
+    for device, full in ((v4, 128), (v6e, 256)):
+        device = replace(device, **fast)
+        whole, half = (kernels.attention_s(512, 512, head_values=d, device=device, **shape) for d in (full, full // 2))
+        assert half == pytest.approx(whole)
+        flop = 4 * 8 * 512 * 512 * full
+        assert whole == pytest.approx(flop / device.matmul_flop_per_s, rel=0.1)
+
+
+def test_one_wave_of_a_product_by_hand():
+    # 512 x 256, depth 8,192: four tiles of 256 x 128, one for each core.
+    # A tile: 2 x 256 x 128 x 8,192 = 536.9e6 FLOP, 536.9 us; its operands 2 B x 384 x 8,192 =
+    # 6.291 MB at 50 GB/s, 125.8 us; together (536.87^4 + 125.83^4)^(1/4) = 537.28 us; 1 us between
+    # tiles: busy for 538.28 us.
+    # Traffic: 2 B x (512 x 8,192 + 8,192 x 256 + 512 x 256) = 12.845 MB, 128.45 us.
+    # 5 + (538.28^4 + 128.45^4)^(1/4) = 5 + 538.28 x 1.00081 = 543.71 us.
+    seconds = kernels.matmul_s(512, 8192, 256, device=made())
+    assert seconds == pytest.approx(543.71e-6, rel=1e-4)
+
+
+def test_a_second_wave_by_hand():
+    # 1,024 x 256: eight tiles, two waves: 2 x 538.28 = 1,076.55 us; traffic 21.496 MB, 214.96 us;
+    # 5 + 1,076.55 x (1 + (214.96 / 1,076.55)^4)^(1/4) = 5 + 1,076.55 x 1.000397 = 1,081.98 us.
+    seconds = kernels.matmul_s(1024, 8192, 256, device=made())
+    assert seconds == pytest.approx(1081.98e-6, rel=1e-4)
+
+
+def test_products_of_one_array_are_the_roofline():
+    # 2 x 8,192^3 = 1.0995e12 FLOP at 989.4e12 are 1,111.3 us; 3 x 8,192^2 x 2 B = 402.7 MB at
+    # 3,350e9 are 120.2 us, and (1 + (120.2 / 1,111.3)^4)^(1/4) = 1.000034.
+    # One row: 2 B x (8,192^2 + 2 x 8,192) = 134.25 MB, 40.075 us; 134.2e6 FLOP, 0.136 us.
+    seconds = kernels.matmul_s(np.array([8192, 1]), 8192, 8192, device=kernels.ideal(H100))
+    np.testing.assert_allclose(seconds, [1111.3e-6, 40.075e-6], rtol=2e-4)
+    for m, found in zip((8192, 1), seconds, strict=True):
+        roof = ops.time_s(ops.matmul("", m, 8192, 8192, format="bf16"), H100, format="bf16")
+        assert found == pytest.approx(roof, rel=1e-4)
+
+
+def test_an_array_is_filled_up():
+    # An array of 128: one row takes as long as 128, and 129 as long as 256; but for what they move
+    on = replace(kernels.device(TPU), memory_bytes_per_s=np.inf)
+    times = kernels.matmul_s(np.array([1, 128, 129, 256]), 4096, 4096, device=on)
+    assert times[0] == times[1] < times[2] == times[3]
+
+
+def test_an_elementwise_kernel_by_hand():
+    # 1 MB at 100 GB/s are 10 us, and 2 us to start. As a norm of 5 B a clock on 1e11 core clocks a
+    # second: 1e6 / 5e11 = 2 us more. With 0.4 MB of it in a cache of 200 GB/s: 2 + 6 us, not 10.
+    known = made().constants | {"resident": 1.0, "worked_norm": 5.0}
+    on = made(constants=known)
+    assert kernels.elementwise_s(1e6, device=on) == pytest.approx(12e-6)
+    assert kernels.elementwise_s(1e6, device=on, kind="norm") == pytest.approx(14e-6)
+    cached = replace(on, cache_bytes=0.4e6)
+    assert kernels.elementwise_s(1e6, device=cached) == pytest.approx(10e-6)
+    with pytest.raises(ValueError, match="kind 'norms' is unknown; did you mean 'norm'"):
+        kernels.elementwise_s(1e6, device=on, kind="norms")
+
+
+def test_attention_by_hand():
+    # 8 sequences x 8 heads, 1,024 queries and keys of 128 values, no mask: 67.109e6 pairs.
+    # Products 512 FLOP a pair at 4e12: 8,589.9 us; exponentials at 1e11: 671.1; 3 passes at 1e12:
+    # 201.3; in all 9,462.3. 512 tiles on 4 cores: the longest is a core's time over 128: 73.9,
+    # half of it 37.0 more; 128 waves of 1 us: 9,627.3 us. Traffic 2 B x 64 x 1,024 x 512 = 67.1 MB,
+    # 671 us, hidden. With 5 us to start: 9,632.3 us.
+    shape = {"batch": 8, "heads": 8, "kv_heads": 8, "head_values": 128, "causal": False}
+    fused = kernels.attention_s(1024, 1024, **shape, device=made(), implementation="fused")
+    assert fused == pytest.approx(9632.3e-6, rel=1e-4)
+    # Unfused: 67.109e6 x (512 / 4e12 + 6 x 2 B / 100e9) = 16,642.9 us, and three times 5 us.
+    stored = kernels.attention_s(1024, 1024, **shape, device=made(), implementation="unfused")
+    assert stored == pytest.approx(16657.9e-6, rel=1e-4)
+
+
+def test_warm_operands_by_hand():
+    # 512 x 512 x 512 in fp16: 1.573 MB. Within half of a cache of 4 MB all is found there; of one
+    # of 2 MB: 1.5 - 1.573 / 2 = 0.7135; of one of 1 MB nothing.
+    found = kernels.still_cached(1.573e6, cache_bytes=np.array([4e6, 2e6, 1e6]))
+    np.testing.assert_allclose(found, [1, 0.7135, 0])
+    cold, warm = (kernels.matmul_s(1, 512, 512, device=made(cache_bytes=4e6), warm=w) for w in (0, 1))
+    assert warm < cold
+
+
+def test_the_fastest_attention_is_where_products_are_asynchronous():
+    default = {n: kernels.default_implementation(kernels.device(chip(n))) for n in NAMES}
+    overlapped = {n for n, how in default.items() if how == "fused, overlapped"}
+    assert overlapped == {"H100 SXM5", "B200 SXM (HGX)"}
+
+
+# ---- identities and limits
+
+
+@given(names, some_shapes)
+def test_one_group_is_a_product(name, shape):
+    on = kernels.device(chip(name))
+    assert kernels.matmul_s(*shape, device=on, groups=1) == kernels.matmul_s(*shape, device=on)
+
+
+@given(names, some_shapes, st.integers(2, 64))
+def test_groups_take_longer_than_one_and_less_than_one_by_one(name, shape, groups):
+    on = kernels.device(chip(name))
+    alone = kernels.matmul_s(*shape, device=on)
+    together = kernels.matmul_s(*shape, device=on, groups=groups)
+    assert alone <= together * (1 + 1e-12) and together <= groups * alone * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_large_product_takes_the_inverse_of_the_fraction(name):
+    # Start, last wave, tiles' starts and traffic vanish beside 2 x 32,768^3 FLOP: within 12 %.
+    real, perfect = (
+        kernels.matmul_s(32768, 32768, 32768, device=on)
+        for on in (kernels.device(chip(name)), kernels.ideal(chip(name)))
+    )
+    fraction = kernels.family_constants(chip(name).family)["matmul_16"]
+    assert 1 - 1e-3 < real / perfect * fraction < 1.12
+
+
+@given(names, some_shapes)
+def test_no_product_beats_the_datasheet(name, shape):
+    c = chip(name)
+    real, perfect = (kernels.matmul_s(*shape, device=on) for on in (kernels.device(c), kernels.ideal(c)))
+    roof = ops.time_s(ops.matmul("", *shape, format="bf16"), c, format="bf16")
+    assert real > perfect * (1 - 1e-12) >= roof * (1 - 1e-9)
+
+
+attentions = st.fixed_dictionaries(
+    {
+        "batch": st.integers(1, 64),
+        "heads": st.sampled_from([8, 32]),
+        "kv_heads": st.sampled_from([1, 8]),
+        "head_values": st.sampled_from([64, 128]),
+        "causal": st.booleans(),
+        "implementation": st.sampled_from(kernels.IMPLEMENTATIONS),
+    }
+)
+
+
+@given(names, attentions, st.integers(1, 8192), st.integers(0, 8192))
+def test_backward_takes_longer_and_a_window_never_does(name, shape, queries, before):
+    on = kernels.device(chip(name))
+    forward, both, near = (
+        kernels.attention_s(queries, queries + before, **shape, device=on, **more)
+        for more in ({}, {"backward": True}, {"window": 4096})
+    )
+    assert both > forward > 0
+    assert near <= forward * (1 + 1e-12)
+
+
+def test_a_window_leaves_the_far_keys_unread():
+    shape = {"batch": 64, "heads": 8, "kv_heads": 8, "head_values": 128, "device": made()}
+    near = kernels.attention_s(1, 65536, **shape, window=1024)
+    alone = kernels.attention_s(1, 1024, **shape)
+    # one more half query's worth of pairs at the window's edge; the traffic is the same
+    assert near == pytest.approx(alone, rel=1e-3) and near < kernels.attention_s(1, 65536, **shape) / 50
+
+
+@given(st.integers(1, 4096))
+def test_a_mask_saves_at_most_half(queries):
+    shape = {"batch": 8, "heads": 16, "kv_heads": 16, "head_values": 128, "device": made(), "implementation": "fused"}
+    full, causal = (kernels.attention_s(queries, queries, **shape, causal=c) for c in (False, True))
+    assert full / 2 <= causal * (1 + 1e-9)
+
+
+FASTER = {  # more of the first, less of the second
+    "up": (
+        "matmul_flop_per_s",
+        "older_flop_per_s",
+        "memory_bytes_per_s",
+        "cache_bytes_per_s",
+        "cache_bytes",
+        "vector_per_s",
+        "exp_per_s",
+        "core_clocks_per_s",
+    ),
+    "down": ("fixed_s", "light_s", "tile_s"),
+}
+ways = st.sampled_from([*((f, 1) for f in FASTER["up"]), *((f, -1) for f in FASTER["down"])])
+
+
+@given(names, some_shapes, ways, st.floats(1.0, 8.0), st.booleans(), attentions)
+def test_nothing_better_is_slower(name, shape, way, factor, warm, attention):
+    on = kernels.device(chip(name))
+    field, sign = way
+    better = replace(on, **{field: getattr(on, field) * factor**sign})
+    m, k, n = shape
+    for time in (
+        lambda d: kernels.matmul_s(m, k, n, device=d, warm=warm),
+        lambda d: kernels.elementwise_s(float(m * n), device=d, kind="norm"),
+        lambda d: kernels.elementwise_s(float(m * n), device=d),
+        lambda d: kernels.attention_s(m, m + k, **attention, device=d),
+    ):
+        assert time(better) <= time(on) * (1 + 1e-12)
+
+
+# ---- shape
+
+
+def test_arrays_equal_scalars():
+    on = kernels.device(H100)
+    m, k, n = np.array([1, 100, 4097]), np.array([512, 4096, 8192]), np.array([64, 4096, 28672])
+    one_by_one = [kernels.matmul_s(*shape, device=on, warm=True) for shape in zip(m, k, n, strict=True)]
+    np.testing.assert_allclose(kernels.matmul_s(m, k, n, device=on, warm=True), one_by_one)
+    moved = np.array([1e3, 1e6, 1e9])
+    np.testing.assert_allclose(
+        kernels.elementwise_s(moved, device=on), [kernels.elementwise_s(b, device=on) for b in moved]
+    )
+    shape = {"heads": 32, "kv_heads": 8, "head_values": 128, "device": on, "backward": True}
+    np.testing.assert_allclose(
+        kernels.attention_s(m, k + m, batch=n, **shape),
+        [kernels.attention_s(a, a + b, batch=c, **shape) for a, b, c in zip(m, k, n, strict=True)],
+    )
+    square = kernels.matmul_s(m[:, None], 4096, n, device=on)
+    assert square.shape == (3, 3) and square[1, 2] == kernels.matmul_s(100, 4096, 28672, device=on)
+
+
+@pytest.mark.parametrize("c", [A100, H100, TPU], ids=lambda c: c.name)
+def test_a_swept_chip_goes_through(c):
+    rates = c.memory_bytes_per_s * np.array([0.5, 1.0, 2.0])
+    swept = kernels.device(replace(c, memory_bytes_per_s=rates))
+    calls = (
+        lambda d: kernels.matmul_s(1, 8192, 8192, device=d),
+        lambda d: kernels.elementwise_s(1e9, device=d),
+        lambda d: kernels.attention_s(1, 8192, batch=64, heads=8, kv_heads=8, head_values=128, device=d),
+    )
+    for call in calls:
+        each = [call(kernels.device(replace(c, memory_bytes_per_s=rate))) for rate in rates]
+        np.testing.assert_allclose(call(swept), each)
+        assert each[0] > each[1] > each[2]
+    starts = replace(kernels.device(c), fixed_s=np.array([1e-6, 9e-6]))
+    assert np.diff(calls[0](starts)) == pytest.approx(8e-6)
+
+
+# ---- the door and the constants
+
+
+@pytest.mark.parametrize("name", [n for n, c in chips().items() if c.peaks])
+def test_every_chip_with_a_peak_has_a_device(name):
+    c = chip(name)
+    for format in c.peaks:
+        on = kernels.device(c, format)
+        assert 0 < on.matmul_flop_per_s <= c.peak_flop_per_s(format)
+        assert on.memory_bytes_per_s <= c.memory_bytes_per_s <= on.cache_bytes_per_s
+        assert 0 < kernels.matmul_s(64, 64, 64, device=on) < 1e-3
+
+
+def test_what_is_not_known_is_said():
+    assert kernels.device(H100, "bf16").assumed == ()
+    assert "matmul_16 of Ampere" in kernels.device(T4, "fp16").assumed
+    assert "stream of all families" in kernels.device(TPU).assumed
+    narrow, wide = (np.diff(kernels.spread("matmul", f)) for f in ("Hopper", "Turing"))
+    assert narrow <= wide
+
+
+def test_an_unknown_implementation_gets_the_nearest():
+    with pytest.raises(ValueError, match="'unfuse' is unknown; did you mean 'unfused'"):
+        kernels.attention_s(1, 8, batch=1, heads=1, kv_heads=1, head_values=64, device=made(), implementation="unfuse")
+
+
+def test_constants_are_physical():
+    for (family, name), row in kernels.constants_table().items():
+        value = float(row["value"])
+        if name in fit_kernels.FRACTIONS:
+            assert 0.2 < value <= 1, (family, name)
+        assert 0 < value and (row["unit"] != "s" or value < 1e-5), (family, name)
+
+
+def test_constants_are_those_of_the_fit():
+    """`python tools/constants.py` writes them; here all but the spreads, which take minutes."""
+    fitted = fit_kernels.fit().values
+    table = {k: float(r["value"]) for k, r in kernels.constants_table().items() if not k[1].startswith("spread")}
+    assert set(fitted) == set(table)
+    assert {k: v for k, v in table.items() if not fitted[k] == pytest.approx(v, rel=0.02)} == {}

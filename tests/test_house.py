@@ -1,0 +1,113 @@
+"""The house: wings import only from wings above them in the list, files stay small, importing costs little."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "bottlenecks"
+WINGS = ("data", "facts", "laws", "models", "measured", "yours", "studies", "exhibits", "lessons", "command")
+HOME = {"matplotlib": "exhibits", "PIL": "lessons", "ipywidgets": "lessons", "IPython": "lessons"}  # lowest wing
+FILES = sorted(PACKAGE.rglob("*.py"))
+MOST_LINES, MOST_LINES_OF_A_FUNCTION = 600, 60
+
+
+def name_of(path):
+    """models/ops.py as models.ops; a wing's own file as the wing."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def wing(name):
+    """Place of a module's wing; the package itself (its version) is below all, the entry point above."""
+    first = name.partition(".")[0]
+    return -1 if first in ("", "__version__") else len(WINGS) if first == "__main__" else WINGS.index(first)
+
+
+def imports(path):
+    """Modules that a file imports, ours without the package's name: `from bottlenecks.laws import tiling` is laws.tiling."""
+    known = {name_of(file) for file in FILES}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}".removeprefix("bottlenecks.")
+                ours = node.module.partition(".")[0] == "bottlenecks"
+                yield inner if not ours or inner in known else node.module.removeprefix("bottlenecks").removeprefix(".")
+
+
+def ours(path):
+    """The modules of this package that a file imports."""
+    known = {name_of(file) for file in FILES}
+    return {name for name in imports(path) if name in known}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_wing_imports_only_from_itself_and_wings_below(path):
+    mine = name_of(path)
+    above = [name for name in ours(path) if wing(name) > wing(mine)]
+    assert not above, f"{mine} imports {above}"
+
+
+def test_no_two_files_import_each_other():
+    """By Kahn: taking away files that import nothing left, again and again, nothing is left."""
+    left = {name_of(path): ours(path) for path in FILES}
+    while leaves := [name for name, needed in left.items() if not needed & left.keys() - {name}]:
+        for name in leaves:
+            del left[name]
+    assert not left, f"a circle among {sorted(left)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_heavy_libraries_stay_upstairs(path):
+    for name in imports(path):
+        home = HOME.get(name.partition(".")[0])
+        assert home is None or wing(name_of(path)) >= wing(home), f"{name_of(path)} imports {name}"
+        assert home != "lessons" or name_of(path) == "lessons.widgets", f"{name_of(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_and_functions_are_short(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= MOST_LINES, f"{path.name} has {text.count(chr(10))} lines"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            doc = node.body[0].end_lineno if ast.get_docstring(node) else node.lineno
+            body = node.end_lineno - max(doc, node.body[0].lineno - 1)
+            assert body <= MOST_LINES_OF_A_FUNCTION, f"{path.name}: {node.name} has {body} lines"
+
+
+def test_the_docstring_of_the_package_names_every_wing():
+    import bottlenecks
+
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert folders == set(WINGS)
+    assert [name for name in re.findall(r"^    (\w+)/", bottlenecks.__doc__, re.M)] == list(WINGS)
+
+
+@pytest.mark.parametrize("module", ["", ".laws.roofline", ".facts.chips", ".models.training", ".yours.roofline"])
+def test_an_import_loads_numpy_and_nothing_heavy(module):
+    heavy = ("matplotlib", "ipywidgets", "IPython", "pandas", "platformdirs")
+    code = f"import bottlenecks{module}, sys; print(*(n for n in {heavy} if n in sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.split() == []
+
+
+def test_labels_of_equations_are_unique_and_text_refers_to_existing_ones():
+    sources = [p.read_text(encoding="utf-8") for p in FILES]
+    homes = [label for s in sources for label in re.findall(r"\$\$\s*\((eq:[\w-]+)\)", s)]
+    assert len(homes) == len(set(homes)), "an equation has two homes"
+    notebooks = [p.read_text(encoding="utf-8") for p in (PACKAGE.parent / "notebooks").glob("*.ipynb")]
+    named = {label.rstrip("-") for s in sources + notebooks for label in re.findall(r"\b[Ee]q:([\w-]+)", s)}
+    assert {f"eq:{label}" for label in named} <= set(homes)
+
+
+def test_the_word_flops_is_not_a_name():
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = getattr(node, "name", None) or getattr(node, "id", None) or getattr(node, "arg", None)
+            assert not (isinstance(name, str) and "flops" in name.lower().split("_")), f"{path}: {name}"
