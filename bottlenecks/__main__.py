@@ -138,7 +138,9 @@ def _parser():
     searching.add_argument("--batch", type=int, help="sequences a step (default: about 4 million tokens)")
     searching.add_argument("--seq", type=int, default=4096, help="tokens of a sequence (default: 4096)")
     searching.add_argument("--format", default="bf16", help="of the products (default: bf16)")
-    searching.add_argument("--era", default="2025", help="software of which year (default: 2025)")
+    searching.add_argument(
+        "--software", default="2025", help="a stack of data/software.csv, or the tuned one of a year (default: 2025)"
+    )
     searching.add_argument("--top", type=int, default=10, help="layouts to print (default: 10)")
     searching.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="processes that share the work (default: 1)"
@@ -419,7 +421,7 @@ def _search(args):
             chips=args.chips,
             batch=batch,
             seq_len=args.seq,
-            era=args.era,
+            software=args.software,
             keep=args.top,
             executor=executor,
         )

@@ -188,7 +188,7 @@ def asked():
 
     def train(micro_batches, **layout):
         layout = Layout(seq_len=2048, recompute="full", micro_batches=micro_batches, **layout)
-        return training.step(large, layout, on=cluster, era="2022").seconds
+        return training.step(large, layout, on=cluster, software="2022").seconds
 
     def decode(batch):
         return inference.decode_s(small, inference.Plan(), server, batch=batch, context=2048)

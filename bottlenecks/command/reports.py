@@ -121,14 +121,14 @@ def search_lines(found):
         cells = (si(at["seconds"], "s"), percent(mfu[i]), si(at["memory_bytes"], "B"), *named.values())
         yield "".join(f"{cell!s:>12s}" for cell in cells)
     layout = found.layout()
-    owners = search.owners(found.model, layout, found.on, found.era)
+    owners = search.owners(found.model, layout, found.on, found.software)
     yield "the second of the best: " + ", ".join(f"{o} {percent(v)}" for o, v in owners.items())
     step = found.step()
     rows = sorted(step.rows.items(), key=lambda item: -item[1])
     yield "its rows: " + ", ".join(
         f"{name} {percent(float(s / step.seconds))}" for name, s in rows if s > 0.005 * step.seconds
     )
-    gains = search.doubled(found.model, layout, found.on, found.era)
+    gains = search.doubled(found.model, layout, found.on, found.software)
     best = max(gains, key=gains.get)
     yield f"buy {best}: twice as much makes it {plain(gains[best])} times as fast; " + ", ".join(
         f"{o} {plain(v)}" for o, v in gains.items() if o != best
@@ -151,7 +151,7 @@ def search_json(found):
         "least_shortfall_bytes": float(found.least_shortfall_bytes),
     }
     if found.fitting:
-        where = (found.model, found.layout(), found.on, found.era)
+        where = (found.model, found.layout(), found.on, found.software)
         content["shares"] = {o: float(v) for o, v in search.owners(*where).items()}
         content["doubled"] = {o: float(v) for o, v in search.doubled(*where).items()}
         content["rows_s"] = {name: float(s) for name, s in found.step().rows.items()}

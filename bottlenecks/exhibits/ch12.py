@@ -369,7 +369,7 @@ MOST = 2**13
 @keep
 def _limits_table(model_name, context, machine):
     m, on = model(model_name), _machine(MACHINES[machine])
-    found = splitting.alone(m, on, era=ERA, tokens=STEP_TOKENS, seq_len=CONTEXTS[context], recompute="full")
+    found = splitting.alone(m, on, software=ERA, tokens=STEP_TOKENS, seq_len=CONTEXTS[context], recompute="full")
     lines = {
         name: {column: found[column][found["dimension"] == name] for column in found}
         for name in dict.fromkeys(found["dimension"].tolist())
@@ -561,7 +561,9 @@ def space_of(m, cp):
 def _cells(model_name, chips, wires, cp):
     m, (on, memo) = model(model_name), _wired(wires)
     seq_len, batch, era = TASKS[model_name]
-    return search.cells(m, on, chips=chips, batch=batch, seq_len=seq_len, within=space_of(m, cp), era=era, memo=memo)
+    return search.cells(
+        m, on, chips=chips, batch=batch, seq_len=seq_len, within=space_of(m, cp), software=era, memo=memo
+    )
 
 
 @keep
@@ -570,7 +572,7 @@ def _step_flop(model_name):
     seq_len, batch, era = TASKS[model_name]
     layout = footprint.Layout(seq_len=seq_len, micro_batches=batch)
     on = _wired("NVLink over 8")[0]
-    return float(training.step(model(model_name), layout, on=on, era=era, memory=False).model_flop)
+    return float(training.step(model(model_name), layout, on=on, software=era, memory=False).model_flop)
 
 
 def _chosen(key, *cells):
@@ -580,7 +582,7 @@ def _chosen(key, *cells):
     return search.Search(
         model=model(key[0]),
         on=on,
-        era=era,
+        software=era,
         seq_len=seq_len,
         front={},
         valid=len(cells),

@@ -60,7 +60,7 @@ def _scaled(model_name, job, gbits):
             chips=CHIPS,
             batch=batch,
             seq_len=seq_len,
-            era=ERA,
+            software=ERA,
         )
         for inside in WIRED
     }

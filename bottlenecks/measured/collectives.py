@@ -1,17 +1,15 @@
 """Measured collectives: what the rows of the corpus say of the model, and what the model of them.
 
 `fit()` finds the few numbers of an `Efficiency` on the sources of role `fit` alone, which
-`data/network_constants.csv` holds and `fitted()` reads; `predict` gives every row its prediction or
+`data/network_constants.csv` holds and `models.collectives.fitted` reads; `predict` gives every row its prediction or
 the reason why there is none; `errors` sums up by source.
 """
 
 import re
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 
-from bottlenecks import data
 from bottlenecks.facts import corpus
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.doors import nearest
@@ -260,9 +258,9 @@ def predict(rows, efficiency=None):
     """Every row of a table in the corpus's columns, in order: a dictionary of `COLUMNS`.
 
     Times are in seconds whatever the row prints; `unit` says what that is. `ratio` is predicted over
-    measured. `efficiency`: `fitted()` unless given.
+    measured. `efficiency`: `collectives.fitted()` unless given.
     """
-    efficiency = efficiency or fitted()
+    efficiency = efficiency or collectives.fitted()
     asked = configurations(rows)
     count = rows["source_id"].size
     out = {name: np.full(count, np.nan) for name in ("predicted_s", "low_s", "high_s")}
@@ -311,15 +309,6 @@ def _batches(rows, asked):
 
 
 # ---- fit
-
-
-@cache
-def fitted():
-    """The `Efficiency` that data/network_constants.csv holds."""
-    kept = data.rows("network_constants")
-    numbers = {row["constant"]: float(row["value"]) for row in kept if not row["low"]}
-    spread = ((row["constant"][7:], float(row["low"]), float(row["high"])) for row in kept if row["low"])
-    return Efficiency(**numbers, spread=tuple(spread))
 
 
 def fit():

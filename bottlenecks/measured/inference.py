@@ -15,6 +15,7 @@ from bottlenecks.facts.chips import BYTES_PER_VALUE, bytes_per_value, chip, chip
 from bottlenecks.facts.doors import nearest
 from bottlenecks.laws import shares
 from bottlenecks.models import engines, inference
+from bottlenecks.models.software import SERVER, release
 
 PHASES = ("prefill", "decode", "end_to_end")
 SIZES = ("n_chips", "tp", "pp", "ep", "batch")  # at least one where they are given
@@ -34,6 +35,14 @@ WEIGHTS = {  # spelling -> format of weights, format of the output head
 }
 SPREADS = ("one chip", "many chips", "saturated")  # kinds of rows that have their own
 HOSTS = ("pytorch", "vllm", "sglang")  # serving stacks that run kernels from Python
+
+
+BY_NAME = (  # what a program calls itself, in small letters -> its software; the first that fits
+    (r"llama\.cpp|ollama|\bggml", "llama.cpp"),
+    (r"fastertransformer", "FasterTransformer"),
+    (r"megatron|transformers\b|hugging ?face|\bhf\b|\beager\b", "eager PyTorch"),
+    (r"vllm\D*0\.[0-2](\.|\b)|vllm.*\b2023\b", "vLLM 2023"),
+)
 
 
 class Case(NamedTuple):
@@ -133,7 +142,7 @@ def _case(mine, rows):
     hosted = phase == "end_to_end" and saturated and any(word in software for word in HOSTS)
     plan, copies, more = _plan(first, shape, on, hosted, said, weight_format, head_format, cache_format)
     assumed = assumed + more
-    host_s = shape.layers * plan.engine.host_layer_s if plan.engine else 0.0
+    host_s = shape.layers * plan.software.host_layer_s
     server = inference.server(on, format, experts_times=value("experts_times") if hosted else 1.0, host_step_s=host_s)
     batch, prompt, output = mine["batch"], mine["input_len"], mine["output_len"]
     lengths_open = np.isnan(prompt).any()
@@ -265,9 +274,17 @@ def _plan(first, shape, on, hosted, said, weight_format, head_format, cache_form
         cache_format=cache_format,
         stationary=stationary,
         parallel_block="in parallel" in shape.notes,
-        engine=engines.find(str(first["framework"]), maker=on.vendor),
+        software=_software(str(first["framework"]), maker=on.vendor),
     )
     return plan, max(n / plan.chips, 1.0), assumed
+
+
+def _software(program, *, maker):
+    """The software of a program by its name; a compiled server, where it has no row. `maker` is that of the chip."""
+    found = next((s for words, s in BY_NAME if re.search(words, program.casefold())), None)
+    if found == "llama.cpp" and maker == "Apple":
+        found = "llama.cpp, Metal"
+    return release(found) if found else SERVER
 
 
 def _under_load(shape, plan, server, batch, prompt, output, copies):
@@ -305,7 +322,7 @@ def _alone(shape, plan, server, phase, batch, prompt, output, lengths_open, firs
             return lambda on: np.minimum(
                 *(inference.prefill_s(shape, way, on, batch=mine, prompt=prompt) for way in ways)
             ), ["weights cut both ways or gathered, whichever is sooner"]
-        if plan.engine is not None and plan.engine.part_tokens:
+        if plan.software.part_tokens:
             return lambda on: _in_parts(shape, plan, on, mine, prompt), note
         return lambda on: inference.prefill_s(shape, plan, on, batch=mine, prompt=prompt), note
     made = np.where(np.isnan(output), OPEN_OUTPUT, output)
@@ -324,20 +341,20 @@ def _alone(shape, plan, server, phase, batch, prompt, output, lengths_open, firs
 
 def _in_parts(shape, plan, on, batch, prompt):
     """Seconds of a prompt read in parts, each seeing those before it, over stages of layers."""
-    engine = plan.engine
-    parts = np.ceil(prompt / engine.part_tokens)
+    program = plan.software
+    parts = np.ceil(prompt / program.part_tokens)
     size = prompt / parts
     middle, half = (prompt - size) / 2, (prompt - size) / 12**0.5
     ends = (
         inference.prefill(shape, plan, on, batch=batch, prompt=size, cached=middle + sign * half) for sign in (-1, 1)
     )
     part_s = sum(end.seconds for end in ends) / 2
-    many = {"batch": 1, "queries": engine.part_tokens, "keys": engine.part_tokens}
+    many = {"batch": 1, "queries": program.part_tokens, "keys": program.part_tokens}
     dealt = shape.layers + 1  # the head counts as one
     largest = np.ceil(dealt / plan.pp)
     launches = engines.launches(inference.rows(shape, plan, on, **many)) * largest / dealt
-    ahead = engines.parts_under_way(plan.pp, launches=launches, queue=engine.queue)
-    ahead = np.minimum(np.minimum(ahead, engine.parts_ahead), dealt / largest)
+    ahead = engines.parts_under_way(plan.pp, launches=launches, queue=program.queue)
+    ahead = np.minimum(np.minimum(ahead, program.parts_ahead), dealt / largest)
     return part_s * (1 + (parts - 1) / ahead)
 
 

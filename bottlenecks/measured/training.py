@@ -1,6 +1,6 @@
 """Measured training runs as calls of `training.step`: what each row leaves open, and its own unit.
 
-A row becomes a model, a layout, a machine and an era of software. Whoever states a model and a chip
+A row becomes a model, a layout, a machine and an software of software. Whoever states a model and a chip
 gets a prediction; what the row does not say is chosen by rules that hold for every row, and named in
 `assumed`. A practitioner of the time tunes what is open: of the layouts that could be meant
 (`_layouts`), the fastest that fits in memory (`_choose`), of
@@ -26,17 +26,10 @@ from bottlenecks.facts.architectures import Model, find_model, model, models
 from bottlenecks.facts.chips import chip
 from bottlenecks.laws import shares
 from bottlenecks.measured.memory import SHAPES, gpt
-from bottlenecks.models import footprint, kernels, training
+from bottlenecks.models import footprint, training
 from bottlenecks.models.footprint import Layout
+from bottlenecks.models.software import at
 
-ERA_FROM = (  # published from -> era: the release that a source could have used
-    ("2025-07", "2025"),
-    ("2024-04", "2024"),
-    ("2023-01", "2023"),
-    ("2022-05", "2022"),
-    ("2021-01", "2021"),
-    ("", "2020"),
-)
 TODAY = "2026"
 BEGUN = {"opt175b": "2021-11"}  # runs printed long after they began: zhang2022opt's logbook
 ROUNDS = {"training_results_v3.0": "2023-06", "training_results_v3.1": "2023-11"}  # of MLPerf
@@ -53,9 +46,6 @@ NARROW_KEPT_BYTES = 1.75  # of an activation, where products are narrow (`_kept`
 BINNED_TOKENS = 512 // 2 + 64 // 2
 # Sequences evaluated for each one trained on the way to MLPerf's target: 5,662 after every 24,576.
 EVALUATED = 5662 / 24576  # mlcommons-gpt3
-# Widths read and written by a layer's elementwise kernels in DeepLearningExamples' BERT over those of
-# the ledger: two dropouts stand alone, each read, written, and its mask half of that.
-DROPOUT_TRAFFIC = (18 + 2 * 2.5) / 18
 LONG = 16384  # tokens, from where on contexts may be cut
 COMPILED = ("TPU", "Neuron")  # chips whose compiler shards what a program leaves whole
 TOKENS = 2048  # of a sequence whose length is not stated, before 2024; later 8,192
@@ -219,20 +209,16 @@ MIXED = re.compile(r"[AaB]\d+[bB]|Nemotron_3|x\d+B")  # names of mixtures and hy
 
 
 class Case(NamedTuple):
-    """Rows that one call predicts: alike in model, machine and era; their layouts are arrays."""
+    """Rows that one call predicts: alike in model, machine and software; their layouts are arrays."""
 
     rows: np.ndarray
     model: object
     layout: Layout
     on: object
-    era: object
+    software: object
 
 
 # ---- a row
-
-
-def _era_name(published):
-    return next(name for start, name in ERA_FROM if published >= start)
 
 
 def _says(row, *names):
@@ -420,52 +406,43 @@ def by_size(name, params):
 
 
 def _era(row, published, device, assumed):
-    name = _era_name(published)
-    assumed.append(f"software of {name}")
-    era = training.era_on(device, name)
     text = (row["notes"] + row["source"]).casefold()
+    stack = {"TPU": "XLA", "Neuron": "Neuron"}.get(device.family, "tuned")
+    software = at(stack, published, device.family)
+    year = at("tuned", published).name
+    assumed.append(f"software of {year}")
     if "tokendrop" in row["model"] and device.family == "Blackwell" and row["pp"] == 1:
         # experts of one size fit in a graph, and recipes without stages record the step (megatron-bridge-recipes)
-        era = replace(era, host_s=0.0)
+        software = replace(software, host_s=0.0)
     if "tokendrop" in row["model"]:  # every expert has as many tokens as it may
-        era = replace(era, waits_for_counts=False)
-    if device.family in COMPILED:  # a program is launched whole
-        era = replace(era, host_s=0.0, waits_for_counts=False)
-    if era.attention == "unfused" and "flash" in text:
-        era = replace(era, attention="fused, first")
+        software = replace(software, waits_for_counts=False)
+    if software.attention == "unfused" and year < "2023" and "flash" in text:
+        software = replace(software, attention="fused, first")
     plain = row["model"].startswith("minGPT") or "attention not fused" in row["notes"]
     if plain:  # each of attention's kernels alone
-        era = replace(era, attention="unfused", mask_fused=False)
+        software = replace(software, attention="unfused", mask_fused=False)
     if "DeepLearningExamples" in row["source"]:
-        era = replace(era, traffic=DROPOUT_TRAFFIC)
+        software = replace(software, traffic=at("DeepLearningExamples", published).traffic)
     if "llm-foundry" in text:  # its narrow layers stand alone
-        era = replace(era, fuses_casts=False)
-    late = "Framework-Launcher" in row["source"] or (device.family == "TPU" and published < "2023-12")
-    if era.name == "2023" and late:  # where fused attention came a year later than elsewhere
-        era = replace(era, attention="unfused")
+        software = replace(software, fuses_casts=False)
+    if year == "2023" and "Framework-Launcher" in row["source"]:
+        software = replace(software, attention="unfused")
     if "DeepEP" in row["notes"] or row["model"].startswith("DeepSeek"):
-        era = replace(era, sends_once=True)
+        software = replace(software, sends_once=True)
     plain = _says(row, "megatron-bridge") and row["model"].startswith("GPT OSS")
     if "dispatcher A2A" in row["notes"] or "tokendrop" in row["model"] or plain:
         # Recipes that keep the plain exchange: megatron-bridge-recipes.
-        era = replace(era, sends_once=False)
+        software = replace(software, sends_once=False)
     if "without folding" in row["notes"]:
-        era = replace(era, folds_experts=False)
+        software = replace(software, folds_experts=False)
     if row["notes"].startswith("MegaScale"):  # megascale: both overlap with the products
-        era = replace(era, overlaps_tensor=0.8, overlaps_gradients=True, overlaps_weights=True)
+        software = replace(software, overlaps_tensor=0.8, overlaps_gradients=True, overlaps_weights=True)
     if _says(row, "deepspeed", "bigscience"):
-        era = replace(era, scatters_sends=False)  # its pipeline sends whole activations
-    if device.family == "TPU":  # a compiler fuses what is elementwise into its neighbours
-        era = replace(era, traffic=0.5, overlaps_tensor=0.8, overlaps_gradients=True)
-    if device.family == "Neuron":  # pieces sent beside the products are Transformer Engine's
-        era = replace(era, overlaps_tensor=0.0)
-    if "torchtitan" in text and era.name >= "2024":
+        software = replace(software, scatters_sends=False)  # its pipeline sends whole activations
+    if "torchtitan" in text and year >= "2024":
         # PyTorch's own is FlashAttention-2
-        era = replace(era, attention="fused", tuned_attention=1.0)
-    if "fused, overlapped" == era.attention:
-        on = kernels.device(device, next(f for f in ("bf16", "fp16") if f in device.peaks))
-        era = replace(era, attention=kernels.default_implementation(on))
-    return era
+        software = replace(software, attention="fused", tuned_attention=1.0)
+    return replace(software, name=year)
 
 
 def _number(row, name, default, assumed, words=None):
@@ -476,7 +453,7 @@ def _number(row, name, default, assumed, words=None):
     return default
 
 
-def _shard(row, era, dp, assumed):
+def _shard(row, software, dp, assumed):
     """(ZeRO stage, ranks that share states or None)."""
     text = row["zero_fsdp"]
     group = re.search(r"group (\d+)|FSDP(?: over ICI)? (\d+)|(\d+)-way", text)
@@ -492,18 +469,18 @@ def _shard(row, era, dp, assumed):
     if "ZeRO" in text:
         return 1, None
     if text.startswith("none"):
-        return (1 if era.name >= "2024" else 0), None
-    zero = 1 if era.name >= "2023" else 0
+        return (1 if software.name >= "2024" else 0), None
+    zero = 1 if software.name >= "2023" else 0
     assumed.append("optimiser states " + ("shared over data-parallel ranks" if zero else "whole"))
     return zero, None
 
 
-def _layouts(row, shape, device, era, assumed):
+def _layouts(row, shape, device, software, assumed):
     """Every layout that a practitioner could have meant by a row: what it states, and choices for the rest."""
     text = row["zero_fsdp"]
     row = _of_chips(_chips(row, shape, device, assumed), device, assumed)
     chips = row["n_chips"]
-    seq = TOKENS if era.name < "2024" else 8192
+    seq = TOKENS if software.name < "2024" else 8192
     seq = 512 if shape.both_ways else seq
     seq = 128 if "Ph1" in row["model"] else seq  # of BERT's two phases: bert-readme
     seq = _number(row, "seq_len", min(seq, shape.context_tokens or seq), assumed)
@@ -514,13 +491,13 @@ def _layouts(row, shape, device, era, assumed):
         seq = BINNED_TOKENS
     sharded = bool(re.search(r"FSDP|ZeRO-3|fully sharded", text))
     compiled = device.family in COMPILED
-    if compiled and not np.isfinite(row["tp"]) and not sharded and era.name >= "2022":
+    if compiled and not np.isfinite(row["tp"]) and not sharded and software.name >= "2022":
         sharded = True
         assumed.append("fully sharded")
     batch, local = _batch(row, shape, seq, sharded, assumed)
     padded = re.search(r"capacity factor ([\d.]+\d)", row["notes"])  # rows that experts compute, of those sent
     found, told = [], np.isfinite(row["tp"])
-    for tp, pp, cp, chunks in _cuts(row, shape, chips, seq, sharded, compiled, era):
+    for tp, pp, cp, chunks in _cuts(row, shape, chips, seq, sharded, compiled, software):
         dp = chips / (tp * pp * cp)
         if dp < 1 or (dp % 1 and not told):
             continue
@@ -535,11 +512,11 @@ def _layouts(row, shape, device, era, assumed):
             assumed.append(f"cp {cp}: as many sequences as ranks")
         if each < 1:
             continue
-        zero, ranks = _shard(row, era, dp * cp, assumed)
+        zero, ranks = _shard(row, software, dp * cp, assumed)
         zero = 3 if sharded else zero
         # with a token ahead the last stage has two heads, and few layers: megatron-bridge-recipes
         slots = bool(shape.layers % pp and not (shape.layers + 2) % pp) and not shape.ahead
-        sp = tp > 1 and era.name >= "2022" and "without sequence parallelism" not in row["notes"]
+        sp = tp > 1 and software.name >= "2022" and "without sequence parallelism" not in row["notes"]
         known = {
             "tp": tp,
             "pp": pp,
@@ -554,19 +531,19 @@ def _layouts(row, shape, device, era, assumed):
             "schedule": "dualpipe" if "DualPipe" in row["notes"] else "interleaved" if chunks > 1 else "1f1b",
             "lora_rank": LORA_RANK if row["model"].endswith("LoRA") else 0,
             "imbalance": float(padded[1]) if padded else 1.0,
-            "fused_attention": era.attention != "unfused",
+            "fused_attention": software.attention != "unfused",
             "gathers_once": zero == 3 and pp > 1,
         }
-        for recompute in _recomputes(row, shape, era, compiled):
-            for micro in _micros(row, era, each, pp, seq, compiled and pp == 1):
+        for recompute in _recomputes(row, shape, software, compiled):
+            for micro in _micros(row, software, each, pp, seq, compiled and pp == 1):
                 many = max(int(each // micro), 1)
-                for ep in _experts(row, shape, tp, dp * cp, compiled, era):
+                for ep in _experts(row, shape, tp, dp * cp, compiled, software):
                     found.append(
                         known | {"micro_batch": micro, "micro_batches": many, "recompute": recompute, "ep": ep}
                     )
     if not found and 1 <= batch < chips and not local:
         assumed.append(f"{chips:.0f} sequences, not {batch:.0f}: one a chip")
-        return _layouts(row | {"global_batch_seqs": float(chips)}, shape, device, era, assumed)
+        return _layouts(row | {"global_batch_seqs": float(chips)}, shape, device, software, assumed)
     if not found:
         cut = [row[n] for n in ("tp", "pp", "cp") if np.isfinite(row[n])]
         raise ValueError(
@@ -624,7 +601,7 @@ def _batch(row, shape, seq, sharded, assumed):
     return tokens / seq, None
 
 
-def _cuts(row, shape, chips, seq, sharded, compiled, era):
+def _cuts(row, shape, chips, seq, sharded, compiled, software):
     """(tp, pp, cp, chunks) that a row leaves possible."""
     tp, pp, cp = row["tp"], row["pp"], row["cp"]
     size = re.search(r"model-parallel size (?:\(tp x pp\) = )?(\d+)", row["notes"])
@@ -638,7 +615,7 @@ def _cuts(row, shape, chips, seq, sharded, compiled, era):
         return [
             (int(tp), stages, ring, c)
             for ring in rings
-            for c in _chunks(row, shape, chips, int(tp) * stages * ring, stages, chunks, era)
+            for c in _chunks(row, shape, chips, int(tp) * stages * ring, stages, chunks, software)
         ]
     sizes = [n for n in (1, 2, 4, 8, *((16, 32) if compiled else ())) if shape.heads % n == 0]
     if sharded:  # over all chips; tensor parallelism on top where sequences are fewer than chips
@@ -658,30 +635,30 @@ def _cuts(row, shape, chips, seq, sharded, compiled, era):
     return found
 
 
-def _chunks(row, shape, chips, ranks, stages, chunks, era):
+def _chunks(row, shape, chips, ranks, stages, chunks, software):
     """Chunks of a stage. Where a row has none, few micro-batches for its stages tell that it had some."""
     if "interleaved" in row["notes"].casefold() and chunks == 1 and stages > 1:
         return [c for c in (2, 4, 5, 6, 8, 10, 12) if stages * c <= shape.layers + 2]
     told = np.isfinite(row["vpp"]) or chunks > 1 or "1F1B" in row["notes"] or "DualPipe" in row["notes"]
     each = row["global_batch_seqs"] * ranks / chips
     few = each / (row["micro_batch"] if np.isfinite(row["micro_batch"]) else 1) < 8 * stages
-    if told or stages == 1 or era.name < "2024" or not few:
+    if told or stages == 1 or software.name < "2024" or not few:
         return (chunks,)
     return [c for c in (1, 2, 4, 5, 6, 8, 10, 12) if stages * c <= shape.layers]
 
 
-def _experts(row, shape, tp, ranks, compiled, era):
+def _experts(row, shape, tp, ranks, compiled, software):
     """Expert-parallel ranks: what the row states; else none, or any number that divides both."""
     if shape.experts is None:
         return (1,)
     if np.isfinite(row["ep"]):  # over all ranks, where whole experts are folded over tensor-parallel ones
-        ep = max(int(row["ep"]) // (tp if era.folds_experts else 1), 1)
+        ep = max(int(row["ep"]) // (tp if software.folds_experts else 1), 1)
         return (int(np.gcd(np.gcd(ep, ranks), shape.experts)),)
     sizes = (1,) if compiled else (1, 4, 8, 16, 32, 64)
     return [n for n in sizes if ranks % n == 0 and shape.experts % n == 0]
 
 
-def _recomputes(row, shape, era, compiled):
+def _recomputes(row, shape, software, compiled):
     """Which activations are computed again: as stated, or each policy of that time."""
     stated = row["recompute"].casefold()
     if stated.startswith(("full", "none")):
@@ -690,7 +667,7 @@ def _recomputes(row, shape, era, compiled):
         mild = ("torchtitan", "minimal", "custom", "selective")
         products = _says(row, "torchtitan") or "custom" in stated
         choices = ("products",) if products and any(w in stated for w in mild) else ("selective",)
-        if era.attention != "unfused" and not products:
+        if software.attention != "unfused" and not products:
             choices = ("none",)  # what is kept of a fused attention is little: norms at most
         return choices
     if _says(row, "megatron-bridge") and shape.experts is not None:
@@ -698,12 +675,12 @@ def _recomputes(row, shape, era, compiled):
     again = row["hfu"] / row["mfu"]
     if shape.both_ways:  # encoders are small: nothing, where there is room
         return ("none", "full")
-    if again > 1.2 or compiled or era.name < "2022":  # full is what MaxText does when not told
+    if again > 1.2 or compiled or software.name < "2022":  # full is what MaxText does when not told
         return ("full",)
-    return ("none", "selective", "full") if era.attention == "unfused" else ("none", "products", "full")
+    return ("none", "selective", "full") if software.attention == "unfused" else ("none", "products", "full")
 
 
-def _micros(row, era, each, pp, seq, compiled):
+def _micros(row, software, each, pp, seq, compiled):
     micro = row["micro_batch"]
     if np.isfinite(micro):
         micro = int(min(micro, each))
@@ -712,7 +689,7 @@ def _micros(row, era, each, pp, seq, compiled):
         return (micro,)
     if compiled:  # the program of a step is one: no accumulation of gradients
         return (int(each),)
-    if era.name == "2020":
+    if software.name == "2020":
         return (int(each), *(n for n in (64, 32, 16, 8, 4, 2, 1) if each % n == 0 and n < each))
     if pp > 1 or seq > 16384:  # pipelines are short of micro-batches
         return (1,)
@@ -729,13 +706,13 @@ OPEN_FIELDS = (
 )
 
 
-def _choose(found, shape, on, era):
+def _choose(found, shape, on, software):
     """(layout, what was chosen in words): the fastest of those that fit, as a practitioner would tune."""
     if len(found) == 1:
         return found[0], ()
     layout = Layout(**{n: np.array([_plain(k, n) for k in found]) for n in found[0]})
-    short = _shortfall(shape, _kept(layout, on, era), found, on)
-    each_s = training.seconds(shape, layout, on=on, era=era)
+    short = _shortfall(shape, _kept(layout, on, software), found, on)
+    each_s = training.seconds(shape, layout, on=on, software=software)
     each_s = each_s * layout.chips / (layout.micro_batch * layout.micro_batches * layout.dp)
     fits = short <= -RESERVED * on.memory_bytes
     if not fits.any():  # the run did run: our bytes are off, and those nearest to fitting may have fitted
@@ -747,13 +724,13 @@ def _choose(found, shape, on, era):
     return found[best], ("; ".join(words) + tail,) if words else ()
 
 
-def _kept(layout, on, era):
+def _kept(layout, on, software):
     """The layout with what software of its time keeps: gradients in 16 bits rather than compute again.
 
     Of a layer's activations a third are inputs of products (11.25 and 5.5 widths of Llama 3 70B),
     which narrow formats keep in a byte: 1.75 in the mean.
     """
-    recipe = "adam" if era.name >= "2024" else "adam, fp32 gradients"
+    recipe = "adam" if software.name >= "2024" else "adam, fp32 gradients"
     return replace(layout, recipe=recipe, value_bytes=NARROW_KEPT_BYTES if on.narrow else 2)
 
 
@@ -788,7 +765,7 @@ _remembered = {}
 
 
 def cases(columns):
-    """(cases, layouts, assumed, reasons): rows alike in model, machine and era go together."""
+    """(cases, layouts, assumed, reasons): rows alike in model, machine and software go together."""
     key = id(columns["source_id"])
     if key not in _remembered or _remembered[key][0] is not columns["source_id"]:
         _remembered.clear()  # the frame asks several times for the same rows
@@ -818,21 +795,21 @@ def _cases(columns):
             published = next((d for r, d in ROUNDS.items() if r in row["source"]), published)
             format = _format(row, device, notes)
             shape = _ahead(row, _model(row, notes))
-            era = _era(row, published, device, notes)
+            software = _era(row, published, device, notes)
             tiers = _tiers(row, device, notes)
             on = _machine(device.name, format, tiers[-1].bytes_per_s, tiers)
-            known, words = _choose(_layouts(row, shape, device, era, notes), shape, on, era)
+            known, words = _choose(_layouts(row, shape, device, software, notes), shape, on, software)
         except ValueError as problem:
             reasons[i] = str(problem)
             continue
-        key = (_values(shape), _values(era), id(on))
-        groups.setdefault(key, []).append((i, known, shape, on, era))
+        key = (_values(shape), _values(software), id(on))
+        groups.setdefault(key, []).append((i, known, shape, on, software))
         assumed[i] = "; ".join(dict.fromkeys((*notes, *words)))
     found = []
     for members in groups.values():
-        _, _, shape, on, era = members[0]
+        _, _, shape, on, software = members[0]
         layouts = {name: np.array([_plain(known, name) for _, known, *_ in members]) for name in members[0][1]}
-        found.append(Case(np.array([m[0] for m in members]), shape, Layout(**layouts), on, era))
+        found.append(Case(np.array([m[0] for m in members]), shape, Layout(**layouts), on, software))
     return found, assumed.astype(str), reasons.astype(str)
 
 
@@ -865,7 +842,7 @@ def predict(columns, *, owners=True):
     for case in every:
 
         def time(on, case=case):
-            return training.seconds(case.model, case.layout, on=on, era=case.era)
+            return training.seconds(case.model, case.layout, on=on, software=case.software)
 
         seconds = _work(case).seconds
         low, high = spread(unlike(case, assumed[case.rows]))
@@ -923,7 +900,7 @@ def fit_spread():
     rows = corpus.where(rows, (rows["role"] == "fit") & (rows["suspect"] == ""))
     seconds = np.full(rows["model"].size, np.nan)
     for case in cases(rows)[0]:
-        seconds[case.rows] = training.seconds(case.model, case.layout, on=case.on, era=case.era)
+        seconds[case.rows] = training.seconds(case.model, case.layout, on=case.on, software=case.software)
     measured, predicted, unit = headline(rows, seconds)
     logs = np.log(measured / predicted) * np.where(unit == "s", 1, -1)
     known = np.isfinite(logs)
@@ -975,7 +952,10 @@ def _work(case):
     if id(case) not in _worked or _worked[id(case)][0] is not case:
         if len(_worked) > 2000:
             _worked.clear()
-        _worked[id(case)] = (case, training.step(case.model, case.layout, on=case.on, era=case.era, memory=False))
+        _worked[id(case)] = (
+            case,
+            training.step(case.model, case.layout, on=case.on, software=case.software, memory=False),
+        )
     return _worked[id(case)][1]
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bottlenecks import data
 from bottlenecks.facts import corpus
 from bottlenecks.facts.doors import one_of, positive
 from bottlenecks.facts.networks import link, links
@@ -50,6 +51,15 @@ class Efficiency:
     # (where, low, high): 80 % of measured / predicted lie between. Where: link, latency (what binds),
     # and beyond, for groups that leave the innermost domain; the last that applies counts.
     spread: tuple = ()
+
+
+@cache
+def fitted():
+    """The `Efficiency` that data/network_constants.csv holds."""
+    kept = data.rows("network_constants")
+    numbers = {row["constant"]: float(row["value"]) for row in kept if not row["low"]}
+    spread = ((row["constant"][7:], float(row["low"]), float(row["high"])) for row in kept if row["low"])
+    return Efficiency(**numbers, spread=tuple(spread))
 
 
 class Timed(NamedTuple):

@@ -15,8 +15,8 @@ from bottlenecks.facts.chips import bytes_per_value
 from bottlenecks.facts.doors import one_of, positive
 from bottlenecks.facts.networks import Tier, systems
 from bottlenecks.laws import counting, tiling
-from bottlenecks.measured import collectives as measured_collectives
 from bottlenecks.models import collectives, engines, footprint, kernels, ops
+from bottlenecks.models.software import SERVER, Software
 
 HOST_LINK = "PCIe 4.0 x16"
 PART = 1024  # tokens of a prompt's part on a pipeline
@@ -122,7 +122,7 @@ def server(chip, format="bf16", *, tiers=None, experts_times=1.0, host_step_s=0.
         product_flop_per_s=kernels.device(chip, format).matmul_flop_per_s,
         memory_bytes=chip.memory_bytes,
         tiers=tiers_of(chip) if tiers is None else tiers,
-        reached=measured_collectives.fitted(),
+        reached=collectives.fitted(),
         experts_times=experts_times,
         takes_turns=chip.kind == "TPU",
         host_step_s=host_step_s,
@@ -157,7 +157,7 @@ class Plan:
     stationary: str = "1-D"
     parallel_block: bool = False  # attention and feed-forward side by side, one reduction for both
     overlap: float = 0.0  # share of the exchange that runs beside kernels
-    engine: engines.Engine | None = None  # None: a compiled server, which runs the ledger's rows
+    software: Software = SERVER  # which runs a model's rows as they are
 
     def __post_init__(self):
         for name in ("tp", "pp", "ep"):
@@ -212,11 +212,9 @@ def rows(model, plan, server, *, batch, queries, keys, logits="last", only_atten
 
 
 def _run(whole, model, plan, server, kept=lambda op: True):
-    """One chip's part of some rows, as the kernels that the plan's engine runs."""
+    """One chip's part of some rows, as the kernels that the plan's software runs."""
     cut = [_cut(op, model, plan, server) for op in whole if kept(op)]
-    if plan.engine is None:
-        return cut
-    return [each for op in cut for each in engines.kernels(op, model, plan.engine)]
+    return [each for op in cut for each in engines.kernels(op, model, plan.software)]
 
 
 _SECOND = (("feed-forward norm", "feed-forward"), ("residual add", "attention"))
@@ -358,7 +356,7 @@ def exchange_s(model, plan, server, *, tokens):
     if plan.stationary == "gathered":
         return model.layers * _gathered_s(model, plan, server)
     reductions = (1 if plan.parallel_block else 2) * model.layers
-    captured = plan.engine is None or plan.engine.captured
+    captured = plan.software.captured
     found = 0.0
     if np.any(np.greater(plan.tp, 1)):
         found = reductions * collective_s("all_reduce", message, plan.tp, server, captured=captured)

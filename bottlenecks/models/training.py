@@ -1,6 +1,6 @@
 r"""The training step: seconds of one optimiser step of a model, cut in a layout, on a machine.
 
-`step(model, layout, on=machine(...), era=...)` returns named rows of exposed seconds that add up to
+`step(model, layout, on=machine(...), software=...)` returns named rows of exposed seconds that add up to
 the step: a waterfall from arithmetic at the peak to what the clock says. Every field of the layout
 may be an array. What depends on few fields (a layer's kernels, its messages) is timed once for each
 distinct set of them and gathered, so that a million layouts cost little more than one.
@@ -14,10 +14,10 @@ from bottlenecks.facts.chips import bytes_per_value
 from bottlenecks.facts.doors import one_of
 from bottlenecks.facts.networks import System, Tier, links
 from bottlenecks.laws import counting
-from bottlenecks.measured import collectives as measured_collectives
 from bottlenecks.models import collectives, footprint, kernels, ops
 from bottlenecks.models.footprint import RECOMPUTE, SCHEDULES
 from bottlenecks.models.kernels import Device
+from bottlenecks.models.software import release
 
 GRADIENT_NORM_BYTES = 4  # read once more before the update, to clip
 CAST_BYTES = 20  # of a value made narrow; 4 are the least: fitted on llmfoundry_h100_fp8, liu2025folding
@@ -48,38 +48,6 @@ ENGINES = {  # values a second of a core's vector and scalar engine, lanes times
 MASKED_SHARE = 0.15  # of an encoder's tokens, which alone reach its head: bert-readme
 REMEMBERED = 32  # timed sets that a memo keeps, so that it does not grow with a search
 PORT_BYTES_PER_S = 12.5e9  # of a chip whose ports no source states
-
-# ---- eras
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Era:
-    """What training software did: switches that are facts, and efficiencies that are fitted."""
-
-    name: str
-    attention: str  # as `kernels.attention_s` names it
-    mask_fused: bool = True  # scale, mask and softmax in one kernel, where attention is not fused
-    overlaps_gradients: bool = True  # their reduction runs beside the backward pass
-    overlaps_weights: bool = True  # the gather of updated weights runs beside the next forward pass
-    overlaps_sends: bool = True  # of interleaved pipelines, beside the next chunk
-    overlaps_tensor: float = 0.0  # share of tensor-parallel traffic run beside the products (a choice)
-    overlaps_experts: float = 0.0  # share of all-to-alls run beside another micro-batch's work
-    one_port: bool = False  # ZeRO 3 gathers tensor by tensor: a ring through one port of a domain
-    waits_for_counts: bool = True  # of the tokens of each expert, before it launches experts
-    folds_experts: bool = False  # experts stay whole, over tensor-parallel ranks too: liu2025folding
-    sends_once: bool = False  # a token crosses to a domain once, whatever experts it has there
-    scatters_sends: bool = True  # tensor-parallel ranks send a part each to the next stage
-    fuses_casts: bool = False  # what norms and activations write is narrow already: Transformer Engine
-    gradient_bytes: float = 4.0  # of a reduced gradient
-    kernels_per_row: float = 1.0  # launches for each row of the ledger: 1 is perfectly fused
-    host_s: float = 6e-6  # of the processor for each launch, in the open
-    sustained: float = 1.0  # rate of kernels inside a step over that of one alone: fitted on korthikanti2022_t5
-    per_joule: float = 1.0  # FLOP of a joule over FLOP_PER_JOULE, in 16 bits: liu2025folding, automodel_h100
-    tuned_attention: float = 1.0  # its rate on FLOP_PER_JOULE's chips over that of 2023: liu2025folding
-    traffic: float = 1.0  # bytes of elementwise kernels over the least that a ledger counts (a choice)
-    stolen: float = 0.1  # cores that communication beside compute takes (a choice)
-    fixed_s: float = 0.0  # of a step: loss, logging, clipping, waiting for the last (not modelled)
-
 
 # ---- machines
 
@@ -148,7 +116,7 @@ def machine(where, format="bf16", *, efficiency=None):
         memory_bytes=on.memory_bytes,
         tdp_watts=on.tdp_watts or np.nan,
         tiers=tiers,
-        efficiency=measured_collectives.fitted() if efficiency is None else efficiency,
+        efficiency=collectives.fitted() if efficiency is None else efficiency,
     )
 
 
@@ -355,17 +323,17 @@ def _once(memo, name, found, make):
     return memo[key]
 
 
-def layer(model, layout, on, era, memo=None):
+def layer(model, layout, on, software, memo=None):
     """`Layer` of every layout: timed for the distinct sets of what it depends on, then gathered."""
     which, (tp, sp, cp, ep, micro, seq, imbalance) = _sets(
         on, layout.tp, layout.sp, layout.cp, layout.ep, layout.micro_batch, layout.seq_len, layout.imbalance
     )
     sets = (tp, sp, cp, ep, micro, seq, imbalance)
-    few = _once(memo, "layer", sets, lambda: _layer(model, on, era, *sets))
+    few = _once(memo, "layer", sets, lambda: _layer(model, on, software, *sets))
     return Layer(**{f.name: _whole(getattr(few, f.name), tp)[which] for f in fields(Layer)})
 
 
-def _layer(model, on, era, tp, sp, cp, ep, micro, seq, imbalance):
+def _layer(model, on, software, tp, sp, cp, ep, micro, seq, imbalance):
     rows = layer_rows(
         model,
         tp=tp,
@@ -376,19 +344,21 @@ def _layer(model, on, era, tp, sp, cp, ep, micro, seq, imbalance):
         seq_len=seq,
         imbalance=imbalance,
         format=on.format,
-        folds=era.folds_experts,
+        folds=software.folds_experts,
     )
-    wide = era.sustained * np.minimum(era.per_joule, 1 / on.powered)
+    wide = software.sustained * np.minimum(software.per_joule, 1 / on.powered)
     worn = replace(
         on,
         matmul_flop_per_s=on.matmul_flop_per_s * wide,
-        older_flop_per_s=on.older_flop_per_s * era.sustained * np.minimum(era.tuned_attention, 1 / on.powered),
-        narrow_flop_per_s=on.narrow_flop_per_s * era.sustained,
+        older_flop_per_s=on.older_flop_per_s
+        * software.sustained
+        * np.minimum(software.tuned_attention, 1 / on.powered),
+        narrow_flop_per_s=on.narrow_flop_per_s * software.sustained,
     )
-    body = [_as(op, era) for op in rows if op.part != "ends"]
+    body = [_as(op, software) for op in rows if op.part != "ends"]
     ends = [op for op in rows if op.part == "ends"]
     layers = model.layers
-    back = [_as(op, era) for op in ops.backward(body)]
+    back = [_as(op, software) for op in ops.backward(body)]
 
     logits = [op for op in ends if op.name != "embedding lookup"]
     embedding = [op for op in ends if op.name == "embedding lookup"]
@@ -397,7 +367,7 @@ def _layer(model, on, era, tp, sp, cp, ep, micro, seq, imbalance):
     timed = _products_s([*body, *back, *logits, *ends_back], worn, shape)
 
     def op_s(op):
-        return timed[id(op)] if id(op) in timed else _op_s(op, worn, era)
+        return timed[id(op)] if id(op) in timed else _op_s(op, worn, software)
 
     def seconds(rows, kind, word=""):
         mine = [op for op in rows if op.kind == kind and word in op.name]
@@ -410,10 +380,10 @@ def _layer(model, on, era, tp, sp, cp, ep, micro, seq, imbalance):
     cast = first = 0.0
     if on.narrow:
         cast = _casts_s([op for op in body if _narrow(op)], on) / layers + 0.0 * tp
-        alone = [op for op in body if _narrow(op) and not (era.fuses_casts and _fed(op))]
+        alone = [op for op in body if _narrow(op) and not (software.fuses_casts and _fed(op))]
         first = _casts_s(alone, on) / layers + 0.0 * tp
     routed = [op for op in body if op.name.startswith("experts: ") or "dispatch" in op.name]
-    launches, launches_back = (_calls(body, on, era, back) / layers for back in (0, 1))
+    launches, launches_back = (_calls(body, on, software, back) / layers for back in (0, 1))
     stream_bytes = 2 * tokens * model.width
     per_domain = np.maximum(np.minimum(on.domain, 1e9) // tp, 1)
     tensor = np.where(
@@ -430,15 +400,15 @@ def _layer(model, on, era, tp, sp, cp, ep, micro, seq, imbalance):
     if model.experts is not None:
         sent = 2 * tokens * model.experts_per_token * model.routed_width / np.where(sp, tp, 1)
         share = (layers - model.dense_layers) / layers
-        if era.sends_once:
+        if software.sends_once:
             domain = np.minimum(on.domain, 1e9)
-            away = np.maximum(ep * tp / domain if era.folds_experts else ep / per_domain, 1)
+            away = np.maximum(ep * tp / domain if software.folds_experts else ep / per_domain, 1)
             k = model.experts_per_token
             sent = sent * np.where(away > 1, away * (1 - (1 - 1 / away) ** k) / k, 1)
-        ranks = ep * tp if era.folds_experts else ep
-        near = np.minimum(np.minimum(on.domain, 1e9) if era.folds_experts else per_domain, ranks)
+        ranks = ep * tp if software.folds_experts else ep
+        near = np.minimum(np.minimum(on.domain, 1e9) if software.folds_experts else per_domain, ranks)
         a2a = send_s("all_to_all", sent * imbalance, ranks, on=on, per_domain=near)
-        if not era.folds_experts:  # each expert is cut over tensor-parallel ranks: all need its tokens
+        if not software.folds_experts:  # each expert is cut over tensor-parallel ranks: all need its tokens
             whole = 2 * tokens * model.experts_per_token * model.routed_width * imbalance
             a2a = a2a + (send_s("all_gather", whole, tp, on=on) + send_s("reduce_scatter", whole, tp, on=on)) / 2
         experts = a2a * share
@@ -463,12 +433,12 @@ def _layer(model, on, era, tp, sp, cp, ep, micro, seq, imbalance):
         products_flop=flop(body, "matmul") / layers,
         attention_flop=flop(body, "attention") / layers,
         routed_s=sum((op_s(op) for op in routed), 0.0 * tp) / layers,
-        routed_launches=_calls(routed, on, era, 0) / layers + 0.0 * tp,
+        routed_launches=_calls(routed, on, software, 0) / layers + 0.0 * tp,
         launches=launches + 0.0 * tp,
         launches_back=launches_back + 0.0 * tp,
         ends_s=sum((op_s(op) for op in logits + ends_back), 0.0 * tp),
         ends_flop=flop(logits, "matmul"),
-        embedding_s=sum((_op_s(op, worn, era) for op in embedding + ops.backward(embedding)), 0.0 * tp),
+        embedding_s=sum((_op_s(op, worn, software) for op in embedding + ops.backward(embedding)), 0.0 * tp),
         tensor_s=tensor,
         gather_s=send_s("all_gather", stream_bytes, tp, on=on),
         context_s=context,
@@ -476,7 +446,7 @@ def _layer(model, on, era, tp, sp, cp, ep, micro, seq, imbalance):
     )
 
 
-def _calls(rows, on, era, back):
+def _calls(rows, on, software, back):
     """What the processor does, one after the other, for a pass of rows: each kernel, each matrix of each expert."""
     found = 0.0
     for op in rows:
@@ -484,11 +454,11 @@ def _calls(rows, on, era, back):
             narrow = "narrow" if on.narrow and _narrow(op) else "wide"
             matrices = MATRIX_CALLS[narrow][back] * op.shape["groups"]
         else:
-            unfused = op.kind == "attention" and era.attention == "unfused"
+            unfused = op.kind == "attention" and software.attention == "unfused"
             matrices = (UNFUSED_KERNELS if unfused else 1) * (1 + back)
             matrices = matrices + ("dispatch" in op.name) * ROUTING_CALLS[back]
         found = found + op.calls * matrices
-    return found * era.kernels_per_row
+    return found
 
 
 def _narrow(op):
@@ -505,12 +475,13 @@ def _casts_s(rows, on):
     return sum(op.calls for op in rows) * on.light_s + values * CAST_BYTES / on.memory_bytes_per_s
 
 
-def _as(op, era):
-    """An attention row as the era ran it."""
+def _as(op, software):
+    """An attention row as the software ran it."""
     if op.kind != "attention":
         return op
-    masked = op.shape["causal"] and not (era.attention == "unfused" and era.mask_fused)
-    return op._replace(shape=op.shape | {"implementation": era.attention, "causal": masked})
+    masked = op.shape["causal"] and not (software.attention == "unfused" and software.mask_fused)
+    implementation = None if software.attention == "best" else software.attention
+    return op._replace(shape=op.shape | {"implementation": implementation, "causal": masked})
 
 
 def _products_s(rows, on, shape):
@@ -532,9 +503,9 @@ def _products_s(rows, on, shape):
     return found
 
 
-def _op_s(op, on, era):
+def _op_s(op, on, software):
     if op.kind == "elementwise":
-        shape = op.shape | {"moved_bytes": op.shape["moved_bytes"] * era.traffic}
+        shape = op.shape | {"moved_bytes": op.shape["moved_bytes"] * software.traffic}
         return op.calls * kernels.elementwise_s(**shape, device=on)
     return kernels.op_s(op, on)
 
@@ -662,7 +633,6 @@ ROWS = (
     "data parallel",
     "slowed by communication",
     "optimiser",
-    "ends of a step",
 )
 
 
@@ -708,18 +678,18 @@ class Step:
         return self.shortfall_bytes <= 0
 
 
-def step(model, layout, *, on, era, memory=True, memo=None):
+def step(model, layout, *, on, software, memory=True, memo=None):
     """The step of a model in a layout (`footprint.Layout`, fields may be arrays) on a `Machine`.
 
     `memo`: a dictionary of the caller's, to time what chunks of one search share only once.
     """
-    era = era_on(on, era)
+    software = release(software, on.family)
     if memory:
         kept = footprint.training_rows(model, layout)
         short = footprint.shortfall_bytes(kept, on.memory_bytes)
     else:
         kept = short = None
-    rows, flop = _rows(model, layout, on, era, memo)
+    rows, flop = _rows(model, layout, on, software, memo)
     sequences = layout.micro_batch * layout.micro_batches * layout.dp
     return Step(
         rows=rows,
@@ -732,26 +702,26 @@ def step(model, layout, *, on, era, memory=True, memo=None):
     )
 
 
-def seconds(model, layout, *, on, era, memo=None):
+def seconds(model, layout, *, on, software, memo=None):
     """Seconds of a step alone: the sum of its rows, without making them."""
-    era = era_on(on, era)
-    parts = _parts(model, layout, on, era, memo)[2]
+    software = release(software, on.family)
+    parts = _parts(model, layout, on, software, memo)[2]
     return sum(value for name, value in parts.items() if name != "uneven")
 
 
-def _micro(model, x, on, era, memo):
+def _micro(model, x, on, software, memo):
     """(which, seconds of a layer and micro-batch by name): for the distinct sets of what they depend on."""
     both_ways = _schedule(x.schedule) == SCHEDULES.index("dualpipe")
     code = footprint._code("recompute", x.recompute, RECOMPUTE)
     adapters = np.greater(x.lora_rank, 0)
     which, sets = _sets(on, x.tp, x.sp, x.cp, x.ep, x.micro_batch, x.seq_len, x.imbalance, code, both_ways, adapters)
-    return which, _once(memo, "micro", sets, lambda: _timed_micro(model, on, era, memo, *sets))
+    return which, _once(memo, "micro", sets, lambda: _timed_micro(model, on, software, memo, *sets))
 
 
-def _timed_micro(model, on, era, memo, tp, sp, cp, ep, micro, seq, imbalance, code, both_ways, adapters):
+def _timed_micro(model, on, software, memo, tp, sp, cp, ep, micro, seq, imbalance, code, both_ways, adapters):
     few = (tp, sp, cp, ep, micro, seq, imbalance)
     names = ("tp", "sp", "cp", "ep", "micro_batch", "seq_len", "imbalance")
-    one = layer(model, footprint.Layout(**dict(zip(names, few, strict=True))), on, era, memo)
+    one = layer(model, footprint.Layout(**dict(zip(names, few, strict=True))), on, software, memo)
     selective, some, full = (code == i for i in (1, 2, 3))
     forward = one.products_s + one.attention_s + one.elementwise_s
     weights = np.where(adapters, 0.0, one.weight_gradients_s)  # adapters' own are too thin to count
@@ -768,20 +738,20 @@ def _timed_micro(model, on, era, memo, tp, sp, cp, ep, micro, seq, imbalance, co
     # two exchanges a pass; with the sequence cut, what a product read is gathered again
     tensor = (4 + 2 * full) * one.tensor_s + np.where(sp, 2 * one.gather_s, 0)
     # pieces are written into a neighbour's memory, which only a domain's links can
-    overlaps = era.overlaps_tensor * np.less_equal(tp, on.domain)
+    overlaps = software.overlaps_tensor * np.less_equal(tp, on.domain)
     hidden = np.minimum(overlaps * tensor, one.products_s + one.input_gradients_s)
-    repeated = full | (selective & (era.attention != "unfused"))
+    repeated = full | (selective & (software.attention != "unfused"))
     context = (3 + repeated) * one.context_s
     beside = attention + np.where(full | selective, one.attention_s, 0)
     context_open = np.maximum(context - beside, context / cp)
     experts = one.experts_s * (4 + 2 * full)
     # running both ways, one direction computes while the other sends: deepseek2024v3, section 3.2
-    experts_hidden = np.minimum(np.where(both_ways, 1.0, era.overlaps_experts) * experts, busy)
+    experts_hidden = np.minimum(np.where(both_ways, experts, 0.0), busy)
     # the processor runs ahead of what the chip computes and of what experts send, and then waits
-    call_s = era.host_s * on.host_waits
+    call_s = software.host_s * on.host_waits
     hides = busy + experts - experts_hidden
     launches = np.maximum(calls * call_s - hides, 0)
-    if model.experts is not None and era.waits_for_counts:
+    if model.experts is not None and software.waits_for_counts:
         # It cannot size an expert's products before the router has run: what comes after them, up to
         # the next router, waits until all of them are launched.
         sent = one.experts_s * (1 - experts_hidden / np.maximum(experts, 1e-30))
@@ -791,7 +761,7 @@ def _timed_micro(model, on, era, memo, tp, sp, cp, ep, micro, seq, imbalance, co
         waits = waits * (1 + 1.0 * full + 0.75 * some)
         behind = np.maximum(one.launches_back * call_s - (busy - forward - again + 2 * sent), 0)
         launches = np.maximum(launches, waits + behind)
-    stolen = era.stolen * (hidden + context - context_open + experts_hidden)
+    stolen = software.stolen * (hidden + context - context_open + experts_hidden)
     open_s = tensor - hidden + context_open + experts - experts_hidden
     peak = on.peak_flop_per_s
     products_flop = passes_of_products * one.products_flop
@@ -828,9 +798,9 @@ def _timed_micro(model, on, era, memo, tp, sp, cp, ep, micro, seq, imbalance, co
     return {name: _whole(value, tp) for name, value in made.items()}
 
 
-def _parts(model, x, on, era, memo):
+def _parts(model, x, on, software, memo):
     """What a step consists of: (which, micro, {part: seconds})."""
-    which, micro = _micro(model, x, on, era, memo)
+    which, micro = _micro(model, x, on, software, memo)
     each, ends, embedding, forward, weights = (
         micro[name][which] for name in ("each", "ends", "embedding", "forward", "weights")
     )
@@ -853,8 +823,8 @@ def _parts(model, x, on, era, memo):
         micro_batches=m,
         schedule=x.schedule,
     )
-    sends, sends_hidden = _sends(model, x, on, era, memo)
-    opened, hidden, update = _states(model, x, on, era, mean, forward, memo)
+    sends, sends_hidden = _sends(model, x, on, software, memo)
+    opened, hidden, update = _states(model, x, on, software, mean, forward, memo)
     return (
         which,
         micro,
@@ -864,16 +834,15 @@ def _parts(model, x, on, era, memo):
             "bubble": idle,
             "sends": sends,
             "data": opened,
-            "stolen": era.stolen * (hidden + sends_hidden),
+            "stolen": software.stolen * (hidden + sends_hidden),
             "update": update,
-            "fixed": era.fixed_s * on.host_waits,
         },
     )
 
 
-def _rows(model, layout, on, era, memo=None):
+def _rows(model, layout, on, software, memo=None):
     x = layout
-    which, micro, parts = _parts(model, x, on, era, memo)
+    which, micro, parts = _parts(model, x, on, software, memo)
     m, p = x.micro_batches, x.pp
     layers = m * (model.layers / p)
     per = {name: value[which] for name, value in micro.items()}
@@ -894,7 +863,6 @@ def _rows(model, layout, on, era, memo=None):
         "data parallel": parts["data"],
         "slowed by communication": layers * per["stolen"] + parts["stolen"],
         "optimiser": parts["update"],
-        "ends of a step": parts["fixed"] + 0.0 * m,
     }
     ranks = x.tp * x.cp * x.dp * m  # chips that do a layer, times micro-batches
     flop = {
@@ -913,29 +881,29 @@ def _stage_layers(model, x):
     return np.minimum(most, model.layers), last
 
 
-def _sends(model, x, on, era, memo):
+def _sends(model, x, on, software, memo):
     """(exposed, hidden) seconds of a step's activations and gradients between stages."""
     stream = np.where(x.sp, x.tp, 1)
     away = x.tp * x.cp * x.dp >= on.domain
     which, (tokens, cut, tp, away, several) = _sets(on, x.micro_batch * x.seq_len / x.cp, stream, x.tp, away, x.pp > 1)
 
     def timed():
-        message = 2 * tokens * model.width / (tp if era.scatters_sends else cut)
+        message = 2 * tokens * model.width / (tp if software.scatters_sends else cut)
         each = send_s("p2p", message, 1.0 + several, on=on, per_domain=np.where(away, 1, 2))
         gather = send_s("all_gather", message * tp, tp, on=on)
-        each = each + np.where((cut < tp) & era.scatters_sends, gather, 0) * several
+        each = each + np.where((cut < tp) & software.scatters_sends, gather, 0) * several
         return _whole(each, tokens)
 
     each = _once(memo, "sends", (tokens, cut, tp, away, several), timed)[which]
     interleaved = _schedule(x.schedule) == SCHEDULES.index("interleaved")
     chunks = np.where(interleaved, x.vpp, 1)
     pairs = 2 * x.micro_batches * chunks
-    hidden = np.where(interleaved & era.overlaps_sends, pairs * each, 0.0)
+    hidden = np.where(interleaved & software.overlaps_sends, pairs * each, 0.0)
     filling = 2 * (x.pp - 1) * each
     return pairs * each - hidden + filling, hidden
 
 
-def _states(model, x, on, era, stage, forward_share, memo):
+def _states(model, x, on, software, stage, forward_share, memo):
     """(exposed, hidden, update): reduction of gradients, gathers of weights, and the optimiser."""
     group = x.dp * x.cp
     shards = group if x.zero_ranks is None else np.minimum(x.zero_ranks, group)
@@ -953,7 +921,7 @@ def _states(model, x, on, era, stage, forward_share, memo):
 
         # a ring leaves a domain once; each of its tensor-parallel ranks has a ring of its own
         rings = np.maximum(np.minimum(on.domain, 8) / tp, 1)
-        crowd = np.where(sharded & era.one_port, rings, 1)
+        crowd = np.where(sharded & software.one_port, rings, 1)
 
         def sent(collective, value_bytes, ranks, of):
             pieces = np.where(sharded, model.layers / pp, np.ceil(value_bytes * of / BUCKET_BYTES))
@@ -974,12 +942,12 @@ def _states(model, x, on, era, stage, forward_share, memo):
             return base + sent(collective, value_bytes, np.maximum(ranks_of(group) / ep, 1), experts)
 
         copies = np.maximum(group / shards, 1)
-        reduce_all = over("all_reduce", era.gradient_bytes)
-        scatter = over("reduce_scatter", era.gradient_bytes, lambda n: shards)
+        reduce_all = over("all_reduce", software.gradient_bytes)
+        scatter = over("reduce_scatter", software.gradient_bytes, lambda n: shards)
         gather = over("all_gather", on.bytes_per_value, lambda n: shards)
         between = send_s(
             "all_reduce",
-            era.gradient_bytes * dense / shards,
+            software.gradient_bytes * dense / shards,
             copies,
             on=on,
             per_domain=np.clip(per_domain // shards, 1, copies),
@@ -1001,8 +969,8 @@ def _states(model, x, on, era, stage, forward_share, memo):
     # whole weights on every chip: once a step
     reducing = np.where(zero >= 1, scatter, reduce_all) + between
     gathering = np.where(zero >= 1, gather * trained, 0.0)
-    hide_gradients = np.minimum(reducing * (1 - tail), backward_window) * era.overlaps_gradients
-    hide_weights = np.minimum(gathering * (1 - tail), forward_window) * era.overlaps_weights
+    hide_gradients = np.minimum(reducing * (1 - tail), backward_window) * software.overlaps_gradients
+    hide_weights = np.minimum(gathering * (1 - tail), forward_window) * software.overlaps_weights
     times = np.where(zero == 2, m, 1)  # gradients that nobody keeps whole leave with every micro-batch
     plain_open = times * (reducing - hide_gradients) + gathering - hide_weights
     plain_hidden = times * hide_gradients + hide_weights
@@ -1020,75 +988,5 @@ def _states(model, x, on, era, stage, forward_share, memo):
     return opened, hidden, update
 
 
-# ---- the eras
-
-
-def eras():
-    """Every era of training software: name -> Era, oldest first."""
-    return {era.name: era for era in ERAS}
-
-
-def era_on(on, era):
-    """An era by its name, as its software was for a chip; an `Era` is what it is.
-
-    Training took to Hopper's new attention kernels a year after they appeared: of liu2025folding's
-    contexts, 4,096 to 131,072 tokens, all are then off alike.
-    """
-    if not isinstance(era, str):
-        return era
-    found = eras()[one_of("era", era, eras())]
-    late = found.name == "2024" and on.family == "Hopper"
-    return replace(found, attention="fused") if late else found
-
-
-ERAS = (
-    Era(
-        name="2020",
-        attention="unfused",
-        mask_fused=False,
-        overlaps_gradients=False,
-        overlaps_weights=False,
-        overlaps_sends=False,
-        one_port=True,
-        gradient_bytes=2.0,
-    ),
-    Era(
-        name="2021",
-        attention="unfused",
-        overlaps_gradients=False,
-        overlaps_weights=False,
-        overlaps_sends=False,
-        one_port=True,
-        gradient_bytes=2.0,
-    ),
-    Era(
-        name="2022",
-        attention="unfused",
-        overlaps_gradients=False,
-        overlaps_weights=False,
-        overlaps_sends=False,
-        sustained=1.06,
-    ),
-    Era(name="2023", attention="fused", overlaps_gradients=False, overlaps_weights=False, fuses_casts=True),
-    Era(
-        name="2024",
-        attention="fused, overlapped",
-        overlaps_tensor=0.8,
-        folds_experts=True,
-        per_joule=1.15,
-        tuned_attention=1.3,
-        fuses_casts=True,
-    ),
-    Era(
-        name="2025",
-        attention="fused, overlapped",
-        overlaps_tensor=0.8,
-        folds_experts=True,
-        sends_once=True,
-        per_joule=1.15,
-        tuned_attention=1.3,
-        fuses_casts=True,
-    ),
-)
 # Measured over predicted of a run like those fitted: 80 % lie between (training_rows.fit_spread).
 SPREAD = (0.869, 1.166)

@@ -240,7 +240,7 @@ def _disappointing_scaling():
     for name, fewest in jobs.items():
         chips = fewest * 2 ** np.arange(int(np.log2(16384 / fewest)) + 1)
         for inside, machine in on.items():
-            of = {"chips": chips, "seq_len": 8192, "era": "2024"}
+            of = {"chips": chips, "seq_len": 8192, "software": "2024"}
             strong = scaling.best(model(name), machine, batch=2048, **of)
             weak = scaling.best(model(name), machine, batch=np.maximum(chips // 4, 1), **of)
             numbers[name, inside] = {"strong": scaling.speed_up(strong), "weak": scaling.speed_up(weak)}
@@ -268,7 +268,7 @@ def _context_limits():
     shape, on = model("Llama-3.1-405B"), training.machine(chip("H100 SXM5"))
     numbers = {}
     for seq_len in (8192, 131072, 1048576):
-        found = splitting.alone(shape, on, era="2024", tokens=2048 * 8192, seq_len=seq_len)
+        found = splitting.alone(shape, on, software="2024", tokens=2048 * 8192, seq_len=seq_len)
         good = found["efficiency"] >= 0.5
         numbers[seq_len] = {
             name: int(found["ranks"][good & (found["dimension"] == name)].max())

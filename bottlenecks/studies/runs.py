@@ -29,7 +29,6 @@ OWNER_OF = {  # of each row of a step, for a picture: the shares are finer
     "data parallel": "network",
     "slowed by communication": "network",
     "optimiser": "memory",
-    "ends of a step": "latency",
 }
 NAMED = {  # words: cells of a row, notes by how they begin; of several rows the one with most chips
     "GPT-3, Megatron, A100 (2021)": {"source_id": "megatron2021_t2", "model": "GPT-174.6B", "notes": "PTD-P"},
@@ -92,7 +91,7 @@ def waterfall(words):
     """
     row = named(words)
     (case,), assumed, _ = measured_training.cases(row)
-    step = training.step(case.model, case.layout, on=case.on, era=case.era, memory=False)
+    step = training.step(case.model, case.layout, on=case.on, software=case.software, memory=False)
     seconds = step.seconds
     measured, predicted, unit = measured_training.headline(row, seconds)
     slower = float((measured / predicted if unit == "s" else predicted / measured)[0])
@@ -160,10 +159,10 @@ def largest(columns):
 
 def _about(found, cases, assumed, known):
     """What the runs that can be scored are: columns."""
-    of_case = {"era": "", "family": "", "params": np.nan, "mixture": False, "chips": np.nan}
+    of_case = {"software": "", "family": "", "params": np.nan, "mixture": False, "chips": np.nan}
     of_case = {name: np.full(known.size, blank, dtype=object) for name, blank in of_case.items()}
     for case in cases:
-        of_case["era"][case.rows], of_case["family"][case.rows] = case.era.name, case.on.family
+        of_case["software"][case.rows], of_case["family"][case.rows] = case.software.name, case.on.family
         of_case["params"][case.rows] = float(case.model.params)
         of_case["chips"][case.rows] = np.broadcast_to(case.layout.chips, case.rows.shape)
         of_case["mixture"][case.rows] = case.model.experts is not None
@@ -185,7 +184,7 @@ def shares_of_runs(every=False):
     """Who owned the second of runs that can be scored (eq:shares): columns, one element a run.
 
     Of each source's runs of a model that on most chips, or `every` one. source, model, chips, year
-    (of the source), role, era (of its software), family (of its chip), params, mixture, stated (no
+    (of the source), role, software, family (of its chip), params, mixture, stated (no
     layout, batch or policy of weight was left to our choice); then the shares compute, memory (with
     the caches), network and latency, which sum to one, and largest, whose name says which.
     """
@@ -206,7 +205,7 @@ def shares_of(case):
     """Shares of the rows of a `measured.training.Case` (eq:shares): owner -> array."""
 
     def time(on):
-        return training.seconds(case.model, case.layout, on=on, era=case.era)
+        return training.seconds(case.model, case.layout, on=on, software=case.software)
 
     return shares.at_once(time, case.on, training.RESOURCES)
 

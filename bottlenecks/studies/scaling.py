@@ -76,7 +76,7 @@ def _powers(most):
     return 2 ** np.arange(int(most).bit_length())
 
 
-def best(model, on, *, chips, batch, seq_len, era):
+def best(model, on, *, chips, batch, seq_len, software):
     """The fastest layout that fits, for each number of chips: columns, NaN and 0 where none fits.
 
     `chips` and `batch` (sequences of a step) broadcast: a fixed job, or one that grows. Columns chips,
@@ -92,7 +92,7 @@ def best(model, on, *, chips, batch, seq_len, era):
     which, columns = which[fits], {name: values[fits] for name, values in columns.items()}
     utilisation = np.full(chips.size, np.nan)
     if which.size:
-        took = training.seconds(model, Layout(seq_len=seq_len, **columns), on=on, era=era)
+        took = training.seconds(model, Layout(seq_len=seq_len, **columns), on=on, software=software)
         order = np.lexsort((took, which))
         there, first = np.unique(which[order], return_index=True)
         fastest = order[first]
@@ -100,7 +100,7 @@ def best(model, on, *, chips, batch, seq_len, era):
         for name in COLUMNS:
             found[name][there] = columns[name][fastest]
         one = Layout(seq_len=seq_len, **{name: values[fastest] for name, values in columns.items()})
-        utilisation[there] = training.step(model, one, on=on, era=era, memory=False).mfu
+        utilisation[there] = training.step(model, one, on=on, software=software, memory=False).mfu
     return found | {"tokens_per_s": batch * seq_len / found["seconds"], "utilisation": utilisation}
 
 

@@ -55,7 +55,7 @@ class Search:
 
     model: object
     on: object
-    era: object
+    software: object
     seq_len: int
     best: dict
     front: dict  # time against memory
@@ -72,7 +72,7 @@ class Search:
 
     def step(self, i=0):
         """The step of the i-th best, with all its rows."""
-        return training.step(self.model, self.layout(i), on=self.on, era=self.era)
+        return training.step(self.model, self.layout(i), on=self.on, software=self.software)
 
 
 def divisors(number):
@@ -118,7 +118,18 @@ def space(
 
 
 def search(
-    model, on, *, chips, batch, seq_len, era="2025", within=None, executor=None, chunk=CHUNK, ahead=AHEAD, keep=KEPT
+    model,
+    on,
+    *,
+    chips,
+    batch,
+    seq_len,
+    software="2025",
+    within=None,
+    executor=None,
+    chunk=CHUNK,
+    ahead=AHEAD,
+    keep=KEPT,
 ):
     """Every layout of a model on `chips` of a machine, ranked by the step's seconds.
 
@@ -132,7 +143,7 @@ def search(
     within = within or space(model, chips=chips, batch=batch, seq_len=seq_len)
     starts = range(0, within.size, int(chunk))
     memo = {} if executor is None else None
-    jobs = ((model, on, era, within, chips, batch, seq_len, s, int(chunk), keep, memo) for s in starts)
+    jobs = ((model, on, software, within, chips, batch, seq_len, s, int(chunk), keep, memo) for s in starts)
     best, front, valid, fitting, short, near = None, None, 0, 0, np.inf, {}
     for mine in map(_chunk, jobs) if executor is None else _sent(jobs, executor, ahead):
         valid, fitting = valid + mine["valid"], fitting + mine["fitting"]
@@ -148,7 +159,7 @@ def search(
     return Search(
         model=model,
         on=on,
-        era=era,
+        software=software,
         seq_len=seq_len,
         best=best or empty,
         front=front or empty,
@@ -245,7 +256,7 @@ def _submitted(executor, job):
 
 def _chunk(job):
     """The best of one chunk, its front, and its counts."""
-    model, on, era, within, chips, batch, seq_len, start, size, keep, memo = job
+    model, on, software, within, chips, batch, seq_len, start, size, keep, memo = job
     columns = layouts(model, within, chips=chips, batch=batch, start=start, stop=start + size)
     found = {"valid": columns["tp"].size, "fitting": 0, "short": np.inf, "nearest": {}, "best": None}
     if not found["valid"]:
@@ -261,7 +272,7 @@ def _chunk(job):
     if not found["fitting"]:
         return found
     # Of all, also of those that do not fit: chunks then ask for the same layers, timed once.
-    took = training.seconds(model, _layout(model, columns, seq_len), on=on, era=era, memo=memo)
+    took = training.seconds(model, _layout(model, columns, seq_len), on=on, software=software, memo=memo)
     columns = _take(columns | {"seconds": took, "memory_bytes": used}, fits)
     found["best"] = _first(columns, keep)
     found["front"] = _take(columns, pareto(columns["seconds"], columns["memory_bytes"]))
@@ -308,7 +319,7 @@ def pareto(first, *others):
 # ---- questions
 
 
-def cells(model, on, *, chips, batch, seq_len, within, era="2025", memo=None):
+def cells(model, on, *, chips, batch, seq_len, within, software="2025", memo=None):
     """The best layout of each pair of tensor-parallel ranks and pipeline stages of a `Space`.
 
     Columns of a layout, seconds and shortfall_bytes, a row for each pair that can be divided: its
@@ -319,21 +330,21 @@ def cells(model, on, *, chips, batch, seq_len, within, era="2025", memo=None):
         return columns | {"seconds": np.array([]), "shortfall_bytes": np.array([])}
     layout = _layout(model, columns, seq_len)
     short = footprint.total_bytes(footprint.training_rows(model, layout)) - on.memory_bytes
-    took = training.seconds(model, layout, on=on, era=era, memo=memo)
+    took = training.seconds(model, layout, on=on, software=software, memo=memo)
     pair = columns["pp"] * (chips + 1) + columns["tp"]
     order = np.lexsort((np.where(short > 0, short, took), short > 0, pair))
     first = order[np.unique(pair[order], return_index=True)[1]]
     return _take(columns | {"seconds": took, "shortfall_bytes": short}, first)
 
 
-def fronts(model, on, *, chips, batch, seq_len, era="2025", **options):
+def fronts(model, on, *, chips, batch, seq_len, software="2025", **options):
     """The best step for each number of chips, with its energy, and which of them nothing beats.
 
     Columns chips, seconds, memory_bytes, joules (every chip at its rated power) and kept.
     """
     rows = []
     for number in chips:
-        found = search(model, on, chips=int(number), batch=batch, seq_len=seq_len, era=era, **options)
+        found = search(model, on, chips=int(number), batch=batch, seq_len=seq_len, software=software, **options)
         for s, m in zip(found.front["seconds"], found.front["memory_bytes"], strict=True):
             rows.append((number, s, m, number * s * on.tdp_watts))
     columns = np.array(rows, dtype=float).reshape(-1, 4).T
@@ -345,7 +356,7 @@ def fronts(model, on, *, chips, batch, seq_len, era="2025", **options):
 
 def why_slower(search, layout):
     """(row, seconds): what a layout loses most to the best one, and by how much in all; or bytes it lacks."""
-    at = training.step(search.model, layout, on=search.on, era=search.era)
+    at = training.step(search.model, layout, on=search.on, software=search.software)
     if not at.fits:
         return "does not fit", float(at.shortfall_bytes)
     best = search.step()
@@ -353,19 +364,21 @@ def why_slower(search, layout):
     return max(lost, key=lost.get), float(at.seconds - best.seconds)
 
 
-def owners(model, layout, on, era):
+def owners(model, layout, on, software):
     """Shares of a step: {owner: share}."""
-    return shares.shares(lambda record: training.seconds(model, layout, on=record, era=era), on, training.RESOURCES)
+    return shares.shares(
+        lambda record: training.seconds(model, layout, on=record, software=software), on, training.RESOURCES
+    )
 
 
-def doubled(model, layout, on, era):
+def doubled(model, layout, on, software):
     """How many times faster the step is with each resource doubled: {owner: factor}."""
-    now = training.seconds(model, layout, on=on, era=era)
+    now = training.seconds(model, layout, on=on, software=software)
     found = {}
     for owner, named in training.RESOURCES.items():
         rates, _, durations = named.partition("/")
         better = replace(
             on, **{f: getattr(on, f) * 2 for f in rates.split()}, **{f: getattr(on, f) / 2 for f in durations.split()}
         )
-        found[owner] = now / training.seconds(model, layout, on=better, era=era)
+        found[owner] = now / training.seconds(model, layout, on=better, software=software)
     return found

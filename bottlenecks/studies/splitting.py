@@ -14,6 +14,7 @@ from bottlenecks.facts.units import plain, si
 from bottlenecks.measured import training as measured_training
 from bottlenecks.models import footprint, training
 from bottlenecks.models.footprint import RECOMPUTE, SCHEDULES, Layout
+from bottlenecks.models.software import release
 from bottlenecks.studies.search import divisors, slotted
 
 # ---- the same chips, used in different ways
@@ -81,7 +82,7 @@ COMPUTING = (  # rows of a step
 )
 
 
-def alone(model, on, *, era, tokens, seq_len, recompute="full"):
+def alone(model, on, *, software, tokens, seq_len, recompute="full"):
     """One dimension after the other grows from one chip as far as it can be divided.
 
     A step is of so many `tokens`, micro-batches of one sequence. Columns dimension, ranks, seconds,
@@ -116,7 +117,7 @@ def alone(model, on, *, era, tokens, seq_len, recompute="full"):
         seq_len=seq_len,
         recompute=recompute,
     )
-    seconds = training.seconds(model, layout, on=on, era=era)
+    seconds = training.seconds(model, layout, on=on, software=software)
     held = footprint.total_bytes(footprint.training_rows(model, layout))
     one = seconds[(name == "tensor") & (ranks == 1)]
     return {
@@ -124,7 +125,7 @@ def alone(model, on, *, era, tokens, seq_len, recompute="full"):
         "ranks": ranks,
         "seconds": seconds,
         "efficiency": one / (ranks * seconds),
-        "sent": sent_over_computed(model, layout, on, era=era),
+        "sent": sent_over_computed(model, layout, on, software=software),
         "bytes": held + 0.0 * ranks,
     }
 
@@ -138,24 +139,23 @@ def speed(found, dimension, ranks):
     return float(found["efficiency"][mine][0])
 
 
-def sent_over_computed(model, layout, on, *, era):
+def sent_over_computed(model, layout, on, *, software):
     """Seconds in which a chip sends over those in which it computes, as if nothing ran beside.
 
-    Holds for ZeRO below 3 and pipelines that run one way: of these an era without any overlap
+    Holds for ZeRO below 3 and pipelines that run one way: of these an software without any overlap
     leaves all sending open, except the keys that go around (their passes: forward, two backward, one
     more where attention is computed again).
     """
-    era = replace(
-        training.era_on(on, era),
+    software = replace(
+        release(software, on.family),
         overlaps_gradients=False,
         overlaps_weights=False,
         overlaps_sends=False,
         overlaps_tensor=0.0,
-        overlaps_experts=0.0,
     )
-    rows = training.step(model, layout, on=on, era=era, memory=False).rows
+    rows = training.step(model, layout, on=on, software=software, memory=False).rows
     sent = sum(rows[row] for _, _, row in CUTS.values())
-    around = (3 + _repeats(layout, "selective", "full")) * training.layer(model, layout, on, era).context_s
+    around = (3 + _repeats(layout, "selective", "full")) * training.layer(model, layout, on, software).context_s
     sent = sent - rows["context parallel"] + around * layout.micro_batches * model.layers / layout.pp
     return sent / sum(rows[name] for name in COMPUTING)
 
@@ -238,9 +238,9 @@ def _others(ranks):
     return (ranks - 1) / ranks
 
 
-def price_table(model, layout, on, era):
+def price_table(model, layout, on, software):
     """Rows of a table: for each dimension of one layout what is cut, what a chip sends, what nothing hides."""
-    rows = training.step(model, layout, on=on, era=era, memory=False).rows
+    rows = training.step(model, layout, on=on, software=software, memory=False).rows
     sent = sent_bytes(model, layout)
     ranks = {"tensor": layout.tp, "context": layout.cp, "expert": layout.ep, "pipeline": layout.pp, "data": layout.dp}
     cuts = dict(CUTS)

@@ -48,7 +48,7 @@ def scored():
     ends = np.full((2, rows["model"].size), np.nan)
     found, assumed, reasons = measured_training.cases(rows)
     for case in found:
-        seconds[case.rows] = training.seconds(case.model, case.layout, on=case.on, era=case.era)
+        seconds[case.rows] = training.seconds(case.model, case.layout, on=case.on, software=case.software)
         ends[:, case.rows] = measured_training.spread(measured_training.unlike(case, assumed[case.rows]))
     measured, predicted, unit = measured_training.headline(rows, seconds)
     ratio = np.where(np.isfinite(measured), predicted / measured, np.nan)
@@ -161,7 +161,7 @@ def test_nemotron_3_super_is_as_large_as_printed():
     assert alone.params == pytest.approx(120.7e9, rel=0.02)
     on = training.machine(chip("GB300 (per GPU)"))
     layout = Layout(dp=64, ep=64, seq_len=8192, micro_batch=1, micro_batches=8)
-    found = training.step(shape, layout, on=on, era="2025", memory=False)
+    found = training.step(shape, layout, on=on, software="2025", memory=False)
     assert found.model_flop / found.tokens == pytest.approx(85.1e9, rel=0.02)
 
 

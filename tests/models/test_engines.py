@@ -9,19 +9,21 @@ from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.models import engines, inference, ops
 from bottlenecks.models.inference import Plan, server
+from bottlenecks.models.software import SERVER, release
 
+LLAMA_CPP, METAL = release("llama.cpp"), release("llama.cpp, Metal")
 LLAMA = model("Llama-3-8B")
 BOARD = server(chip("RTX 3090"), "fp16_acc16")
 
 
-def rows(engine, queries, **plan):
-    plan = Plan(engine=engine, **plan)
+def rows(software, queries, **plan):
+    plan = Plan(software=software, **plan)
     return inference.rows(LLAMA, plan, BOARD, batch=1, queries=queries, keys=512)
 
 
 @pytest.mark.parametrize("queries", [1, 512])
 def test_products_lose_nothing_by_being_parted(queries):
-    plain, parted = (ops.products(rows(e, queries)) for e in (None, engines.LLAMA_CPP))
+    plain, parted = (ops.products(rows(e, queries)) for e in (SERVER, LLAMA_CPP))
     outside = [op for op in parted if op.part != engines.SCORES]
     inside = [op for op in plain if op.kind == "matmul"]
     for what in ("flop", "weight_bytes"):
@@ -32,7 +34,7 @@ def test_a_layer_of_llama_cpp_is_50_kernels():
     # 7 products x (unpack, narrow, multiply, widen), 2 x (norm, scale), 2 rotations, 2 copies into the
     # cache, 10 of attention, 2 of the gate, 2 additions; 16-bit weights are not unpacked
     narrow, wide = (
-        [op for op in rows(engines.LLAMA_CPP, 512, weight_format=f) if op.part != "ends"] for f in ("q4_k_m", "bf16")
+        [op for op in rows(LLAMA_CPP, 512, weight_format=f) if op.part != "ends"] for f in ("q4_k_m", "bf16")
     )
     assert engines.launches(narrow) / LLAMA.layers == 28 + 4 + 2 + 2 + 10 + 2 + 2
     assert engines.launches(wide) / LLAMA.layers == 43
@@ -42,7 +44,7 @@ def test_narrow_weights_cost_more_in_prompts_and_less_in_steps():
     for queries, sign in ((512, 1), (1, -1)):
         wide, narrow = (
             inference.one_pass(
-                LLAMA, Plan(engine=engines.LLAMA_CPP, weight_format=f), BOARD, batch=1, queries=queries, keys=512
+                LLAMA, Plan(software=LLAMA_CPP, weight_format=f), BOARD, batch=1, queries=queries, keys=512
             ).seconds
             for f in ("bf16", "q4_k_m")
         )
@@ -51,8 +53,8 @@ def test_narrow_weights_cost_more_in_prompts_and_less_in_steps():
 
 def test_scores_in_memory_grow_with_the_square():
     made = [
-        inference.attention_s(LLAMA, Plan(engine=e), BOARD, batch=1, queries=512, keys=8192)
-        for e in (None, engines.LLAMA_CPP)
+        inference.attention_s(LLAMA, Plan(software=e), BOARD, batch=1, queries=512, keys=8192)
+        for e in (SERVER, LLAMA_CPP)
     ]
     # 24 bytes a score of 32 heads and layers at the rate of the memory; the cache holds some
     written = 24 * 32 * 32 * 512 * 8192 / BOARD.memory_bytes_per_s
@@ -60,7 +62,7 @@ def test_scores_in_memory_grow_with_the_square():
 
 
 def test_apples_kernels_cast_nothing():
-    names = " ".join(op.name for op in rows(engines.LLAMA_CPP_METAL, 512, weight_format="q4_k_m"))
+    names = " ".join(op.name for op in rows(METAL, 512, weight_format="q4_k_m"))
     assert "unpacked" not in names and "narrowed" not in names
 
 
@@ -75,6 +77,6 @@ def test_a_host_with_a_long_queue_fills_every_stage():
 
 
 def test_a_joined_engine_keeps_its_products():
-    joined = replace(engines.LLAMA_CPP_METAL, joined=True)
+    joined = replace(METAL, joined=True)
     names = [op.name for op in rows(joined, 512)]
     assert "queries, keys, values" in names and "gate and up" in names

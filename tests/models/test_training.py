@@ -1,6 +1,6 @@
 """The training step: hand arithmetic, identities, limits, shares, arrays against scalars."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,16 +14,17 @@ from bottlenecks.laws import shares
 from bottlenecks.measured.memory import gpt
 from bottlenecks.models import kernels, ops, training
 from bottlenecks.models.footprint import Layout
+from bottlenecks.models.software import Software, release, years
 
 GPT = gpt(8, 1024, 16, vocab=51200)
 ON = training.machine(system("DGX H100"))
 A100 = training.machine(chip("A100 SXM 80GB"))
-PERFECT = training.Era(name="perfect", attention="fused", host_s=0.0, stolen=0.0)
+PERFECT = Software(name="perfect", attention="fused", host_s=0.0, stolen=0.0)
 BASE = {"seq_len": 2048, "micro_batch": 2, "micro_batches": 4}
 
 
-def step(model=GPT, on=A100, era=PERFECT, **layout):
-    return training.step(model, Layout(**(BASE | layout)), on=on, era=era)
+def step(model=GPT, on=A100, software=PERFECT, **layout):
+    return training.step(model, Layout(**(BASE | layout)), on=on, software=software)
 
 
 def test_one_chip_is_the_ledger():
@@ -131,11 +132,13 @@ def test_power_bounds_what_software_gains():
     assert hopper.powered < 1 == A100.powered
     big = model("Llama-3-70B")
     products = [
-        training.step(big, Layout(seq_len=8192, tp=8), on=hopper, era=e, memory=False).rows["products below the peak"]
+        training.step(big, Layout(seq_len=8192, tp=8), on=hopper, software=e, memory=False).rows[
+            "products below the peak"
+        ]
         for e in (PERFECT, tuned)
     ]
     assert products[1] < products[0]
-    assert step(era=tuned).seconds == step().seconds
+    assert step(software=tuned).seconds == step().seconds
 
 
 def test_arrays_equal_scalars():
@@ -173,12 +176,12 @@ LAYOUTS = st.fixed_dictionaries(
 
 
 @settings(max_examples=25, deadline=None)
-@given(LAYOUTS, st.sampled_from(list(training.eras())), st.booleans())
-def test_shares_sum_to_one(layout, era, mixture):
+@given(LAYOUTS, st.sampled_from(list(years())), st.booleans())
+def test_shares_sum_to_one(layout, software, mixture):
     shape = model("Qwen3-30B-A3B") if mixture else GPT
     known = BASE | layout | ({"ep": layout["dp"], "tp": 2} if mixture else {})
     whole = Layout(**known)
-    found = shares.shares(lambda on: training.seconds(shape, whole, on=on, era=era), ON, training.RESOURCES)
+    found = shares.shares(lambda on: training.seconds(shape, whole, on=on, software=software), ON, training.RESOURCES)
     assert sum(found.values()) == pytest.approx(1, abs=1e-6)
 
 
@@ -205,7 +208,7 @@ def test_shares_sum_to_one(layout, era, mixture):
 def test_more_bandwidth_is_never_slower(layout, field):
     whole = Layout(**(BASE | layout))
     better = replace(ON, **{field: getattr(ON, field) * 1.5})
-    slow, fast = (training.seconds(GPT, whole, on=on, era="2023") for on in (ON, better))
+    slow, fast = (training.seconds(GPT, whole, on=on, software="2023") for on in (ON, better))
     assert fast <= slow * (1 + 1e-9)
 
 
@@ -213,7 +216,7 @@ def test_narrow_products_are_faster_and_attention_is_not():
     wide, narrow = (training.machine(chip("H100 SXM5"), f) for f in ("bf16", "fp8"))
     big = model("Llama-3-70B")
     layout = Layout(seq_len=8192, tp=8)
-    one, two = (training.step(big, layout, on=on, era="2024", memory=False) for on in (wide, narrow))
+    one, two = (training.step(big, layout, on=on, software="2024", memory=False) for on in (wide, narrow))
     assert two.seconds < one.seconds
     assert two.peak_flop_per_s == pytest.approx(2 * one.peak_flop_per_s, rel=1e-3)
 
@@ -236,7 +239,7 @@ def test_zero_3_gathers_with_every_micro_batch():
 
 
 def test_what_does_not_fit_says_by_how_much():
-    found = training.step(model("GPT-3 175B"), Layout(seq_len=2048), on=A100, era="2023")
+    found = training.step(model("GPT-3 175B"), Layout(seq_len=2048), on=A100, software="2023")
     # 18 bytes a weight of state alone, 80 GB there
     assert not found.fits
     assert found.shortfall_bytes > 18 * 174e9 - 80e9
@@ -244,7 +247,7 @@ def test_what_does_not_fit_says_by_how_much():
 
 def test_an_unknown_era_is_told():
     with pytest.raises(ValueError, match="did you mean"):
-        step(era="2032")
+        step(software="2032")
 
 
 def test_distinct_is_exact():
@@ -257,24 +260,19 @@ def test_distinct_is_exact():
     assert np.all(found_c[which] == True)  # noqa: E712
 
 
-def test_every_era_switch_is_named_once():
-    assert len({f.name for f in fields(training.Era)}) == len(fields(training.Era))
-    assert list(training.eras()) == sorted(training.eras())
-
-
 def test_seconds_are_the_sum_of_the_rows():
     for kwargs in ({"tp": 2, "pp": 4, "dp": 2}, {"dp": 8, "zero": 3, "recompute": "full"}):
         layout = Layout(**(BASE | kwargs))
-        rows = training.step(GPT, layout, on=ON, era="2022").rows
-        assert training.seconds(GPT, layout, on=ON, era="2022") == pytest.approx(sum(rows.values()))
+        rows = training.step(GPT, layout, on=ON, software="2022").rows
+        assert training.seconds(GPT, layout, on=ON, software="2022") == pytest.approx(sum(rows.values()))
 
 
 def test_hardware_sweeps_through_a_step():
     """An array in the machine's record gives an array of steps, each that of its own machine."""
     rates = ON.memory_bytes_per_s * np.array([0.5, 1.0, 2.0])
     layout = Layout(**(BASE | {"tp": 2, "dp": 4, "zero": 1}))
-    many = training.seconds(GPT, layout, on=replace(ON, memory_bytes_per_s=rates), era="2024")
-    alone = [training.seconds(GPT, layout, on=replace(ON, memory_bytes_per_s=r), era="2024") for r in rates]
+    many = training.seconds(GPT, layout, on=replace(ON, memory_bytes_per_s=rates), software="2024")
+    alone = [training.seconds(GPT, layout, on=replace(ON, memory_bytes_per_s=r), software="2024") for r in rates]
     assert many == pytest.approx(np.array(alone).ravel())
 
 
@@ -293,11 +291,15 @@ def test_engines_beside_an_array_by_hand():
 def test_a_ring_of_each_tensor_parallel_rank_has_a_port():
     # All weights leave a machine through the one port of a ring over its eight chips; cut over the
     # eight, an eighth of them through the port of each: an eighth of the time, and shorter rings.
-    era = replace(training.eras()["2021"], overlaps_gradients=False)
+    software = replace(release("2021"), overlaps_gradients=False)
     on, shape = training.machine(chip("A100 SXM 80GB")), model("GPT-3 175B")
     alone, cut = (
         training.step(
-            shape, Layout(dp=64 // tp, tp=tp, zero=3, micro_batch=1, seq_len=128), on=on, era=era, memory=False
+            shape,
+            Layout(dp=64 // tp, tp=tp, zero=3, micro_batch=1, seq_len=128),
+            on=on,
+            software=software,
+            memory=False,
         ).rows["data parallel"]
         for tp in (1, 8)
     )
@@ -321,18 +323,18 @@ MIXTURE = Model(
 
 def test_the_processor_bounds_many_small_experts():
     """Each matrix of each expert costs calls, and no product can be launched before its tokens are counted."""
-    era = replace(training.eras()["2025"], attention="fused")
-    few, many = (step(MIXTURE, on=ON, era=era, ep=n, dp=64, micro_batch=1) for n in (64, 1))
+    software = replace(release("2025"), attention="fused")
+    few, many = (step(MIXTURE, on=ON, software=software, ep=n, dp=64, micro_batch=1) for n in (64, 1))
     calls = 2 * 64 * sum(training.MATRIX_CALLS["wide"])  # a layer and micro-batch, two matrices
     assert many.rows["launches"] > 0
-    assert many.seconds >= 4 * 4 * calls * era.host_s
+    assert many.seconds >= 4 * 4 * calls * software.host_s
     assert many.rows["launches"] > 5 * few.rows["launches"]
-    told = step(MIXTURE, on=ON, era=replace(era, waits_for_counts=False), ep=1, dp=64, micro_batch=1)
+    told = step(MIXTURE, on=ON, software=replace(software, waits_for_counts=False), ep=1, dp=64, micro_batch=1)
     assert told.seconds <= many.seconds
 
 
 def test_biases_of_experts_are_moved_by_hand():
-    plain, biased = (step(m, era=PERFECT) for m in (MIXTURE, replace(MIXTURE, expert_biases=True)))
+    plain, biased = (step(m, software=PERFECT) for m in (MIXTURE, replace(MIXTURE, expert_biases=True)))
     values = 2 * 2048 * 4  # tokens of a micro-batch, each at four experts
     each = [values * (b * 1024 + w * 512) for b, w in zip(training.BIAS_BYTES, training.BOUND_BYTES, strict=True)]
     expected = sum(kernels.elementwise_s(moved, device=A100) for moved in each)
@@ -340,7 +342,7 @@ def test_biases_of_experts_are_moved_by_hand():
 
 
 def test_tokens_ahead_are_heads_more():
-    plain, ahead = (step(m, era=PERFECT) for m in (MIXTURE, replace(MIXTURE, ahead=1)))
+    plain, ahead = (step(m, software=PERFECT) for m in (MIXTURE, replace(MIXTURE, ahead=1)))
     head = 6 * 32000 * 1024 * plain.tokens
     assert ahead.model_flop - plain.model_flop == pytest.approx(head, rel=1e-9)
 
@@ -353,7 +355,7 @@ def test_fed_from_both_ends_the_first_stage_shares_with_the_last():
             gpt(4, 1024, 16, vocab=51200),
             Layout(pp=4, micro_batches=8, seq_len=2048, schedule=name),
             on=ON,
-            era=PERFECT,
+            software=PERFECT,
             memory=False,
         ).rows["uneven stages"]
         for name in ("1f1b", "dualpipe")

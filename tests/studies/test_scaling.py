@@ -22,7 +22,7 @@ def on(inside="links", gbits=400):
 
 
 def best(on, **job):
-    return scaling.best(LLAMA, on, seq_len=8192, era="2024", **job)
+    return scaling.best(LLAMA, on, seq_len=8192, software="2024", **job)
 
 
 # ---- machines
@@ -96,7 +96,7 @@ def test_the_best_is_the_fastest_of_all_that_fit():
     _, columns = scaling.layouts(LLAMA, seq_len=8192, **job)
     cuts = Layout(seq_len=8192, **columns)
     fits = footprint.total_bytes(footprint.training_rows(LLAMA, cuts)) <= H100.memory_bytes
-    took = training.seconds(LLAMA, cuts, on=on(), era="2024")
+    took = training.seconds(LLAMA, cuts, on=on(), software="2024")
     assert found["seconds"][0] == pytest.approx(took[fits].min(), rel=1e-12)
     assert 0 < fits.sum() < fits.size
 

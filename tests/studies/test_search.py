@@ -225,7 +225,7 @@ def test_stages_even_only_with_embedding_and_head():
         cp=(1,),
         micro_batch=(1,),
     )
-    found = search.search(llama, ON, within=within, era="2024", **asked)
+    found = search.search(llama, ON, within=within, software="2024", **asked)
     assert found.valid == 1
     cut = search.layouts(llama, within, chips=16384, batch=2048, start=0, stop=within.size)
     layout = search._layout(llama, cut, 8192)

@@ -11,6 +11,7 @@ from bottlenecks.laws import traffic
 from bottlenecks.measured.memory import gpt
 from bottlenecks.models import footprint, training
 from bottlenecks.models.footprint import Layout
+from bottlenecks.models.software import release
 from bottlenecks.studies import search, splitting
 
 SMALL = gpt(8, 1024, 16, vocab=51200)
@@ -42,7 +43,7 @@ def test_ways_on_one_chip_are_all_alike():
 
 
 def grown(shape=SMALL, **changed):
-    options = {"era": "2024", "tokens": 2**18, "seq_len": 2048} | changed
+    options = {"software": "2024", "tokens": 2**18, "seq_len": 2048} | changed
     return splitting.alone(shape, ON, **options)
 
 
@@ -69,30 +70,30 @@ def test_experts_are_a_dimension_of_mixtures():
 def test_micro_batches_hide_no_tensor_parallel_traffic():
     """The tokens cancel: twice the micro-batches, the same ratio; of copies it halves."""
     few, many = (Layout(tp=8, micro_batches=m, seq_len=2048) for m in (4, 8))
-    alike = [splitting.sent_over_computed(SMALL, x, ON, era="2024") for x in (few, many)]
+    alike = [splitting.sent_over_computed(SMALL, x, ON, software="2024") for x in (few, many)]
     assert alike[0] == pytest.approx(alike[1]) and alike[0] > 0
     few, many = (Layout(dp=8, zero=1, micro_batches=m, seq_len=2048) for m in (4, 8))
-    halved = [splitting.sent_over_computed(SMALL, x, ON, era="2024") for x in (few, many)]
+    halved = [splitting.sent_over_computed(SMALL, x, ON, software="2024") for x in (few, many)]
     assert halved[0] == pytest.approx(2 * halved[1])
 
 
 def test_sending_does_not_depend_on_what_an_era_hides():
     layout = Layout(tp=4, dp=4, cp=2, pp=2, zero=1, micro_batches=4, seq_len=8192)
-    era = training.eras()["2024"]
-    other = replace(era, overlaps_tensor=0.1, overlaps_gradients=False)
-    first, second = (splitting.sent_over_computed(SMALL, layout, ON, era=e) for e in (era, other))
+    software = release("2024")
+    other = replace(software, overlaps_tensor=0.1, overlaps_gradients=False)
+    first, second = (splitting.sent_over_computed(SMALL, layout, ON, software=e) for e in (software, other))
     assert first == second
 
 
 def test_keys_that_nothing_hides_are_the_steps_own_row():
     """Where attention is far shorter than the journey of its keys, all of the journey but that is open."""
     layout = Layout(cp=2, micro_batches=1, seq_len=2048)
-    around = 3 * training.layer(SMALL, layout, ON, training.eras()["2024"]).context_s * SMALL.layers
-    step = training.step(SMALL, layout, on=ON, era="2024", memory=False)
+    around = 3 * training.layer(SMALL, layout, ON, release("2024")).context_s * SMALL.layers
+    step = training.step(SMALL, layout, on=ON, software="2024", memory=False)
     computing = sum(step.rows[name] for name in splitting.COMPUTING)
-    found = splitting.sent_over_computed(SMALL, replace(layout, dp=1), ON, era="2024") * computing
-    bare = replace(training.eras()["2024"], overlaps_gradients=False, overlaps_weights=False)
-    opened = training.step(SMALL, layout, on=ON, era=bare, memory=False).rows["data parallel"]
+    found = splitting.sent_over_computed(SMALL, replace(layout, dp=1), ON, software="2024") * computing
+    bare = replace(release("2024"), overlaps_gradients=False, overlaps_weights=False)
+    opened = training.step(SMALL, layout, on=ON, software=bare, memory=False).rows["data parallel"]
     assert found == pytest.approx(around + opened)
 
 
@@ -153,11 +154,11 @@ def test_layouts_in_arrays_and_choices_as_indices():
 
 def test_price_table_has_the_dimensions_that_are_cut():
     layout = Layout(tp=2, dp=4, zero=1, micro_batches=4, seq_len=2048)
-    rows = splitting.price_table(SMALL, layout, ON, era="2024")
+    rows = splitting.price_table(SMALL, layout, ON, software="2024")
     assert [row["dimension"] for row in rows] == ["tensor", "data"]
     assert rows[1]["what is cut"] == "sequences; states (ZeRO 1)"
     assert [row["when it is sent"] for row in rows] == ["four sums in each layer", "once a step"]
-    rows = splitting.price_table(SMALL, replace(layout, zero=3), ON, era="2024")
+    rows = splitting.price_table(SMALL, replace(layout, zero=3), ON, software="2024")
     assert rows[1]["when it is sent"] == "for each micro-batch"
 
 
