@@ -9,6 +9,7 @@ from pathlib import Path
 from bottlenecks import __version__
 from bottlenecks.facts.doors import one_of
 from bottlenecks.facts.units import plain, si
+from bottlenecks.models.machine import machine
 
 
 def main(argv=None):
@@ -399,7 +400,6 @@ def _search(args):
     from bottlenecks.facts.chips import chip, find_chip
     from bottlenecks.facts.doors import positive
     from bottlenecks.facts.networks import system
-    from bottlenecks.models import training
     from bottlenecks.studies import search
 
     positive("--seq", args.seq)
@@ -407,7 +407,7 @@ def _search(args):
     positive("--top", args.top)
     positive("--jobs", args.jobs)
     where = chip(args.system) if find_chip(args.system) else system(args.system)
-    on = training.machine(where, args.format)
+    on = machine(where, args.format)
     most = on.tiers[-1].ranks if on.tiers else 1
     if most is not None and args.chips > most:
         raise ValueError(f"--chips must be at most {most}, all that {where.name} has, got {args.chips}")

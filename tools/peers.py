@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from bottlenecks.models.machine import machine
+
 HOME = Path(__file__).resolve().parent.parent / ".venv-peers"
 ELSEWHERE = {
     "calculon": "the package index has another package under this name",
@@ -182,8 +184,8 @@ def asked():
     from bottlenecks.models.footprint import Layout
 
     large, small = model("GPT-3 175B"), model("Llama-3-8B")
-    cluster = training.machine(chip("A100 SXM 80GB"))
-    server = inference.server(chip("H100 SXM5"))
+    cluster = machine(chip("A100 SXM 80GB"))
+    server = machine(chip("H100 SXM5"))
     many = np.arange(1, 4097)
 
     def train(micro_batches, **layout):

@@ -3,8 +3,9 @@
 import numpy as np
 
 from bottlenecks.facts.units import plain, si
+from bottlenecks.laws.pipelines import SCHEDULES
+from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.measured import frame
-from bottlenecks.models.footprint import RECOMPUTE, SCHEDULES
 from bottlenecks.studies import search
 
 SHOWN = 4  # reasons in a line
@@ -163,7 +164,7 @@ _SHORT = {"micro_batch": "micro", "micro_batches": "times", "recompute": "again"
 
 def _named(columns):
     """A layout's columns with its choices as words."""
-    words = {"recompute": RECOMPUTE, "schedule": SCHEDULES}
+    words = {"recompute": POLICIES, "schedule": SCHEDULES}
     return {n: words[n][int(v)] if n in words else int(v) for n, v in columns.items()}
 
 

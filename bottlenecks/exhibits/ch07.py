@@ -10,9 +10,10 @@ from bottlenecks.facts import corpus
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import bytes_per_value, chip
 from bottlenecks.facts.units import plain, si
-from bottlenecks.laws import memory, shares
+from bottlenecks.laws import memory, serving, shares
 from bottlenecks.measured import inference as measured_inference
-from bottlenecks.models import footprint, inference, ops
+from bottlenecks.models import footprint, inference, ops, requests
+from bottlenecks.models.machine import RESOURCES, machine
 
 GREY = "#6E6E6E"  # of words: dark enough to read
 MODELS = ("Llama-3-8B", "Llama-3-70B", "Llama-3.1-405B", "DeepSeek-V3")
@@ -20,7 +21,7 @@ GPUS = ("A100 SXM 80GB", "H100 SXM5", "H200 SXM", "B200 SXM (HGX)")
 RELEASED = {"DeepSeek-V3": "fp8", "gpt-oss-120b": "mxfp4"}  # format of the weights, where not bf16
 CHIPS = (1, 2, 4, 8, 16, 32, 64)
 CONTEXTS = tuple(2**i for i in range(9, 18))
-OWNED = inference.RESOURCES  # who owns a second; here waiting for a wire belongs to the exchange
+OWNED = RESOURCES  # who owns a second; here waiting for a wire belongs to the exchange
 OWNERS = {
     "memory": f"{OWNED['memory']} {OWNED['cache']}",
     "compute": OWNED["compute"],
@@ -42,7 +43,7 @@ def _serving(chip_name, model_name, weight_format, tp):
     narrow = {"fp8": "fp8", "nvfp4": "fp4"}.get(weight_format, "bf16")
     head = None if weight_format == "bf16" else "bf16"
     plan = inference.Plan(tp=tp, weight_format=weight_format, head_format=head)
-    return (model(model_name), plan, inference.server(device, narrow if narrow in device.peaks else "bf16"))
+    return (model(model_name), plan, machine(device, narrow if narrow in device.peaks else "bf16"))
 
 
 def _step(serving, batch, context):
@@ -73,7 +74,7 @@ def _floor_s(model_name, weight_format, chip_name, chips):
     """eq:latency-floor, with the weights that the ledger of one token reads."""
     m, plan, on = _serving(chip_name, model_name, weight_format, 1)
     read = ops.total(inference.rows(m, plan, on, batch=1, queries=1, keys=2), "weight_bytes")
-    return inference.latency_floor_s(read, chips=chips, bytes_per_s=chip(chip_name).memory_bytes_per_s)
+    return serving.latency_floor_s(read, chips=chips, bytes_per_s=chip(chip_name).memory_bytes_per_s)
 
 
 def _tokens(count):
@@ -102,7 +103,7 @@ def _floor_lines(model_name, chip_name):
     form = RELEASED.get(model_name, "bf16")
     serving = _serving(chip_name, model_name, form, chips)
     m, plan, on = serving
-    fits = inference.largest_batch(m, plan, on, context=ONE_USER) >= 1
+    fits = requests.largest_batch(m, plan, on, context=ONE_USER) >= 1
     return {
         "chips": chips,
         "floor_s": _floor_s(model_name, form, chip_name, chips),
@@ -275,7 +276,7 @@ def _batch_grid(setup, contexts):
     m, plan, on = serving
     steps = _step(serving, SWEPT, tokens[:, None])
     steps["rest"] = steps["exchange"] + steps["fixed"]
-    return steps, inference.largest_batch(m, plan, on, context=np.floor(tokens))
+    return steps, requests.largest_batch(m, plan, on, context=np.floor(tokens))
 
 
 def _batch_lines(setup, context):
@@ -454,8 +455,8 @@ def _cache_grid(contexts):
     kept, fits, tokens = [], [], np.array(contexts)
     for name in KEPT:
         m, plan, on = _serving(NODE[0], name, RELEASED.get(name, "bf16"), NODE[1])
-        kept.append(footprint.serving_rows(m, footprint.Serving(context=tokens))["cache"] / tokens)
-        fits.append(inference.largest_batch(m, plan, on, context=tokens))
+        kept.append(cache.serving_rows(m, cache.Serving(context=tokens))["cache"] / tokens)
+        fits.append(requests.largest_batch(m, plan, on, context=tokens))
     return np.array(kept, dtype=float).T, np.array(fits, dtype=float).T
 
 
@@ -570,10 +571,8 @@ def _design_table(model_name, chip_name, weights, chips, batch, context, target_
         steps = dict.fromkeys(("step_s", *PARTS), np.nan)
     used = {"weights": np.nan, "cache": np.nan, "other": np.nan}
     if dealt:
-        sizes = footprint.Serving(
-            tp=chips, batch=batch, context=context, weight_bytes=bytes_per_value(plan.weight_format)
-        )
-        rows = footprint.serving_rows(m, sizes)
+        sizes = cache.Serving(tp=chips, batch=batch, context=context, weight_bytes=bytes_per_value(plan.weight_format))
+        rows = cache.serving_rows(m, sizes)
         used = {
             "weights": rows["weights"],
             "cache": rows["cache"],
@@ -592,7 +591,7 @@ def _design_table(model_name, chip_name, weights, chips, batch, context, target_
             "target_s": target_s,
             "step_s": steps["step_s"],
             "heads": m.heads,
-            "available_bytes": inference.HELD_BACK * on.memory_bytes,
+            "available_bytes": requests.HELD_BACK * on.memory_bytes,
             "tokens_per_s_per_chip": batch / steps["step_s"] / chips,
         },
     )
@@ -763,7 +762,7 @@ ASKED = tuple(2**i for i in range(8))
 def _speculated(batch, acceptances):
     """Tokens a second of each user: a row for each acceptance, a column for each number drafted."""
     m, plan, on = _serving("H100 SXM5", PAIR[0], "bf16", 8)
-    seconds = inference.speculative_s(
+    seconds = requests.speculative_s(
         m,
         model(PAIR[1]),
         plan,

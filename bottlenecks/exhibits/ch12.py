@@ -14,8 +14,10 @@ from bottlenecks.exhibits.style import COLOUR, SERIES, Labels, axis_in
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.networks import system
 from bottlenecks.facts.units import plain, si
+from bottlenecks.laws.pipelines import SCHEDULES
+from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.models import footprint, training
-from bottlenecks.models.footprint import RECOMPUTE, SCHEDULES
+from bottlenecks.models.machine import machine
 from bottlenecks.studies import search, splitting
 
 GREY = "#6E6E6E"  # of words: dark enough to read
@@ -27,7 +29,7 @@ AGAIN = {"nothing": "none", "half of the products": "products", "everything": "f
 
 @keep
 def _machine(name):
-    return training.machine(system(name))
+    return machine(system(name))
 
 
 def _count(number, word):
@@ -540,7 +542,7 @@ BEST_SHOWN = 0.55  # of the peak: the end of the colours
 
 @keep
 def _wired(wires):
-    return training.machine(replace(system("DGX H100"), tiers=WIRES[wires])), {}
+    return machine(replace(system("DGX H100"), tiers=WIRES[wires])), {}
 
 
 def space_of(m, cp):
@@ -548,7 +550,7 @@ def space_of(m, cp):
     return search.Space(
         pipelines=(("1f1b", 1), ("zb1p", 1), *(("interleaved", v) for v in (2, 4, 8))),
         zero=(0, 1, 2, 3),
-        recompute=RECOMPUTE,
+        recompute=POLICIES,
         pp=tuple(p for p in POWERS if p <= m.layers),
         ep=(1, 8, 16, 32, 64) if m.experts else (1,),
         cp=(cp,),
@@ -639,7 +641,7 @@ def _map_table(model_name, chips, wires, cp, tp, pp):
             here["lost"], here["lost_s"] = _lost(key, here["best"], here["looked"])
     m = model(model_name)
     here |= {"heads": m.heads, "layers": m.layers}
-    words = {"recompute": np.array(RECOMPUTE)[found["recompute"]], "schedule": np.array(SCHEDULES)[found["schedule"]]}
+    words = {"recompute": np.array(POLICIES)[found["recompute"]], "schedule": np.array(SCHEDULES)[found["schedule"]]}
     cells = {"cell": np.arange(fits.size), **found, **words, "utilisation": used}
     return stack(cell=cells, here=here) if fits.size else stack(here=here)
 

@@ -9,8 +9,8 @@ from bottlenecks.exhibits.style import COLOUR, FITTED_DOT, LINE, MARKERS, SERIES
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.units import plain, si
+from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.models import training
-from bottlenecks.models.footprint import RECOMPUTE
 from bottlenecks.studies import runs, scaling
 
 GREY = "#6E6E6E"  # of words: dark enough to read
@@ -56,7 +56,7 @@ def _scaled(model_name, job, gbits):
     return {
         inside: scaling.best(
             model(model_name),
-            scaling.machine(chip(CHIP), inside=inside, port_bytes_per_s=gbits * 1e9 / 8),
+            scaling.wired(chip(CHIP), inside=inside, port_bytes_per_s=gbits * 1e9 / 8),
             chips=CHIPS,
             batch=batch,
             seq_len=seq_len,
@@ -194,7 +194,7 @@ def _scaling_summary(table):
     cuts = [
         f"{plain(int(pick(table, 'links', 'chips')[i]), 5)} chips: "
         + ", ".join(f"{c} {pick(table, 'links', c)[i]:.0f}" for c in ("tp", "cp", "pp", "dp"))
-        + f", recomputing {AGAIN[RECOMPUTE[int(pick(table, 'links', 'recompute')[i])]]}"
+        + f", recomputing {AGAIN[POLICIES[int(pick(table, 'links', 'recompute')[i])]]}"
         for i in there[[0, -1]]
     ]
     tokens = f"{JOB / 1e6:.1f} million tokens a step" if job == STAYS else f"{OF_A_CHIP:,} tokens a step for each chip"
@@ -390,7 +390,7 @@ SIZES = (8, 128, 1024, 12288)
 def _triangle_table(which, period):
     run = runs.shares_of_runs()
     mine = runs.GROUPS[which](run)
-    columns = ("source", "model", "chips", "year", *runs.RESOURCES, "largest")
+    columns = ("source", "model", "chips", "year", *runs.OWNERS, "largest")
     found = {}
     for name, (first, last, *_) in PERIODS.items():
         those = mine & (run["year"] >= first) & (run["year"] <= last)
@@ -399,8 +399,8 @@ def _triangle_table(which, period):
     counted = runs.dominated(run, mine)
     known = ("rows", "rows above", "sources", "sources above")
     counts = {name.replace(" ", "_"): float(counted[name]) for name in known}
-    counts |= {f"above_{name}": float(counted[name]) for name in runs.RESOURCES}
-    counts |= {f"median_{name}": counted[f"median {name}"] for name in runs.RESOURCES}
+    counts |= {f"above_{name}": float(counted[name]) for name in runs.OWNERS}
+    counts |= {f"median_{name}": counted[f"median {name}"] for name in runs.OWNERS}
     return stack(**found, here={"which": which, "period": period} | counts)
 
 
@@ -457,7 +457,7 @@ def _triangle_draw(figure):
     figure.text(0.70, 0.448, "open: a tenth or more\nis latency", fontsize=9, color=GREY, va="center", linespacing=1.3)
     counts = [
         figure.text(x, y, "", va="center", ha=ha, fontsize=9.5, color=COLOUR.get(n, "black"))
-        for y, n in zip((0.38, 0.335, 0.29, 0.245, 0.20, 0.155), ("", *runs.RESOURCES, "rows"), strict=True)
+        for y, n in zip((0.38, 0.335, 0.29, 0.245, 0.20, 0.155), ("", *runs.OWNERS, "rows"), strict=True)
         for x, ha in ((0.70, "left"), (0.86, "right"), (0.975, "right"))
     ]
     told = figure.text(0.70, 0.105, "", va="top", fontsize=9.5, linespacing=1.35)
@@ -466,7 +466,7 @@ def _triangle_draw(figure):
     def update(table):
         chosen = one(table, "here", "period")
         for name, (*_, colour, _) in PERIODS.items():
-            mine = {c: pick(table, name, c) for c in ("chips", *runs.RESOURCES)}
+            mine = {c: pick(table, name, c) for c in ("chips", *runs.OWNERS)}
             faded = chosen not in (EVERY, name)
             tint = (*_rgb(colour), 0.13 if faded else 0.75)
             dots[name].set_offsets(_at(mine) if mine["chips"].size else np.empty((0, 2)))
@@ -485,7 +485,7 @@ def _triangle_draw(figure):
         cells = [("", "above ½", "median")]
         cells += [
             (n, f"{one(table, 'here', f'above_{n}'):.0f}", f"{100 * one(table, 'here', f'median_{n}'):.0f} %")
-            for n in runs.RESOURCES
+            for n in runs.OWNERS
         ]
         cells += [("any", f"{above:.0f} of {rows:.0f}", "")]
         for word, text in zip(counts, (t for line in cells for t in line), strict=True):
@@ -505,10 +505,8 @@ def _triangle_summary(table):
     which, period, rows, above, sources, mostly = (
         one(table, "here", c) for c in ("which", "period", "rows", "rows_above", "sources", "sources_above")
     )
-    each = [
-        f"{n} in {one(table, 'here', f'above_{n}'):.0f}" for n in runs.RESOURCES if one(table, "here", f"above_{n}")
-    ]
-    medians = [f"{n} {100 * one(table, 'here', f'median_{n}'):.0f} %" for n in runs.RESOURCES]
+    each = [f"{n} in {one(table, 'here', f'above_{n}'):.0f}" for n in runs.OWNERS if one(table, "here", f"above_{n}")]
+    medians = [f"{n} {100 * one(table, 'here', f'median_{n}'):.0f} %" for n in runs.OWNERS]
     waiting = np.concatenate([pick(table, name, "latency") for name in PERIODS])
     slow = int(np.sum(waiting >= WAITING))
     text = (
@@ -518,7 +516,7 @@ def _triangle_summary(table):
     )
     if period == EVERY:
         return text
-    mine = {c: pick(table, period, c) for c in runs.RESOURCES}
+    mine = {c: pick(table, period, c) for c in runs.OWNERS}
     if not mine["compute"].size:
         return f"{text} Published {period}: none."
     of_period = ", ".join(f"{n} {100 * np.median(v):.0f} %" for n, v in mine.items())

@@ -63,6 +63,20 @@ def one_of(name, value, choices):
     raise ValueError(f"{name} {value!r} is unknown{hint} There are: {shown or 'none'}")
 
 
+def code(name, value, choices):
+    """Index (or indices) of a choice given by name, by an array of names, or by index."""
+    if isinstance(value, str):
+        return choices.index(one_of(name, value, choices))
+    array = np.asarray(value)
+    if array.dtype.kind == "U":
+        known, inverse = np.unique(array, return_inverse=True)
+        codes = np.array([choices.index(one_of(name, str(k), choices)) for k in known])
+        return codes[inverse].reshape(array.shape)
+    if array.dtype.kind not in "iu" or not 0 <= array.min() <= array.max() < len(choices):
+        one_of(name, value, choices)
+    return array
+
+
 def nearest(value, choices):
     """The choice whose spelling is nearest to `value`, or None when none resembles it."""
     folded = {choice.casefold(): choice for choice in choices}

@@ -14,7 +14,8 @@ from bottlenecks.facts.architectures import find_model, model, models
 from bottlenecks.facts.chips import BYTES_PER_VALUE, bytes_per_value, chip, chips
 from bottlenecks.facts.doors import nearest
 from bottlenecks.laws import shares
-from bottlenecks.models import engines, inference
+from bottlenecks.models import engines, inference, requests
+from bottlenecks.models.machine import RESOURCES, machine
 from bottlenecks.models.software import SERVER, release
 
 PHASES = ("prefill", "decode", "end_to_end")
@@ -142,8 +143,7 @@ def _case(mine, rows):
     hosted = phase == "end_to_end" and saturated and any(word in software for word in HOSTS)
     plan, copies, more = _plan(first, shape, on, hosted, said, weight_format, head_format, cache_format)
     assumed = assumed + more
-    host_s = shape.layers * plan.software.host_layer_s
-    server = inference.server(on, format, experts_times=value("experts_times") if hosted else 1.0, host_step_s=host_s)
+    server = machine(on, format, experts_times=value("experts_times") if hosted else 1.0)
     batch, prompt, output = mine["batch"], mine["input_len"], mine["output_len"]
     lengths_open = np.isnan(prompt).any()
     if saturated:
@@ -293,9 +293,9 @@ def _under_load(shape, plan, server, batch, prompt, output, copies):
         raise ValueError("the row leaves the length of prompts or answers open")
     output = np.maximum(output, 1)
     if np.isnan(batch).any():
-        fits = inference.largest_batch(shape, plan, server, context=prompt + output)
+        fits = requests.largest_batch(shape, plan, server, context=prompt + output)
         if np.any(fits < 1):
-            fits = inference.largest_batch(shape, plan, server, context=prompt + output, held_back=0.97)
+            fits = requests.largest_batch(shape, plan, server, context=prompt + output, held_back=0.97)
         if np.any(fits < 1):
             raise ValueError("the weights and one sequence do not fit the chips' memory")
         at_once, note = np.minimum(fits, MOST_SEQUENCES), "as many sequences as fit, 2,048 at most"
@@ -304,7 +304,7 @@ def _under_load(shape, plan, server, batch, prompt, output, copies):
     busy = np.fmin(batch / copies / plan.ep, 1)  # of groups, where there are more than sequences
 
     def time(on):
-        load = inference.saturated(shape, plan, on, batch=at_once, prompt=prompt, output=output)
+        load = requests.saturated(shape, plan, on, batch=at_once, prompt=prompt, output=output)
         return 1 / (load.tokens_per_s * copies * busy)
 
     return time, [note]
@@ -331,7 +331,7 @@ def _alone(shape, plan, server, phase, batch, prompt, output, lengths_open, firs
     if run:
         if lengths_open or np.isnan(output).any():
             raise ValueError("the row leaves the length of prompts or answers open")
-        return lambda on: inference.run(shape, plan, on, batch=mine, prompt=prompt, output=output).seconds, note
+        return lambda on: requests.run(shape, plan, on, batch=mine, prompt=prompt, output=output).seconds, note
     context = np.maximum(prompt + made / 2, 1)
     if lengths_open:
         context = np.full(prompt.shape, float(OPEN_CONTEXT))
@@ -377,7 +377,7 @@ def predict(columns, *, owners=True):
         low[case.rows] = seconds[case.rows] * float(spread["low"])
         high[case.rows] = seconds[case.rows] * float(spread["high"])
         if owners:
-            owned = shares.shares(case.time, case.server, inference.RESOURCES)
+            owned = shares.shares(case.time, case.server, RESOURCES)
             bound[case.rows] = shares.largest(owned)
         assumed[case.rows] = case.assumed
     return {

@@ -21,13 +21,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bottlenecks import data
 from bottlenecks.facts import corpus
 from bottlenecks.facts.architectures import Model, find_model, model, models
 from bottlenecks.facts.chips import chip
 from bottlenecks.laws import shares
 from bottlenecks.measured.memory import SHAPES, gpt
-from bottlenecks.models import footprint, training
+from bottlenecks.models import footprint, training, wiring
 from bottlenecks.models.footprint import Layout
+from bottlenecks.models.machine import RESOURCES, machine
 from bottlenecks.models.software import at
 
 TODAY = "2026"
@@ -750,12 +752,12 @@ def _tiers(row, device, assumed):
     text = row["notes"]
     if row["source_id"] in PORTS:
         assumed.append("ports of the machine that the source names")
-        return training.tiers_of(device, PORTS[row["source_id"]])
+        return wiring.tiers_of(device, port_bytes_per_s=PORTS[row["source_id"]])
     found = re.search(r"([\d.]+) ?x ?([\d.]+) Gb/s", text) or re.search(r"()(?:RoCE )([\d.]+) Gb/s per node", text)
     if found:
         rate = float(found[1] or 1) * float(found[2]) / 8 * 1e9 / 8
-        return training.tiers_of(device, rate)
-    return training.tiers_of(device)
+        return wiring.tiers_of(device, port_bytes_per_s=rate)
+    return wiring.tiers_of(device)
 
 
 # ---- rows
@@ -824,7 +826,7 @@ def _machine(name, format, ports, tiers):
     """A chip's machine, made once: `ports` and `tiers` tell where it stands."""
     key = (name, format, ports)
     if key not in _machines:
-        _machines[key] = replace(training.machine(chip(name), format), tiers=tiers)
+        _machines[key] = machine(chip(name), format, tiers=tiers)
     return _machines[key]
 
 
@@ -854,12 +856,13 @@ def predict(columns, *, owners=True):
 
 def _owner(time, on):
     """The resource with the largest share; who has more than half needs no comparison."""
-    first = shares.shares(time, on, {"compute": training.RESOURCES["compute"]})
+    first = shares.shares(time, on, {"compute": RESOURCES["compute"]})
     if np.all(first["compute"] > 0.5):
         return "compute"
-    return shares.largest(shares.shares(time, on, training.RESOURCES))
+    return shares.largest(shares.shares(time, on, RESOURCES))
 
 
+SPREAD = tuple(float(data.rows("training_constants")[-1][end]) for end in ("low", "high"))
 FITTED_FAMILIES = ("Ampere", "Hopper", "Volta")
 FITTED_NARROW = ("", "fp8")
 # Mixtures were fitted on two sources: by `fit_spread`'s factor that is 1.87 times as wide as on fourteen.
@@ -875,7 +878,9 @@ def unlike(case, assumed):
     """
     on, model = case.on, case.model
     common = (on.family not in FITTED_FAMILIES) + any("matmul" in text for text in on.assumed)
-    common += (on.narrow not in FITTED_NARROW) + MIXTURE_RESPECTS * (model.experts is not None)
+    common += ((on.product_format if on.narrow else "") not in FITTED_NARROW) + MIXTURE_RESPECTS * (
+        model.experts is not None
+    )
     common += model.both_ways + (model.ssm_layers > 0)
     left = np.array([sum(word in text for word in OPEN) for text in assumed.tolist()])
     return common + np.greater(case.layout.cp, 1) + left
@@ -888,7 +893,7 @@ def spread(respects=0):
     size, independent of the others.
     """
     wider = np.sqrt(1 + np.asarray(respects))
-    return tuple(np.exp(wider * np.log(end)) for end in training.SPREAD)
+    return tuple(np.exp(wider * np.log(end)) for end in SPREAD)
 
 
 def fit_spread():

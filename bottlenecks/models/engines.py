@@ -9,12 +9,12 @@ import numpy as np
 
 from bottlenecks.facts.chips import bytes_per_value
 from bottlenecks.models import ops
+from bottlenecks.models.kernels import FEW_ROWS
 
-FEW_ROWS = 8  # of a product, up to which a matrix-vector kernel takes it
 SCORES = "scores"  # part of the rows that stand for attention
 
 
-def kernels(op, model, software):
+def kernels(op, software):
     """The rows that a program runs for a row of the ledger, already cut to one chip's part."""
     if op.kind == "attention":
         few = np.max(op.shape["queries"]) <= FEW_ROWS
@@ -23,7 +23,7 @@ def kernels(op, model, software):
         return [op]
     if op.kind == "elementwise":
         return _elementwise(op, software)
-    return [each for part in _products(op, model, software) for each in _product(part, software)]
+    return [each for part in _products(op) for each in _product(part, software)]
 
 
 def launches(rows):
@@ -72,7 +72,7 @@ def _elementwise(op, software):
     """Norms are scaled by a kernel of their own, and so are gates multiplied."""
     kind, wide = op.shape["kind"], software.value_bytes
     values = op.shape["moved_bytes"] / bytes_per_value(op.format)  # touched
-    if op.part == "ends" and kind == "add":
+    if op.part == "embedding":
         return [op]
     if kind == "norm":
         return [_touched(op, op.name, wide * values, "norm"), _touched(op, f"{op.name}: scale", wide * values)]
@@ -87,22 +87,18 @@ def _elementwise(op, software):
     return [_touched(op, op.name, wide * values, kind)]
 
 
-def _products(op, model, software):
+def _products(op):
     """A joined product as the several that a program runs: the same rows and depth, fewer columns."""
-    columns = [1.0]
-    if op.name == "queries, keys, values":
-        heads = model.heads + 2 * model.kv_heads
-        columns = [model.heads / heads, model.kv_heads / heads, model.kv_heads / heads]
-    elif op.name.endswith("gate and up"):
-        columns = [0.5, 0.5]
+    if len(op.joined) < 2:
+        return [op]
     return [
         op._replace(
-            name=op.name if len(columns) == 1 else f"{op.name}: {i + 1} of {len(columns)}",
+            name=f"{op.name}: {i + 1} of {len(op.joined)}",
             flop=op.flop * share,
             weight_bytes=op.weight_bytes * share,
             shape=op.shape | {"n": op.shape["n"] * share},
         )
-        for i, share in enumerate(columns)
+        for i, share in enumerate(columns / sum(op.joined) for columns in op.joined)
     ]
 
 

@@ -1,7 +1,7 @@
 """Footprints: a model in a layout, as rows of bytes on one chip.
 
-`training_rows(model, layout)` and `serving_rows(model, serving)` return a dictionary, row -> bytes,
-whose values add up to what the busiest chip holds at its peak. A field of a layout may be an array:
+`training_rows(model, layout)` returns a dictionary, row -> bytes, whose values add up to what the busiest chip
+holds at its peak (`cache` has the same for serving). A field of a layout may be an array:
 a million layouts are one call.
 """
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from bottlenecks.facts.doors import one_of, positive
+from bottlenecks.facts.doors import code, positive
 from bottlenecks.laws import memory
 from bottlenecks.laws.memory import RECIPES
+from bottlenecks.laws.pipelines import SCHEDULES
+from bottlenecks.laws.recomputation import POLICIES
 
-RECOMPUTE = ("none", "selective", "products", "full")  # `Layout.recompute` says what each keeps
-SCHEDULES = ("gpipe", "1f1b", "interleaved", "zb1p", "zb2p", "zbv", "dualpipe")
-CHOICES = {"recompute": RECOMPUTE, "schedule": SCHEDULES, "recipe": tuple(RECIPES)}
+CHOICES = {"recompute": POLICIES, "schedule": SCHEDULES, "recipe": tuple(RECIPES)}
 RECIPE_COLUMNS = {
     what: np.array([getattr(recipe, what) for recipe in RECIPES.values()], dtype=float)
     for what in memory.Recipe._fields
@@ -101,9 +101,9 @@ class Layout:
                 if np.asarray(value).dtype.kind != "b":
                     raise ValueError(f"Layout.{name} must be True or False, got {value!r}")
             elif name in CHOICES:
-                _code(f"Layout.{name}", value, CHOICES[name])
+                code(f"Layout.{name}", value, CHOICES[name])
             elif value is not None:
-                _number("Layout", name, value)
+                check_number("Layout", name, value)
 
     @property
     def chips(self):
@@ -116,7 +116,7 @@ class Layout:
         return self.micro_batch * self.seq_len / self.cp
 
 
-def _number(record, name, value):
+def check_number(record, name, value):
     positive(f"{record}.{name}", value, zero_allowed=name in ZERO_ALLOWED)
     whole = np.asarray(value).dtype.kind in "iu"
     if name in WHOLE and not whole and np.any(np.mod(value, 1)):
@@ -134,23 +134,9 @@ def _first(value, mask):
     return value[mask].flat[0].item()
 
 
-def _code(name, value, choices):
-    """Index (or indices) of a choice given by name, by an array of names, or by index."""
-    if isinstance(value, str):
-        return choices.index(one_of(name, value, choices))
-    array = np.asarray(value)
-    if array.dtype.kind == "U":
-        known, inverse = np.unique(array, return_inverse=True)
-        codes = np.array([choices.index(one_of(name, str(k), choices)) for k in known])
-        return codes[inverse].reshape(array.shape)
-    if array.dtype.kind not in "iu" or not 0 <= array.min() <= array.max() < len(choices):
-        one_of(name, value, choices)
-    return array
-
-
 def _take(recipe, what):
     """A column of the recipes' table for each layout."""
-    return RECIPE_COLUMNS[what][_code("recipe", recipe, CHOICES["recipe"])]
+    return RECIPE_COLUMNS[what][code("recipe", recipe, CHOICES["recipe"])]
 
 
 # ---- parameters of a stage
@@ -166,13 +152,13 @@ def stage_layers(model, layout, stage):
 
 def _both_ends(layout):
     """Is the last layer on the first chip? So where the pipeline turns, or runs both ways."""
-    schedule = _code("schedule", layout.schedule, SCHEDULES)
+    schedule = code("schedule", layout.schedule, SCHEDULES)
     return schedule >= SCHEDULES.index("zbv")
 
 
 def _copies(layout):
     """Stages whose weights a chip holds."""
-    return 1 + (_code("schedule", layout.schedule, SCHEDULES) == SCHEDULES.index("dualpipe"))
+    return 1 + (code("schedule", layout.schedule, SCHEDULES) == SCHEDULES.index("dualpipe"))
 
 
 def _ends(layout, stage):
@@ -232,7 +218,7 @@ def _adapter_share(model, layout):
 # ---- activations of a layer
 
 
-def _attention_values(model, tp):
+def attention_values(model, tp):
     """Queries, keys, values and results that an attention keeps of a token, over all heads."""
     if model.attention == "MLA":
         latents = (model.q_lora_rank or 0) + model.kv_lora_rank + model.qk_rope_values
@@ -245,7 +231,7 @@ def _layer_bytes(model, layout, *, mixture):
     """(kept, kept without recomputation) of a token in one layer, in bytes."""
     tp, c = layout.tp, layout.value_bytes
     sp = np.where(layout.sp, tp, 1)
-    attention = _attention_values(model, tp)
+    attention = attention_values(model, tp)
     if np.any(model.ssm_layers):  # a recurrence keeps the output of each of its matrices
         share = model.ssm_layers / model.layers
         attention = (1 - share) * attention + share * model.ssm_layer_params / model.width
@@ -279,17 +265,17 @@ def _layer_bytes(model, layout, *, mixture):
     results = (attention + 2 * model.heads * model.head_values) / 2
     products = (2 * model.width / sp + (results + inner) / tp) * c + np.where(layout.fused_attention, fused, 0)
     full = model.width / sp * c
-    code = _code("recompute", layout.recompute, RECOMPUTE)
-    kept = np.select([code == 0, code == 1, code == 2], [whole, selective, products], full)
+    kind = code("recompute", layout.recompute, POLICIES)
+    kept = np.select([kind == 0, kind == 1, kind == 2], [whole, selective, products], full)
     return kept, whole
 
 
 def in_flight(layout, stage):
     """Micro-batches' worth of a stage's activations that its chip holds, by schedule."""
     m, p = layout.micro_batches, layout.pp
-    code = _code("schedule", layout.schedule, SCHEDULES)
+    kind = code("schedule", layout.schedule, SCHEDULES)
     return np.select(
-        [code == i for i in range(len(SCHEDULES))],
+        [kind == i for i in range(len(SCHEDULES))],
         [
             memory.in_flight_gpipe(m) + 0 * p,
             memory.in_flight_1f1b(m, stages=p, stage=stage),
@@ -459,10 +445,10 @@ def _check(model, layout):
     """What the shape of the model forbids, with the nearest layout that it allows."""
     if np.any(model.encoder_layers):
         raise ValueError(f"{model.name}: two stacks of layers are not modelled, only a decoder")
-    _divides("tp", layout.tp, f"heads of {model.name}", model.heads)
+    divides("tp", layout.tp, f"heads of {model.name}", model.heads)
     if model.experts is not None:
-        _divides("ep", layout.ep, f"experts of {model.name}", model.experts)
-        _divides("ep", layout.ep, "dp x cp", layout.dp * layout.cp)
+        divides("ep", layout.ep, f"experts of {model.name}", model.experts)
+        divides("ep", layout.ep, "dp x cp", layout.dp * layout.cp)
     chunks, most = layout.pp * layout.vpp, model.layers + 2 * np.asarray(layout.embedding_slots)
     if np.any(np.greater(chunks, most)):
         bad, most = (_first(value, np.greater(chunks, most)) for value in (chunks, most))
@@ -471,132 +457,10 @@ def _check(model, layout):
         )
 
 
-def _divides(name, part, what, whole):
+def divides(name, part, what, whole):
     left_over = np.mod(whole, part) != 0
     if np.any(left_over):
         whole, part = _first(whole, left_over), _first(part, left_over)
         fits = [n for n in range(1, int(whole) + 1) if whole % n == 0]
         nearest = min(fits, key=lambda n: abs(n - part))
         raise ValueError(f"{name} must divide the {what} ({whole!r}), got {part!r}; the nearest is {nearest}")
-
-
-# ---- inference
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Serving:
-    """A model at inference: how it is cut, in which formats, for how many sequences. Fields may be arrays."""
-
-    tp: int = 1
-    pp: int = 1
-    ep: int = 1  # expert parallel, over groups of tp chips that each serve their own sequences
-    batch: int = 1  # sequences in the cache of one group of tp x pp chips
-    context: int  # tokens of each sequence, prompt and answer
-    weight_bytes: float = 2
-    cache_bytes: float = 2  # of a value in the cache
-    value_bytes: float = 2  # of an activation
-    block: int = 1  # tokens of a block of the cache (eq:paged-tokens)
-    prefix: int = 0  # tokens that all sequences share
-    chunk: int = 1  # tokens that one pass works on: a decode step 1 a sequence, a prefill its chunk
-    state_values: int = 0  # of one recurrent layer and sequence
-    fragmentation: float = 0
-    overhead_bytes: float = 0
-
-    def __post_init__(self):
-        for field in fields(self):
-            _number("Serving", field.name, getattr(self, field.name))
-        if np.any(np.greater(self.prefix, self.context)):
-            raise ValueError(
-                f"Serving.prefix must be at most context ({self.context!r}), got {self.prefix!r};"
-                f" the nearest is {self.context!r}"
-            )
-
-
-def cache_bytes_per_token(model, *, tp=1, cache_bytes=2):
-    """Bytes that one more token adds on one chip of `tp`, while it is within every window."""
-    layers = model.layers - model.ssm_layers
-    return _cache(model, 1, layers, tp, cache_bytes)
-
-
-def _cache(model, tokens, layers, tp, cache_bytes):
-    if model.attention == "MLA":
-        return memory.latent_cache_bytes(
-            tokens,
-            layers=layers,
-            latent_values=model.kv_lora_rank,
-            rope_values=model.qk_rope_values,
-            value_bytes=cache_bytes,
-        )
-    heads = np.maximum(model.kv_heads, tp) / tp  # below one head for a chip, heads are copied
-    return memory.kv_cache_bytes(
-        tokens, layers=layers, kv_heads=heads, head_values=model.head_values, value_bytes=cache_bytes
-    )
-
-
-def serving_rows(model, serving):
-    """Bytes on one chip: weights, cache, state, activations, reserve, which add up to the total.
-
-    Stages are taken as equal: each holds its part of the layers and of the cache.
-    """
-    if np.any(model.encoder_layers):
-        raise ValueError(f"{model.name}: two stacks of layers are not modelled, only a decoder")
-    _divides("tp", serving.tp, f"heads of {model.name}", model.heads)
-    layout = Layout(tp=serving.tp, pp=serving.pp, ep=serving.ep, dp=serving.ep, seq_len=1)
-    params = total_bytes(stage_params(model, layout, 0))
-    if np.any(np.greater(serving.pp, 1)):
-        params = np.maximum(params, total_bytes(stage_params(model, layout, serving.pp - 1)))
-
-    def tokens(context):
-        prefix = np.minimum(serving.prefix, context)
-        return memory.shared_prefix_tokens(
-            serving.batch, memory.paged_tokens(context, block=serving.block), prefix=prefix
-        )
-
-    attending = model.layers - model.ssm_layers
-    local = model.local_layers
-    cut = serving.tp, serving.cache_bytes
-    cache = _cache(model, tokens(serving.context), attending - local, *cut)
-    if np.any(local):
-        window = memory.windowed_tokens(serving.context, window=model.sliding_window_tokens)
-        cache = cache + _cache(model, tokens(window), local, *cut)
-    state = memory.recurrent_state_bytes(
-        serving.batch, layers=model.ssm_layers, state_values=serving.state_values, value_bytes=serving.value_bytes
-    )
-    work = serving.batch * serving.chunk
-    inner = (
-        (model.ffn_width or 0)
-        if model.experts is None
-        else model.expert_width * (model.experts_per_token + model.shared_experts)
-    )
-    widest = 2 * model.width + np.maximum(2 * inner, _attention_values(model, serving.tp)) / serving.tp
-    logits = serving.batch * model.vocab / serving.tp * 4  # fp32, of the last token of each sequence
-    rows = {
-        "weights": params * serving.weight_bytes,
-        "cache": cache / serving.pp,
-        "state": state / (serving.tp * serving.pp),
-        "activations": work * widest * serving.value_bytes + logits,
-    }
-    used = total_bytes(rows)
-    rows["reserve"] = (
-        memory.reserved_bytes(used, fragmentation=serving.fragmentation, overhead_bytes=serving.overhead_bytes) - used
-    )
-    return rows
-
-
-def largest_batch(model, serving, *, memory_bytes):
-    """Most sequences of `serving.context` tokens that fit, 0 where the weights alone do not."""
-    one, two = (total_bytes(serving_rows(model, replace(serving, batch=batch))) for batch in (1, 2))
-    room = positive("memory_bytes", memory_bytes) - (2 * one - two)  # rows grow evenly with the batch
-    return np.maximum(np.floor(room / (two - one)), 0)
-
-
-def largest_context(model, serving, *, memory_bytes, most=2**40):
-    """Most tokens of each of `serving.batch` sequences that fit, from 0 up to `most`."""
-    serving = replace(serving, prefix=0)
-    fits, too_many = np.zeros_like(memory_bytes + 0.0 * serving.batch), most + 1.0
-    for _ in range(int(np.ceil(np.log2(most)))):  # halves the range each time
-        middle = np.floor((fits + too_many) / 2)
-        rows = serving_rows(model, replace(serving, context=np.maximum(middle, 1)))
-        enough = shortfall_bytes(rows, memory_bytes) <= 0
-        fits, too_many = np.where(enough, middle, fits), np.where(enough, too_many, middle)
-    return fits

@@ -23,6 +23,8 @@ from bottlenecks.laws import tiling
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64))
 SPLITS = (1, 4)
 ARRAY = 128  # side of the multiplier array of a chip without cores to deal tiles to; TPU v6e's is 256
+FEW_ROWS = 8  # of a product, up to which a matrix-vector kernel takes it
+UNPACK = 8  # instructions to widen a weight: mask, shift, convert, scale, and their indices
 QUERY_BLOCK = 128  # queries of a tile of attention
 DECODING = 16  # at most so many queries leave the cores to the keys
 OLDER_PER_CLOCK = 2048  # 16-bit FLOP of a core that runs instructions of Ampere, its chips' own
@@ -330,6 +332,27 @@ def still_cached(moved_bytes, *, cache_bytes):
     0.5
     """
     return np.clip(1.5 - moved_bytes / np.maximum(cache_bytes, 1e-9), 0, 1)
+
+
+def few_rows_s(m, k, n, *, groups, weight_bytes, device):
+    r"""Seconds of a product of few rows as a matrix-vector kernel: no tile is filled for nothing.
+
+    $$T = T_0 + \left[\left(\frac{m k n}{V}\right)^4 + \left(\frac{w\,k n}{W}\right)^4\right]^{1/4}$$  (eq:few-rows-time)
+
+    T_0      device.fixed_s             time to start and to end                     [s]
+    m, k, n  -                          rows, depth, columns                         [-]
+    V        device.vector_per_s        multiply-adds on single values a second      [1/s]
+    w        weight_bytes               of a stored weight                           [B]
+    W        device.memory_bytes_per_s  bandwidth that is reached                    [B/s]
+
+    Holds for: a decode step of up to about eight sequences, on chips whose cores take any work;
+    several weights are read for each value of the few rows, whose traffic is left out.
+    Source: eq:matmul-flop and eq:matmul-bytes with vector units in place of tiles.
+    """
+    unpacked = np.where(weight_bytes < device.bytes_per_value, UNPACK, 1)
+    busy_s = groups * (m + unpacked) * k * n / device.vector_per_s
+    traffic_s = groups * weight_bytes * k * n / device.memory_bytes_per_s
+    return device.fixed_s + tiling.overlapped_s(busy_s, traffic_s)
 
 
 def elementwise_s(moved_bytes, *, device, kind="add"):

@@ -16,7 +16,8 @@ from bottlenecks.laws import counting, roofline, tiling
 
 CAUSAL = ("half", "full", "none")  # half: what is needed; full: the square; none: no mask
 LOGITS = ("all", "last", "none")
-RECOMPUTE = ("none", "attention", "full")
+RECOMPUTE = ("none", "selective", "full")  # of `recomputation.POLICIES`, those that repeat whole rows
+ENDS = ("embedding", "ends")  # parts that stand once, before and after the layers
 FORWARD_TOUCHES = {"norm": 2, "add": 3, "rotary": 2}  # values read and written for each of the result
 GRADIENT = {"norm": 1.5, "activation": 5 / 3, "rotary": 1.0, "add": 2 / 3}  # bytes over the forward's
 # Values that a scan in chunks of as many tokens as its state has reads and writes for each of its width
@@ -39,7 +40,11 @@ class Op(NamedTuple):
     calls: float = 1
     shape: dict | None = None  # of one call, as the kernel takes it
     format: str = ""
-    part: str = ""  # attention, feed-forward, ends, optimiser
+    part: str = ""  # embedding, attention, feed-forward, ends, optimiser
+    cut: str = ""  # what tensor-parallel ranks divide: a name of `cut.CUTS`
+    routing: str = ""  # of a mixture: dispatch, experts or combine
+    gradient: str = ""  # input or weight: of which operand a backward product is the gradient
+    joined: tuple = ()  # columns of the products that are one here, where some programs run several
 
     @property
     def bytes(self):
@@ -47,10 +52,11 @@ class Op(NamedTuple):
         return self.weight_bytes + self.activation_bytes + self.cache_bytes
 
 
-def matmul(name, m, k, n, *, format, calls=1, part="", weight_format=None, groups=1):
+def matmul(name, m, k, n, *, format, weight_format=None, groups=1, calls=1, **about):
     """(m, k) @ (k, n) in `format`: eq:matmul-flop operations, eq:matmul-bytes bytes.
 
-    (k, n) are weights, kept in `weight_format`; `groups` products of this shape are one kernel.
+    (k, n) are weights, kept in `weight_format`; `groups` products of this shape are one kernel. `about`:
+    part, cut, routing, joined of the row.
     """
     b, w = bytes_per_value(format), bytes_per_value(weight_format or format)
     times = calls * groups
@@ -62,13 +68,14 @@ def matmul(name, m, k, n, *, format, calls=1, part="", weight_format=None, group
         calls=calls,
         shape={"m": m, "k": k, "n": n, "groups": groups, "weight_bytes": w},
         format=format,
-        part=part,
+        **about,
     )
 
 
-def elementwise(name, values, kind, *, format, calls=1, part="", touches=None):
+def elementwise(name, values, kind, *, format, calls=1, touches=None, **about):
     """A kernel that does a little to each of `values` results of a call."""
-    moved = bytes_per_value(format) * values * (FORWARD_TOUCHES.get(kind, 2) if touches is None else touches)
+    touches = FORWARD_TOUCHES.get(kind, 2) if touches is None else touches
+    moved = bytes_per_value(format) * values * touches
     return Op(
         name,
         flop=calls * VECTOR_FLOP[kind] * values,
@@ -77,7 +84,7 @@ def elementwise(name, values, kind, *, format, calls=1, part="", touches=None):
         calls=calls,
         shape={"moved_bytes": moved, "kind": kind},
         format=format,
-        part=part,
+        **about,
     )
 
 
@@ -129,6 +136,7 @@ def attention(
         },
         format=format,
         part="attention",
+        cut="heads",
     )
 
 
@@ -139,42 +147,53 @@ def _convention(causal):
 # ---- a model, forward
 
 
-def forward(
-    model,
-    *,
-    batch,
-    queries,
-    keys=None,
-    format="bf16",
-    weight_format=None,
-    cache_format=None,
-    causal="half",
-    logits="all",
-    absorbed=False,
-):
+class Formats(NamedTuple):
+    """In which formats a pass computes, multiplies and keeps its values."""
+
+    format: str = "bf16"  # of values between kernels, of attention, router and output head
+    product_format: str | None = None  # in which the layers multiply; None: as `format`
+    weight_format: str | None = None  # in which weights are kept; None: as they are multiplied
+    head_format: str | None = None  # the same of the output head; None: as the other weights
+    cache_format: str | None = None  # of keys and values in the cache
+
+    @property
+    def products(self):
+        """Options of `matmul` for the layers' products."""
+        return {"format": self.product_format or self.format, "weight_format": self.weight_format}
+
+    @property
+    def router(self):
+        """The same of a router, whose scores need the wide format."""
+        return {"format": self.format, "weight_format": self.weight_format}
+
+    @property
+    def head(self):
+        """The same of the output head: multiplied in the narrow format where it is kept in one."""
+        kept = self.head_format or self.weight_format
+        narrow = kept is not None and bytes_per_value(kept) < 2
+        return {"format": (self.product_format or self.format) if narrow else self.format, "weight_format": kept}
+
+
+def forward(model, *, batch, queries, keys=None, causal="half", logits="all", absorbed=False, **formats):
     """Rows of one forward pass of `queries` new tokens in each of `batch` sequences of `keys` tokens.
 
     `keys` counts the new tokens too; more keys than queries are read from the cache. `logits`: of
     all tokens, of the last of each sequence, or none. `absorbed`: latent attention multiplies its
-    up-projections into queries and outputs and reads the latent itself, as serving does.
+    up-projections into queries and outputs and reads the latent itself, as serving does. `formats`:
+    those of `Formats`.
 
     Left out: biases, dropout, positions other than rotary ones (counted for gated models), and of
     recurrent layers without `ssm_width` everything but their weights. Encoder-decoder models are refused.
     """
     _check(model, batch, queries, keys, causal, logits)
     keys = queries if keys is None else keys
-    made = {"format": format, "weight_format": weight_format}
-    tokens, width = batch * queries, model.width
-    rows = [_embedding(model, tokens, format)]
+    made, tokens = Formats(**formats), batch * queries
+    rows = [_embedding(model, tokens, made.format)]
     attending = model.layers - model.ssm_layers
     if np.any(attending):
         rows += _attention_rows(model, tokens, attending, made, absorbed)
-        rows += _attentions(model, queries, keys, attending, batch, format, cache_format, causal, absorbed)
-        values = model.heads * (model.v_head_values or model.head_values)
-        rows.append(matmul("attention output", tokens, values, width, calls=attending, part="attention", **made))
-        rows.append(
-            elementwise("residual add", tokens * width, "add", format=format, calls=attending, part="attention")
-        )
+        rows += _attentions(model, queries, keys, attending, batch, made, causal, absorbed)
+        rows += _attention_output(model, tokens, attending, made)
     if np.any(model.ssm_layers):
         rows += _recurrence(model, tokens, made)
     rows += _feed_forward_rows(model, tokens, made)
@@ -206,154 +225,146 @@ def _check(model, batch, queries, keys, causal, logits):
 
 
 def _embedding(model, tokens, format):
-    moved = 2 * bytes_per_value(format) * tokens * model.width
-    return Op(
-        "embedding lookup",
-        flop=0.0,
-        activation_bytes=moved,
-        kind="elementwise",
-        shape={"moved_bytes": moved, "kind": "add"},
-        format=format,
-        part="ends",
-    )
+    about = {"format": format, "part": "embedding", "cut": "tokens"}
+    return elementwise("embedding lookup", tokens * model.width, "add", touches=2, **about)._replace(flop=0.0)
 
 
 def _attention_rows(model, tokens, layers, made, absorbed):
     """Norm, projections of queries, keys and values, and rotary positions."""
-    width, heads, d = model.width, model.heads, model.head_values
+    width, heads, d, kv = model.width, model.heads, model.head_values, model.kv_width
     common = {"calls": layers, "part": "attention"}
-    rows = [elementwise("attention norm", tokens * width, "norm", format=made["format"], **common)]
+    rows = [elementwise("attention norm", tokens * width, "norm", format=made.format, cut="tokens", **common)]
     if model.attention == "MLA":
-        rows += _latent_rows(model, tokens, made, absorbed, common)
+        rows += _latent_rows(model, tokens, common | made.products, absorbed)
         turned = (heads + 1) * model.qk_rope_values
     else:
         relative = heads * d if model.attention == "MHA-XL" else 0
-        columns = heads * d + 2 * model.kv_width + relative
-        rows.append(matmul("queries, keys, values", tokens, width, columns, **common, **made))
+        columns = heads * d + 2 * kv + relative
+        about = common | made.products | {"cut": "columns", "joined": (heads * d + relative, kv, kv)}
+        rows.append(matmul("queries, keys, values", tokens, width, columns, **about))
         turned = (heads + model.kv_heads) * d
     if model.ffn_matrices == 3:
-        rows.append(elementwise("rotary positions", tokens * turned, "rotary", format=made["format"], **common))
+        about = common | {"format": made.format, "cut": "values"}
+        rows.append(elementwise("rotary positions", tokens * turned, "rotary", **about))
     return rows
 
 
-def _latent_rows(model, tokens, made, absorbed, common):
+def _latent_rows(model, tokens, about, absorbed):
     """Projections of latent attention (MLA), expanded to heads or absorbed."""
-    width, heads = model.width, model.heads
+    width, heads, q_rank = model.width, model.heads, model.q_lora_rank
     rank, nope, values = model.kv_lora_rank, model.qk_nope_values, model.v_head_values
     columns = heads * model.head_values
-    if model.q_lora_rank is None:
-        rows = [matmul("queries", tokens, width, columns, **common, **made)]
+    if q_rank is None:
+        rows = [matmul("queries", tokens, width, columns, cut="columns", **about)]
     else:
         rows = [
-            matmul("queries, squeezed", tokens, width, model.q_lora_rank, **common, **made),
-            matmul("queries, widened", tokens, model.q_lora_rank, columns, **common, **made),
+            matmul("queries, squeezed", tokens, width, q_rank, cut="tokens", **about),
+            matmul("queries, widened", tokens, q_rank, columns, cut="columns", **about),
         ]
-    rows.append(matmul("keys and values, squeezed", tokens, width, rank + model.qk_rope_values, **common, **made))
+    squeezed = rank + model.qk_rope_values
+    rows.append(matmul("keys and values, squeezed", tokens, width, squeezed, cut="tokens", **about))
     if absorbed:
         return [
             *rows,
-            matmul("queries into the latent", tokens, nope, rank, groups=heads, **common, **made),
-            matmul("values out of the latent", tokens, rank, values, groups=heads, **common, **made),
+            matmul("queries into the latent", tokens, nope, rank, groups=heads, cut="groups", **about),
+            matmul("values out of the latent", tokens, rank, values, groups=heads, cut="groups", **about),
         ]
-    return [*rows, matmul("keys and values, widened", tokens, rank, heads * (nope + values), **common, **made)]
+    widened = heads * (nope + values)
+    return [*rows, matmul("keys and values, widened", tokens, rank, widened, cut="columns", **about)]
 
 
-def _attentions(model, queries, keys, layers, batch, format, cache_format, causal, absorbed):
+def _attentions(model, queries, keys, layers, batch, made, causal, absorbed):
     """Attention of the layers that see all, and of those that see a window."""
     common = {
         "batch": batch,
         "heads": model.heads,
         "kv_heads": model.kv_heads,
-        "format": format,
+        "format": made.format,
         "head_values": model.head_values,
         "v_head_values": model.v_head_values,
         "causal": causal,
-        "cache_format": cache_format,
+        "cache_format": made.cache_format,
         "from_cache": np.any(np.greater(keys, queries)),
     }
     if absorbed and model.attention == "MLA":
-        rank = model.kv_lora_rank
-        common |= {
-            "kv_heads": 1,
-            "head_values": rank + model.qk_rope_values,
-            "v_head_values": rank,
-            "shared_values": True,
-        }
+        rank, rope = model.kv_lora_rank, model.qk_rope_values
+        common |= {"kv_heads": 1, "head_values": rank + rope, "v_head_values": rank, "shared_values": True}
+    near = model.local_layers
     rows = []
-    if np.any(layers - model.local_layers):
-        rows.append(attention("attention", queries, keys, calls=layers - model.local_layers, **common))
-    if np.any(model.local_layers):
-        rows.append(
-            attention(
-                "attention in a window",
-                queries,
-                keys,
-                calls=model.local_layers,
-                window=model.sliding_window_tokens,
-                **common,
-            )
-        )
+    if np.any(layers - near):
+        rows.append(attention("attention", queries, keys, calls=layers - near, **common))
+    if np.any(near):
+        common |= {"window": model.sliding_window_tokens}
+        rows.append(attention("attention in a window", queries, keys, calls=near, **common))
     return rows
+
+
+def _attention_output(model, tokens, layers, made):
+    values, common = model.heads * (model.v_head_values or model.head_values), {"calls": layers, "part": "attention"}
+    return [
+        matmul("attention output", tokens, values, model.width, cut="rows", **common, **made.products),
+        elementwise("residual add", tokens * model.width, "add", format=made.format, cut="tokens", **common),
+    ]
 
 
 def _recurrence(model, tokens, made):
     """Recurrent layers: their weights as if they were one matrix of the width, and the scan's traffic."""
-    columns = model.ssm_layer_params / model.width
     common = {"calls": model.ssm_layers, "part": "attention"}
-    rows = [matmul("recurrence (by its weights)", tokens, model.width, columns, **common, **made)]
+    about = common | made.products | {"cut": "columns"}
+    rows = [matmul("recurrence (by its weights)", tokens, model.width, model.ssm_layer_params / model.width, **about)]
     if model.ssm_width is not None:
-        rows.append(
-            elementwise(
-                "scan", tokens * model.ssm_width, "activation", format=made["format"], touches=SCAN_TOUCHES, **common
-            )
-        )
+        about = common | {"format": made.format, "cut": "values", "touches": SCAN_TOUCHES}
+        rows.append(elementwise("scan", tokens * model.ssm_width, "activation", **about))
     return rows
 
 
 def _feed_forward_rows(model, tokens, made):
-    width, format = model.width, made["format"]
     layers = model.layers
+    common = {"format": made.format, "calls": layers, "part": "feed-forward", "cut": "tokens"}
     plain = layers if model.experts is None else model.dense_layers
-    rows = [elementwise("feed-forward norm", tokens * width, "norm", format=format, calls=layers, part="feed-forward")]
+    rows = [elementwise("feed-forward norm", tokens * model.width, "norm", **common)]
     if np.any(plain):
         rows += _gated("", model, tokens, model.ffn_width, plain, made)
     if model.experts is not None:
         rows += _mixture_rows(model, tokens, layers - plain, made)
-    rows.append(elementwise("residual add", tokens * width, "add", format=format, calls=layers, part="feed-forward"))
+    rows.append(elementwise("residual add", tokens * model.width, "add", **common))
     return rows
 
 
-def _gated(name, model, tokens, inner, layers, made, groups=1, width=None):
+def _gated(name, model, tokens, inner, layers, made, groups=1, width=None, routing=""):
     """Up (and gate), activation, down; `tokens` of each of `groups` experts."""
-    common = {"calls": layers, "part": "feed-forward"}
     ups, width = model.ffn_matrices - 1, width or model.width
     label = "gate and up" if ups == 2 else "up"
+    about = {"calls": layers, "part": "feed-forward", "routing": routing}
+    product = about | {"groups": groups} | made.products
+    values, touches = groups * tokens * inner, ups + 1
     return [
-        matmul(f"{name}{label}", tokens, width, ups * inner, groups=groups, **common, **made),
+        matmul(f"{name}{label}", tokens, width, ups * inner, cut="columns", joined=(inner,) * ups, **product),
         elementwise(
-            f"{name}activation", groups * tokens * inner, "activation", format=made["format"], touches=ups + 1, **common
+            f"{name}activation", values, "activation", format=made.format, touches=touches, cut="values", **about
         ),
-        matmul(f"{name}down", tokens, inner, width, groups=groups, **common, **made),
+        matmul(f"{name}down", tokens, inner, width, cut="rows", **product),
     ]
 
 
 def _mixture_rows(model, tokens, layers, made):
     """Router, dispatch, the experts that are touched, combination, and shared experts."""
-    width, format, k = model.routed_width, made["format"], model.experts_per_token
+    width, k, inner = model.routed_width, model.experts_per_token, model.expert_width
     touched = counting.experts_touched(model.experts, k, tokens)
-    common = {"format": format, "calls": layers, "part": "feed-forward"}
+    part = {"calls": layers, "part": "feed-forward"}
+    moved = part | {"format": made.format, "cut": "tokens"}
     rows = [
-        matmul("router", tokens, model.width, model.experts, calls=layers, part="feed-forward", **made),
-        elementwise("dispatch to experts", tokens * k * width, "add", touches=2, **common),
-        *_gated("experts: ", model, tokens * k / touched, model.expert_width, layers, made, touched, width),
-        elementwise("combine experts", tokens * width, "add", touches=k + 1, **common),
+        matmul("router", tokens, model.width, model.experts, cut="tokens", **part, **made.router),
+        elementwise("dispatch to experts", tokens * k * width, "add", touches=2, routing="dispatch", **moved),
+        *_gated("experts: ", model, tokens * k / touched, inner, layers, made, touched, width, "experts"),
+        elementwise("combine experts", tokens * width, "add", touches=k + 1, routing="combine", **moved),
     ]
     if model.latent_width is not None:
-        one = {"calls": layers, "part": "feed-forward"} | made
-        rows.append(matmul("latent, squeezed", tokens, model.width, width, **one))
-        rows.append(matmul("latent, widened", tokens, width, model.width, **one))
+        about = part | made.products
+        rows.append(matmul("latent, squeezed", tokens, model.width, width, cut="tokens", **about))
+        rows.append(matmul("latent, widened", tokens, width, model.width, cut="columns", **about))
     if np.any(model.shared_experts):
-        rows += _gated("shared experts: ", model, tokens, model.shared_experts * model.expert_width, layers, made)
+        rows += _gated("shared experts: ", model, tokens, model.shared_experts * inner, layers, made)
     return rows
 
 
@@ -362,12 +373,14 @@ def _ends(model, batch, queries, logits, made):
     if logits == "none":
         return []
     rows = batch * (queries if logits == "all" else 1)
+    norm = {"format": made.format, "part": "ends", "cut": "tokens"}
     found = [
-        elementwise("final norm", rows * model.width, "norm", format=made["format"], part="ends"),
-        matmul("logits", rows, model.width, model.vocab, part="ends", **made),
+        elementwise("final norm", rows * model.width, "norm", **norm),
+        matmul("logits", rows, model.width, model.vocab, part="ends", cut="columns", **made.head),
     ]
     if logits == "all":
-        found.append(elementwise("softmax and loss", rows * model.vocab, "norm", format="fp32", part="ends"))
+        loss = {"format": "fp32", "part": "ends", "cut": "values"}
+        found.append(elementwise("softmax and loss", rows * model.vocab, "norm", **loss))
     return found
 
 
@@ -405,8 +418,8 @@ def _gradients(op):
         ]
     m, k, n = (op.shape[c] for c in "mkn")
     return [
-        op._replace(name=f"{op.name}, input gradient", shape=op.shape | {"m": m, "k": n, "n": k}),
-        op._replace(name=f"{op.name}, weight gradient", shape=op.shape | {"m": k, "k": m, "n": n}),
+        op._replace(name=f"{op.name}, input gradient", gradient="input", shape=op.shape | {"m": m, "k": n, "n": k}),
+        op._replace(name=f"{op.name}, weight gradient", gradient="weight", shape=op.shape | {"m": k, "k": m, "n": n}),
     ]
 
 
@@ -427,12 +440,15 @@ def optimiser(model, *, name="Adam, mixed precision"):
 def training_step(model, *, batch, tokens, format="bf16", causal="half", recompute="none", update=True):
     """Rows of one step on `batch` sequences of `tokens`: forward, backward, and the update.
 
-    `recompute`: "full" does every layer's forward again before its backward; "attention" only what
-    attention made.
+    `recompute`: "full" does every layer's forward again before its backward; "selective" attention alone.
     """
     one_of("recompute", recompute, RECOMPUTE)
     rows = forward(model, batch=batch, queries=tokens, format=format, causal=causal)
-    again = [r for r in rows if r.part != "ends" and (recompute == "full" or recompute == r.kind)]
+    again = [
+        r
+        for r in rows
+        if r.part not in ENDS and (recompute == "full" or (recompute, r.kind) == ("selective", "attention"))
+    ]
     again = [r._replace(name=f"{r.name}, again") for r in again]
     return rows + again + backward(rows) + ([optimiser(model)] if update else [])
 

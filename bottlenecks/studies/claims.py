@@ -14,7 +14,8 @@ from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import bytes_per_value, chip
 from bottlenecks.facts.doors import one_of
 from bottlenecks.measured import first_estimate
-from bottlenecks.models import ops, training
+from bottlenecks.models import ops
+from bottlenecks.models.machine import machine
 from bottlenecks.studies import decoding, growth, one_device, runs, scaling, splitting
 
 
@@ -218,7 +219,7 @@ def _no_single_resource():
 
     def told(name):
         found = numbers[name]
-        medians = ", ".join(f"{owner} {found[f'median {owner}']:.0%}" for owner in runs.RESOURCES[:3])
+        medians = ", ".join(f"{owner} {found[f'median {owner}']:.0%}" for owner in runs.OWNERS[:3])
         return f"{found['rows above']} of {found['rows']} (compute in {found['compute']}; medians: {medians})"
 
     return Verdict(
@@ -234,15 +235,15 @@ def _no_single_resource():
 
 
 def _disappointing_scaling():
-    on = {inside: scaling.machine(chip("H100 SXM5"), inside=inside, port_bytes_per_s=50e9) for inside in scaling.INSIDE}
+    on = {inside: scaling.wired(chip("H100 SXM5"), inside=inside, port_bytes_per_s=50e9) for inside in scaling.INSIDE}
     jobs = {"Llama-3-8B": 8, "Llama-3.1-405B": 512}  # from so many chips
     numbers = {}
     for name, fewest in jobs.items():
         chips = fewest * 2 ** np.arange(int(np.log2(16384 / fewest)) + 1)
-        for inside, machine in on.items():
+        for inside, wired in on.items():
             of = {"chips": chips, "seq_len": 8192, "software": "2024"}
-            strong = scaling.best(model(name), machine, batch=2048, **of)
-            weak = scaling.best(model(name), machine, batch=np.maximum(chips // 4, 1), **of)
+            strong = scaling.best(model(name), wired, batch=2048, **of)
+            weak = scaling.best(model(name), wired, batch=np.maximum(chips // 4, 1), **of)
             numbers[name, inside] = {"strong": scaling.speed_up(strong), "weak": scaling.speed_up(weak)}
 
     def told(name, job):
@@ -265,7 +266,7 @@ def _disappointing_scaling():
 
 
 def _context_limits():
-    shape, on = model("Llama-3.1-405B"), training.machine(chip("H100 SXM5"))
+    shape, on = model("Llama-3.1-405B"), machine(chip("H100 SXM5"))
     numbers = {}
     for seq_len in (8192, 131072, 1048576):
         found = splitting.alone(shape, on, software="2024", tokens=2048 * 8192, seq_len=seq_len)

@@ -6,9 +6,10 @@ from bottlenecks.facts import corpus
 from bottlenecks.facts.architectures import find_model, model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.units import plain, si
-from bottlenecks.laws import shares
+from bottlenecks.laws import serving, shares
 from bottlenecks.measured import frame
-from bottlenecks.models import inference, ops
+from bottlenecks.models import exchange, inference, ops
+from bottlenecks.models.machine import RESOURCES, machine
 
 BITS = {"16": 2.0, "8": 1.0, "4": 0.5}  # in the spelling of a weight's format -> bytes
 
@@ -35,7 +36,7 @@ def floors():
             continue
         # Layers dealt to chips one after the other (llama.cpp) do not add their bandwidths.
         together = 1 if rows["source_id"][i] == "llamacpp_dai" else rows["n_chips"][i]
-        floor = inference.latency_floor_s(
+        floor = serving.latency_floor_s(
             weight_bytes(model(name), size),
             chips=together,
             bytes_per_s=chip(str(rows["chip_name"][i])).memory_bytes_per_s,
@@ -62,17 +63,15 @@ def parts_table(shape, plan, server, *, batch, context):
         "attention over the cache": [r for r in rows if r.kind == "attention"],
         "norms, additions and the like": [r for r in rows if r.kind == "elementwise"],
     }
-    times = {name: float(sum(inference.op_s(r, server) for r in each)) for name, each in groups.items()}
-    times["exchange between chips"] = float(inference.exchange_s(shape, plan, server, tokens=batch))
+    times = {name: float(sum(inference.ledger_s(each, server), 0.0)) for name, each in groups.items()}
+    times["exchange between chips"] = float(exchange.exchange_s(shape, plan, server, tokens=batch))
     whole = sum(times.values())
     return [{"what": name, "time": si(t, "s"), "of the step": f"{t / whole:.0%}"} for name, t in times.items()]
 
 
 def step_shares(shape, plan, server, *, batch, context):
     """Shares of a decode step's time (eq:shares)."""
-    return shares.shares(
-        lambda s: inference.decode_s(shape, plan, s, batch=batch, context=context), server, inference.RESOURCES
-    )
+    return shares.shares(lambda s: inference.decode_s(shape, plan, s, batch=batch, context=context), server, RESOURCES)
 
 
 def scaling_table(name="Llama-2-7B"):
@@ -83,7 +82,7 @@ def scaling_table(name="Llama-2-7B"):
     predicted = frame.predict("inference", rows, owners=False)
     lines = []
     for i in np.flatnonzero(mine):
-        floor = inference.latency_floor_s(
+        floor = serving.latency_floor_s(
             weight_bytes(model(find_model(name))),
             chips=rows["n_chips"][i],
             bytes_per_s=chip("A100 SXM 80GB").memory_bytes_per_s,
@@ -103,7 +102,7 @@ def scaling_table(name="Llama-2-7B"):
 def best_chips(shape, device, *, most=64, batch=1, context=2048, weight_format="bf16"):
     """(chips, seconds): the tensor-parallel degree with the shortest decode step, and the step."""
     counts = 2 ** np.arange(int(np.log2(most)) + 1)
-    server = inference.server(device)
+    server = machine(device)
     times = [
         float(
             inference.decode_s(

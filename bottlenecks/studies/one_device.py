@@ -36,7 +36,7 @@ def step(shape, *, batch, tokens, format="fp16", fused, causal="half", recompute
     rows = ops.forward(
         shape, batch=batch, queries=tokens, format=format, causal=causal, logits="all" if logits else "none"
     )
-    again = [r for r in rows if r.part != "ends"] if recompute == "full" else []
+    again = [r for r in rows if r.part not in ops.ENDS] if recompute == "full" else []
     rows = rows + again + ops.backward(rows)
     how = {"implementation": "fused" if fused else "unfused"}
     return [r._replace(shape=r.shape | how) if r.kind == "attention" else r for r in rows]

@@ -6,8 +6,9 @@ import numpy as np
 
 from bottlenecks.facts.chips import FORMATS, bytes_per_value
 from bottlenecks.facts.doors import one_of, positive
-from bottlenecks.models import footprint
-from bottlenecks.models.footprint import Layout, Serving
+from bottlenecks.models import cache, footprint
+from bottlenecks.models.cache import Serving
+from bottlenecks.models.footprint import Layout
 
 NARROWER = (("fp8", 1.0), ("four bits", 0.5625))  # of a weight, with its scales
 MOST_CHIPS = 2**14
@@ -23,17 +24,17 @@ def serving(model, chip, *, chips=1, context=4096, batch=1, format="bf16"):
         if narrow < width:
             ways.append((f"weights in {name}", replace(now, weight_bytes=narrow)))
             ways.append((f"weights in {name} and an 8-bit cache", replace(now, weight_bytes=narrow, cache_bytes=1.0)))
-    longest = float(footprint.largest_context(model, now, memory_bytes=chip.memory_bytes))
+    longest = float(cache.largest_context(model, now, memory_bytes=chip.memory_bytes))
     if context <= 2 * longest < 2 * context:  # not to less than half
         ways.append((f"a context of {longest:,.0f} tokens", replace(now, context=int(longest))))
-    most = float(footprint.largest_batch(model, now, memory_bytes=chip.memory_bytes))
+    most = float(cache.largest_batch(model, now, memory_bytes=chip.memory_bytes))
     if batch <= 2 * most < 2 * batch:
         ways.append((f"{most:,.0f} sequences at once", replace(now, batch=int(most))))
     for more in _more(chips):
         tp, pp = _cut(model, more)
         if pp <= model.layers:
             ways.append((f"{more:,} chips ({_words(tp, pp)})", replace(now, tp=tp, pp=pp)))
-    found = _answer(model, chip, now, ways, footprint.serving_rows)
+    found = _answer(model, chip, now, ways, cache.serving_rows)
     found["layout"] = _words(now.tp, now.pp)
     return found | {"largest batch": most, "largest context": longest}
 

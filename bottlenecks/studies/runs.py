@@ -10,6 +10,7 @@ from bottlenecks.laws import shares
 from bottlenecks.measured import frame
 from bottlenecks.measured import training as measured_training
 from bottlenecks.models import training
+from bottlenecks.models.machine import RESOURCES
 
 TABLE = "training"
 OWNER_OF = {  # of each row of a step, for a picture: the shares are finer
@@ -44,7 +45,7 @@ NAMED = {  # words: cells of a row, notes by how they begin; of several rows the
 }
 USED = {"mfu": "model", "full": "full", "hfu": "hardware"}  # as `training.Step.utilisation` names them
 CUT = ("tp", "pp", "cp", "dp", "ep", "vpp", "micro_batch", "micro_batches")  # of a layout
-RESOURCES = ("compute", "memory", "network", "latency")  # memory: with the caches
+OWNERS = ("compute", "memory", "network", "latency")  # memory: with the caches
 SINGLE = 8  # chips that one machine holds
 MANY = 1000  # chips of a large run
 SINCE = 2023
@@ -111,7 +112,7 @@ def waterfall(words):
         "source": row["source_id"][0].item(),
         "role": row["role"][0].item(),
         "year": int(years(row["source_id"])[0]),
-        "format": case.on.narrow or case.on.format,
+        "format": case.on.product_format,
         "tokens": float(np.ravel(step.tokens)[0]),
         "assumed": assumed[0].item(),
         **layout,
@@ -191,13 +192,13 @@ def shares_of_runs(every=False):
     found, fair = _rows(every)
     cases, assumed, reasons = measured_training.cases(found)
     known = fair & (reasons == "")
-    owned = {owner: np.full(known.size, np.nan) for owner in training.RESOURCES}
+    owned = {owner: np.full(known.size, np.nan) for owner in RESOURCES}
     for case in cases:
         if known[case.rows].any():
             for owner, share in shares_of(case).items():
                 owned[owner][case.rows] = share
     owned["memory"] = owned["memory"] + owned.pop("cache")
-    owned = {name: owned[name][known] for name in RESOURCES}
+    owned = {name: owned[name][known] for name in OWNERS}
     return _about(found, cases, assumed, known) | owned | {"largest": shares.largest(owned)}
 
 
@@ -207,7 +208,7 @@ def shares_of(case):
     def time(on):
         return training.seconds(case.model, case.layout, on=on, software=case.software)
 
-    return shares.at_once(time, case.on, training.RESOURCES)
+    return shares.at_once(time, case.on, RESOURCES)
 
 
 def dominated(run, mask, above=0.5):
@@ -217,13 +218,13 @@ def dominated(run, mask, above=0.5):
     resource with the rows that it dominates, "sources", "sources above", and "median compute", ...}
     """
     mine = {name: values[mask] for name, values in run.items()}
-    over = np.max([mine[name] for name in RESOURCES], axis=0) > above
+    over = np.max([mine[name] for name in OWNERS], axis=0) > above
     names = np.unique(mine["source"])
     most = [over[mine["source"] == name].mean() > 0.5 for name in names]
     found = {"rows": over.size, "rows above": int(over.sum())}
-    found |= {name: int((over & (mine["largest"] == name)).sum()) for name in RESOURCES}
+    found |= {name: int((over & (mine["largest"] == name)).sum()) for name in OWNERS}
     found |= {"sources": names.size, "sources above": int(sum(most))}
-    return found | {f"median {name}": float(np.median(mine[name])) for name in RESOURCES}
+    return found | {f"median {name}": float(np.median(mine[name])) for name in OWNERS}
 
 
 def dominated_table(run=None):
@@ -239,9 +240,9 @@ def dominated_table(run=None):
         each = dominated(run, mask)
         lines.append(
             {"runs": name, "rows": each["rows"], "one share above a half": each["rows above"]}
-            | {owner: each[owner] for owner in RESOURCES}
+            | {owner: each[owner] for owner in OWNERS}
             | {"sources": each["sources"], "of which mostly above": each["sources above"]}
-            | {f"median {owner}": f"{each[f'median {owner}']:.0%}" for owner in RESOURCES}
+            | {f"median {owner}": f"{each[f'median {owner}']:.0%}" for owner in OWNERS}
         )
     return lines
 

@@ -1,16 +1,16 @@
 """Scaling: the best layout of a job at each number of chips, whether it stays as it is or grows with them."""
 
-from dataclasses import replace
-
 import numpy as np
 
-from bottlenecks.facts import networks
 from bottlenecks.facts.doors import one_of, positive
-from bottlenecks.models import footprint, training
-from bottlenecks.models.footprint import RECOMPUTE, SCHEDULES, Layout
+from bottlenecks.laws.pipelines import SCHEDULES
+from bottlenecks.laws.recomputation import POLICIES
+from bottlenecks.models import footprint, training, wiring
+from bottlenecks.models.footprint import Layout
+from bottlenecks.models.machine import machine
 
 MOST = {"tp": 8, "cp": 8, "pp": 64, "vpp": 8, "micro_batch": 8}  # of a layout; all powers of two
-POLICIES = ("none", "products", "full")  # recomputation, where attention is fused
+TRIED = ("none", "products", "full")  # recomputation, where attention is fused
 SHARDED = (1, 2, 3)  # ZeRO: the optimiser's states, gradients too, or all; the last without stages
 COLUMNS = (
     "tp",
@@ -27,24 +27,24 @@ COLUMNS = (
 )
 INSIDE = ("links", "host", "nothing")
 HOST = "PCIe 5.0 x16"
-HOST_CHIPS = 8  # of one machine
 
 
-def machine(chip, *, inside, port_bytes_per_s, format="bf16"):
-    """A chip with a port of its own to a network without oversubscription, as training finds it.
+def wired(chip, *, inside, port_bytes_per_s, format="bf16"):
+    """A `Machine` of a chip with a port of its own to a network without oversubscription.
 
-    `inside` a machine chips reach each other over their own "links", over the "host"'s PCIe, or over
+    `inside` a host chips reach each other over their own "links", over the "host"'s PCIe, or over
     "nothing" but their ports. Beside the host's PCIe a port is no faster than that.
     """
     one_of("inside", inside, INSIDE)
-    tiers = training.tiers_of(chip, positive("port_bytes_per_s", port_bytes_per_s))
-    if inside == "host":
-        wire = networks.link(HOST)
-        host = networks.Tier(name="host", ranks=HOST_CHIPS, bytes_per_s=wire.bytes_per_s, link=wire.name)
-        tiers = (host, replace(tiers[-1], bytes_per_s=min(port_bytes_per_s, wire.bytes_per_s)))
-    if inside == "nothing":
-        tiers = tiers[-1:]
-    return replace(training.machine(chip, format), tiers=tiers)
+    rate = positive("port_bytes_per_s", port_bytes_per_s)
+    if inside == "links":
+        tiers = wiring.tiers_of(chip, port_bytes_per_s=rate)
+    elif inside == "host":
+        host = wiring.host(HOST)
+        tiers = (host, wiring.ports(min(rate, host.bytes_per_s)))
+    else:
+        tiers = (wiring.ports(rate),)
+    return machine(chip, format, tiers=tiers)
 
 
 def layouts(model, *, chips, batch, seq_len):
@@ -55,7 +55,7 @@ def layouts(model, *, chips, batch, seq_len):
     """
     chips, batch = np.broadcast_arrays(np.atleast_1d(chips), batch)
     tp, cp, pp, vpp, micro = (_powers(most) for most in MOST.values())
-    axes = np.ix_(range(chips.size), tp, cp, pp, vpp, micro, [RECOMPUTE.index(r) for r in POLICIES], SHARDED)
+    axes = np.ix_(range(chips.size), tp, cp, pp, vpp, micro, [POLICIES.index(r) for r in TRIED], SHARDED)
     which, tp, cp, pp, vpp, micro, again, zero = np.broadcast_arrays(*axes)
     dp = chips[which] // (tp * cp * pp)
     count = batch[which] // np.maximum(dp * micro, 1)

@@ -16,8 +16,11 @@ import numpy as np
 
 from bottlenecks.facts.doors import one_of, positive
 from bottlenecks.laws import shares
+from bottlenecks.laws.pipelines import SCHEDULES
+from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.models import footprint, training
-from bottlenecks.models.footprint import RECOMPUTE, SCHEDULES, Layout
+from bottlenecks.models.footprint import Layout
+from bottlenecks.models.machine import RESOURCES
 
 CHUNK = 2**17  # points evaluated together: enough that numpy's calls cost little, under 200 MB
 AHEAD = 64  # chunks that an executor has at once: its queue does not grow with the space
@@ -91,7 +94,7 @@ def space(
     batch,
     seq_len,
     zero=(0, 1, 2, 3),
-    recompute=RECOMPUTE,
+    recompute=POLICIES,
     schedules=PIPELINES,
     most_tp=64,
     most_cp=32,
@@ -133,7 +136,7 @@ def search(
 ):
     """Every layout of a model on `chips` of a machine, ranked by the step's seconds.
 
-    `on`: `training.machine`. `within`: a `Space` that narrows the choice. `executor`: anything with
+    `on`: `machine.machine`. `within`: a `Space` that narrows the choice. `executor`: anything with
     the `submit` of `concurrent.futures`; its workers then evaluate chunks, `ahead` of them submitted
     at once (more than there are workers), with the same result. A chunk that a worker fails is
     evaluated here, and so is all the rest if the executor takes no more; a warning says so, once.
@@ -178,7 +181,7 @@ def layouts(model, within, *, chips, batch, start, stop):
     schedule = np.array([SCHEDULES.index(s) for s, _ in within.pipelines])[which]
     vpp = np.array([v for _, v in within.pipelines])[which]
     zero = np.array(within.zero)[zero]
-    again = np.array([RECOMPUTE.index(r) for r in within.recompute])[again]
+    again = np.array([POLICIES.index(r) for r in within.recompute])[again]
     pp, ep, cp, tp, micro = (
         np.array(axis)[i] for axis, i in zip(within.axes[3:], (pp, ep, cp, tp, micro), strict=True)
     )
@@ -366,16 +369,14 @@ def why_slower(search, layout):
 
 def owners(model, layout, on, software):
     """Shares of a step: {owner: share}."""
-    return shares.shares(
-        lambda record: training.seconds(model, layout, on=record, software=software), on, training.RESOURCES
-    )
+    return shares.shares(lambda record: training.seconds(model, layout, on=record, software=software), on, RESOURCES)
 
 
 def doubled(model, layout, on, software):
     """How many times faster the step is with each resource doubled: {owner: factor}."""
     now = training.seconds(model, layout, on=on, software=software)
     found = {}
-    for owner, named in training.RESOURCES.items():
+    for owner, named in RESOURCES.items():
         rates, _, durations = named.partition("/")
         better = replace(
             on, **{f: getattr(on, f) * 2 for f in rates.split()}, **{f: getattr(on, f) / 2 for f in durations.split()}

@@ -9,11 +9,13 @@ from dataclasses import fields, replace
 import numpy as np
 
 from bottlenecks.facts import corpus
-from bottlenecks.facts.doors import between, one_of, positive
+from bottlenecks.facts.doors import between, code, one_of, positive
 from bottlenecks.facts.units import plain, si
+from bottlenecks.laws.pipelines import SCHEDULES
+from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.measured import training as measured_training
-from bottlenecks.models import footprint, training
-from bottlenecks.models.footprint import RECOMPUTE, SCHEDULES, Layout
+from bottlenecks.models import footprint, layer, training
+from bottlenecks.models.footprint import Layout
 from bottlenecks.models.software import release
 from bottlenecks.studies.search import divisors, slotted
 
@@ -155,7 +157,7 @@ def sent_over_computed(model, layout, on, *, software):
     )
     rows = training.step(model, layout, on=on, software=software, memory=False).rows
     sent = sum(rows[row] for _, _, row in CUTS.values())
-    around = (3 + _repeats(layout, "selective", "full")) * training.layer(model, layout, on, software).context_s
+    around = (3 + _repeats(layout, "selective", "full")) * layer.layer(model, layout, on, software)["context_s"]
     sent = sent - rows["context parallel"] + around * layout.micro_batches * model.layers / layout.pp
     return sent / sum(rows[name] for name in COMPUTING)
 
@@ -229,8 +231,8 @@ def sent_bytes(model, layout):
 
 def _repeats(layout, *policies):
     """Does a layout compute again by one of these policies?"""
-    code = footprint._code("recompute", layout.recompute, RECOMPUTE)
-    return np.isin(code, [RECOMPUTE.index(policy) for policy in policies])
+    policy = code("recompute", layout.recompute, POLICIES)
+    return np.isin(policy, [POLICIES.index(name) for name in policies])
 
 
 def _others(ranks):
@@ -305,7 +307,7 @@ def best_table(found, count):
                 "ZeRO": x.zero,
                 "micro-batches": f"{x.micro_batches:,} of {x.micro_batch}",
                 "schedule": schedule_name(schedule, stages=x.pp, chunks=x.vpp),
-                "computed again": AGAIN[RECOMPUTE[x.recompute]],
+                "computed again": AGAIN[POLICIES[x.recompute]],
                 "memory": si(float(found.best["memory_bytes"][i]), "B"),
             }
         )

@@ -9,7 +9,8 @@ from bottlenecks.facts.chips import chip
 from bottlenecks.measured import frame
 from bottlenecks.measured import inference as measured_inference
 from bottlenecks.measured.fits import inference as fit_inference
-from bottlenecks.models import inference
+from bottlenecks.models import inference, requests
+from bottlenecks.models.machine import machine
 
 BUDGETS = {  # (source, group) -> most that the mean error may be
     ("gptfast", "decode, one chip"): 0.11,
@@ -70,14 +71,14 @@ def test_every_row_of_the_corpus_is_in_one_case_or_has_a_reason():
 
 def test_a_row_is_a_call():
     found = measured_inference.predict(rows(STEP, PROMPT, RUN, LOAD))["seconds"]
-    shape, on, plan = model("Llama-3-8B"), inference.server(chip("H100 SXM5")), inference.Plan()
-    most = inference.largest_batch(shape, plan, on, context=2000)
-    load = inference.saturated(shape, plan, on, batch=most, prompt=1000, output=1000)
+    shape, on, plan = model("Llama-3-8B"), machine(chip("H100 SXM5")), inference.Plan()
+    most = requests.largest_batch(shape, plan, on, context=2000)
+    load = requests.saturated(shape, plan, on, batch=most, prompt=1000, output=1000)
     assert found.tolist() == pytest.approx(
         [
             inference.decode_s(shape, plan, on, batch=8, context=1100),
             inference.prefill_s(shape, plan, on, batch=2, prompt=2048),
-            inference.run(shape, plan, on, batch=4, prompt=512, output=64).seconds,
+            requests.run(shape, plan, on, batch=4, prompt=512, output=64).seconds,
             1 / load.tokens_per_s,
         ]
     )

@@ -11,6 +11,7 @@ from bottlenecks.measured import collectives, frame
 from bottlenecks.measured import training as measured_training
 from bottlenecks.models import training
 from bottlenecks.models.footprint import Layout
+from bottlenecks.models.machine import machine
 
 MORE = 1.03  # a budget is the error when it was set; a change may add 3 % of it
 MEGATRON = ("megatron2021_t1", "korthikanti2022_t5")
@@ -159,7 +160,7 @@ def test_nemotron_3_super_is_as_large_as_printed():
     shape = measured_training.NAMED["Nemotron_3_Super"]
     alone = replace(shape, layers=48, ahead=0)
     assert alone.params == pytest.approx(120.7e9, rel=0.02)
-    on = training.machine(chip("GB300 (per GPU)"))
+    on = machine(chip("GB300 (per GPU)"))
     layout = Layout(dp=64, ep=64, seq_len=8192, micro_batch=1, micro_batches=8)
     found = training.step(shape, layout, on=on, software="2025", memory=False)
     assert found.model_flop / found.tokens == pytest.approx(85.1e9, rel=0.02)

@@ -8,12 +8,13 @@ import pytest
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.models import engines, inference, ops
-from bottlenecks.models.inference import Plan, server
+from bottlenecks.models.inference import Plan
+from bottlenecks.models.machine import machine
 from bottlenecks.models.software import SERVER, release
 
 LLAMA_CPP, METAL = release("llama.cpp"), release("llama.cpp, Metal")
 LLAMA = model("Llama-3-8B")
-BOARD = server(chip("RTX 3090"), "fp16_acc16")
+BOARD = machine(chip("RTX 3090"), "fp16_acc16")
 
 
 def rows(software, queries, **plan):
@@ -34,7 +35,7 @@ def test_a_layer_of_llama_cpp_is_50_kernels():
     # 7 products x (unpack, narrow, multiply, widen), 2 x (norm, scale), 2 rotations, 2 copies into the
     # cache, 10 of attention, 2 of the gate, 2 additions; 16-bit weights are not unpacked
     narrow, wide = (
-        [op for op in rows(LLAMA_CPP, 512, weight_format=f) if op.part != "ends"] for f in ("q4_k_m", "bf16")
+        [op for op in rows(LLAMA_CPP, 512, weight_format=f) if op.part not in ops.ENDS] for f in ("q4_k_m", "bf16")
     )
     assert engines.launches(narrow) / LLAMA.layers == 28 + 4 + 2 + 2 + 10 + 2 + 2
     assert engines.launches(wide) / LLAMA.layers == 43

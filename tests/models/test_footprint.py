@@ -10,18 +10,14 @@ from hypothesis import strategies as st
 
 from bottlenecks.facts.architectures import model, models
 from bottlenecks.laws.memory import RECIPES
+from bottlenecks.laws.recomputation import POLICIES
+from bottlenecks.models.cache import Serving, cache_bytes_per_token, largest_batch, largest_context, serving_rows
 from bottlenecks.models.footprint import (
     CHOICES,
-    RECOMPUTE,
     SCHEDULES,
     Layout,
-    Serving,
-    cache_bytes_per_token,
     in_flight,
-    largest_batch,
-    largest_context,
     offload_bytes_per_s,
-    serving_rows,
     shortfall_bytes,
     stage_layers,
     stage_params,
@@ -154,7 +150,7 @@ layouts = st.fixed_dictionaries(
         "zero": st.integers(0, 3),
         "micro_batch": st.integers(1, 4),
         "micro_batches": st.integers(1, 32),
-        "recompute": st.sampled_from(RECOMPUTE),
+        "recompute": st.sampled_from(POLICIES),
         "schedule": st.sampled_from(SCHEDULES),
         "recipe": st.sampled_from(list(RECIPES)),
         "sp": st.booleans(),
@@ -190,7 +186,7 @@ def test_rows_are_not_negative_and_less_is_kept_by_sharding_and_recomputing(chos
         sum(rows(shape, **fixed | {"zero": z})[r] for r in ("weights", "gradients", "optimizer")) for z in range(4)
     ]
     assert states == sorted(states, reverse=True)
-    kept = [rows(shape, **fixed | {"recompute": r})["activations"] for r in RECOMPUTE]
+    kept = [rows(shape, **fixed | {"recompute": r})["activations"] for r in POLICIES]
     assert kept[0] >= kept[1] >= kept[3] and kept[0] >= kept[2]
 
 

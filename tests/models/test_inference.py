@@ -7,18 +7,20 @@ import pytest
 
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
-from bottlenecks.laws import shares
-from bottlenecks.models import inference, ops
-from bottlenecks.models.inference import Plan, server
+from bottlenecks.laws import serving, shares
+from bottlenecks.models import inference, ops, requests
+from bottlenecks.models.inference import Plan
+from bottlenecks.models.machine import RESOURCES, machine
+from bottlenecks.models.software import SERVER
 
 LLAMA, MIXTURE = model("Llama-3-70B"), model("Mixtral-8x7B")
-H100 = server(chip("H100 SXM5"))
+H100 = machine(chip("H100 SXM5"))
 PALM = {"stationary": "2-D", "parallel_block": True, "cache_format": "bf16"}
 
 
 def test_the_floor_of_70_billion_weights_over_8_chips():
     # 141 GB over 8 x 3.35 TB/s
-    floor = inference.latency_floor_s(141e9, chips=8, bytes_per_s=3.35e12)
+    floor = serving.latency_floor_s(141e9, chips=8, bytes_per_s=3.35e12)
     assert floor == pytest.approx(5.26e-3, rel=1e-3)
     step = inference.decode(LLAMA, Plan(tp=8), H100, batch=1, context=1024)
     assert floor < step.layers_s + step.ends_s < 2 * floor
@@ -29,13 +31,13 @@ def test_the_floor_of_70_billion_weights_over_8_chips():
 )
 def test_tokens_of_a_speculative_pass(drafted, acceptance, tokens):
     # (1 - 0.5^4) / (1 - 0.5) = 1.875
-    assert inference.speculative_tokens(acceptance, drafted=drafted) == pytest.approx(tokens)
+    assert serving.speculative_tokens(acceptance, drafted=drafted) == pytest.approx(tokens)
 
 
 def test_drafts_that_nobody_takes_cost_and_those_that_all_take_pay():
     draft, plan = model("Llama-3-8B"), Plan(tp=8)
     alone = inference.decode(LLAMA, plan, H100, batch=1, context=1024).seconds
-    bad, good = inference.speculative_s(
+    bad, good = requests.speculative_s(
         LLAMA, draft, plan, H100, batch=1, context=1024, acceptance=np.array([0.0, 1.0]), drafted=4
     )
     assert bad > alone > good
@@ -50,7 +52,7 @@ def test_palm_on_64_chips_of_tpu_v4(weights, batch, context, measured_s):
     step = inference.decode(
         model("PaLM 540B"),
         Plan(tp=64, weight_format=weights, **PALM),
-        server(chip("TPU v4")),
+        machine(chip("TPU v4")),
         batch=batch,
         context=context,
     )
@@ -117,7 +119,7 @@ def test_a_million_steps_take_less_than_two_seconds():
     assert time.process_time() - began < 2 and steps.shape == (10**6,)
 
 
-@pytest.mark.parametrize("field", ["memory_bytes_per_s", "links", "product_flop_per_s", "vector_per_s"])
+@pytest.mark.parametrize("field", ["memory_bytes_per_s", "link_speed", "product_flop_per_s", "vector_per_s"])
 @pytest.mark.parametrize("plan", [Plan(tp=8), Plan(tp=4, pp=2), Plan(tp=2, weight_format="int8")])
 def test_more_of_a_rate_is_never_slower(field, plan):
     rates = getattr(H100, field) * np.geomspace(0.25, 4, 9)
@@ -133,27 +135,25 @@ def test_more_of_a_rate_is_never_slower(field, plan):
         (LLAMA, Plan(tp=8), H100),
         (LLAMA, Plan(tp=4, pp=2), H100),
         (MIXTURE, Plan(ep=8), H100),
-        (LLAMA, Plan(weight_format="fp8", cache_format="fp8"), server(chip("H100 SXM5"), "fp8")),
-        (model("PaLM 540B"), Plan(tp=64, **PALM), server(chip("TPU v4"))),
-        (LLAMA, Plan(tp=8), server(chip("H100 SXM5"), host_step_s=2e-2)),
+        (LLAMA, Plan(weight_format="fp8", cache_format="fp8"), machine(chip("H100 SXM5"), "fp8")),
+        (model("PaLM 540B"), Plan(tp=64, **PALM), machine(chip("TPU v4"))),
+        (LLAMA, Plan(tp=8, software=replace(SERVER, host_layer_s=2e-2 / LLAMA.layers)), H100),
     ],
 )
 def test_shares_sum_to_one(shape, plan, on):
     for batch in (1, 100):
         owners = shares.shares(
-            lambda s, b=batch: inference.run(shape, plan, s, batch=b, prompt=500, output=100).seconds,
-            on,
-            inference.RESOURCES,
+            lambda s, b=batch: requests.run(shape, plan, s, batch=b, prompt=500, output=100).seconds, on, RESOURCES
         )
         assert sum(owners.values()) == pytest.approx(1, abs=1e-6)
 
 
 def test_a_run_is_a_prompt_and_its_steps():
-    made = inference.run(LLAMA, Plan(tp=8), H100, batch=4, prompt=500, output=100)
+    made = requests.run(LLAMA, Plan(tp=8), H100, batch=4, prompt=500, output=100)
     steps = inference.decode_s(LLAMA, Plan(tp=8), H100, batch=4, context=np.arange(501, 600))
     assert made.decode_s == pytest.approx(steps.sum(), rel=2e-3)
     assert made.prefill_s == inference.prefill_s(LLAMA, Plan(tp=8), H100, batch=4, prompt=500)
-    one = inference.run(LLAMA, Plan(tp=8), H100, batch=4, prompt=500, output=1)
+    one = requests.run(LLAMA, Plan(tp=8), H100, batch=4, prompt=500, output=1)
     assert one.decode_s == 0 and one.seconds == one.prefill_s
 
 
@@ -165,24 +165,24 @@ def test_the_second_user_is_nearly_free_until_the_cache_is_not():
 
 
 def test_stages_yield_more_and_answer_no_sooner():
-    whole = inference.saturated(LLAMA, Plan(tp=8), H100, batch=64, prompt=500, output=500)
-    staged = inference.saturated(LLAMA, Plan(tp=8, pp=4), H100, batch=256, prompt=500, output=500)
+    whole = requests.saturated(LLAMA, Plan(tp=8), H100, batch=64, prompt=500, output=500)
+    staged = requests.saturated(LLAMA, Plan(tp=8, pp=4), H100, batch=256, prompt=500, output=500)
     assert staged.tokens_per_s > 2 * whole.tokens_per_s
     assert staged.token_s > 0.9 * whole.token_s
 
 
 def test_a_slow_host_hides_behind_slow_chips():
-    idle = server(chip("H100 SXM5"), host_step_s=5e-3)
-    fast, slow = (inference.decode(LLAMA, Plan(tp=8), idle, batch=b, context=512) for b in (1, 2000))
+    plan = Plan(tp=8, software=replace(SERVER, host_layer_s=5e-3 / LLAMA.layers))
+    fast, slow = (inference.decode(LLAMA, plan, H100, batch=b, context=512) for b in (1, 2000))
     assert slow.host_s == 0 and fast.seconds == pytest.approx(max(fast.seconds, 5e-3))
 
 
 def test_the_frontier_trades_latency_for_throughput():
     plan = Plan(tp=8, weight_format="fp8", cache_format="fp8")
-    edge = inference.frontier(LLAMA, plan, H100, prompt=1000, output=1000, batches=2.0 ** np.arange(14))
+    edge = requests.frontier(LLAMA, plan, H100, prompt=1000, output=1000, batches=2.0 ** np.arange(14))
     assert edge["batch"].size > 5 and np.all(np.diff(edge["token_s"]) > 0)
     assert np.all(np.diff(edge["tokens_per_s_per_chip"]) > 0)
-    most = inference.largest_batch(LLAMA, plan, H100, context=2000)
+    most = requests.largest_batch(LLAMA, plan, H100, context=2000)
     assert edge["batch"].max() <= most
 
 
@@ -191,5 +191,5 @@ def test_plans_are_checked_at_the_door():
         Plan(tp=0)
     with pytest.raises(ValueError, match="2-D"):
         Plan(stationary="2D")
-    lone = server(chip("H100 SXM5"), tiers=())
+    lone = machine(chip("H100 SXM5"), tiers=())
     assert np.isinf(inference.decode_s(LLAMA, Plan(tp=8), lone, batch=1, context=64))

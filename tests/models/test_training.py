@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 from bottlenecks.facts.architectures import Model, model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.networks import system
-from bottlenecks.laws import shares
+from bottlenecks.laws import pipelines, shares
 from bottlenecks.measured.memory import gpt
-from bottlenecks.models import kernels, ops, training
+from bottlenecks.models import kernels, layer, ops, sets, training
 from bottlenecks.models.footprint import Layout
+from bottlenecks.models.machine import RESOURCES, machine, training_constants
 from bottlenecks.models.software import Software, release, years
 
 GPT = gpt(8, 1024, 16, vocab=51200)
-ON = training.machine(system("DGX H100"))
-A100 = training.machine(chip("A100 SXM 80GB"))
+ON = machine(system("DGX H100"))
+A100 = machine(chip("A100 SXM 80GB"))
 PERFECT = Software(name="perfect", attention="fused", host_s=0.0, stolen=0.0)
 BASE = {"seq_len": 2048, "micro_batch": 2, "micro_batches": 4}
 
@@ -60,17 +61,17 @@ def test_rows_have_fixed_names_and_none_is_negative():
 def test_the_bubble_by_hand():
     """(p - 1)/(m v) of the work: 3 of 8 micro-batches; interleaved in two chunks, half of it."""
     times = {"stages": 4, "micro_batches": 8}
-    plain = training.bubble_s(1.0, 2.0, 1.0, chunks=1, schedule="1f1b", **times)
+    plain = pipelines.bubble_s(1.0, 2.0, 1.0, chunks=1, schedule="1f1b", **times)
     assert plain / (8 * 3.0) == pytest.approx(3 / 8)
-    half = training.bubble_s(1.0, 2.0, 1.0, chunks=2, schedule="interleaved", **times)
+    half = pipelines.bubble_s(1.0, 2.0, 1.0, chunks=2, schedule="interleaved", **times)
     assert half == pytest.approx(plain / 2)
-    assert training.bubble_s(1.0, 2.0, 1.0, chunks=1, schedule="zb1p", **times) == 3  # F + B - 2 W
-    assert training.bubble_s(1.0, 2.0, 1.0, chunks=1, schedule="zb2p", **times) == 0
+    assert pipelines.bubble_s(1.0, 2.0, 1.0, chunks=1, schedule="zb1p", **times) == 3  # F + B - 2 W
+    assert pipelines.bubble_s(1.0, 2.0, 1.0, chunks=1, schedule="zb2p", **times) == 0
     # 4 micro-batches have 4 gradients of weights, not 6, to fill with: 3 (F + B - W) - 4 W
     few = {"stages": 4, "micro_batches": 4}
-    assert training.bubble_s(1.0, 2.0, 1.0, chunks=1, schedule="zb2p", **few) == 2
+    assert pipelines.bubble_s(1.0, 2.0, 1.0, chunks=1, schedule="zb2p", **few) == 2
     # (8/2 - 1)(F + 2 B - 3 W) = 3 x 2
-    dual = training.bubble_s(1.0, 2.0, 1.0, stages=8, chunks=1, micro_batches=8, schedule="dualpipe")
+    dual = pipelines.bubble_s(1.0, 2.0, 1.0, stages=8, chunks=1, micro_batches=8, schedule="dualpipe")
     assert dual == 6
 
 
@@ -128,8 +129,8 @@ def test_adapters_need_no_gradients_of_weights():
 def test_power_bounds_what_software_gains():
     """A fifth more FLOP a joule is a fifth more of the rate where power is the bound, and nothing where not."""
     tuned = replace(PERFECT, per_joule=1.05)
-    hopper = training.machine(chip("H100 SXM5"))
-    assert hopper.powered < 1 == A100.powered
+    hopper = machine(chip("H100 SXM5"))
+    assert hopper.sustained < 1 == A100.sustained
     big = model("Llama-3-70B")
     products = [
         training.step(big, Layout(seq_len=8192, tp=8), on=hopper, software=e, memory=False).rows[
@@ -181,7 +182,7 @@ def test_shares_sum_to_one(layout, software, mixture):
     shape = model("Qwen3-30B-A3B") if mixture else GPT
     known = BASE | layout | ({"ep": layout["dp"], "tp": 2} if mixture else {})
     whole = Layout(**known)
-    found = shares.shares(lambda on: training.seconds(shape, whole, on=on, software=software), ON, training.RESOURCES)
+    found = shares.shares(lambda on: training.seconds(shape, whole, on=on, software=software), ON, RESOURCES)
     assert sum(found.values()) == pytest.approx(1, abs=1e-6)
 
 
@@ -213,7 +214,7 @@ def test_more_bandwidth_is_never_slower(layout, field):
 
 
 def test_narrow_products_are_faster_and_attention_is_not():
-    wide, narrow = (training.machine(chip("H100 SXM5"), f) for f in ("bf16", "fp8"))
+    wide, narrow = (machine(chip("H100 SXM5"), f) for f in ("bf16", "fp8"))
     big = model("Llama-3-70B")
     layout = Layout(seq_len=8192, tp=8)
     one, two = (training.step(big, layout, on=on, software="2024", memory=False) for on in (wide, narrow))
@@ -223,10 +224,10 @@ def test_narrow_products_are_faster_and_attention_is_not():
 
 def test_power_caps_what_is_sustained():
     """The same FLOP a joule at 500 W against 700 W: five sevenths of the rate."""
-    full, capped = (training.machine(chip(n)) for n in ("H100 SXM5", "Custom H100 96GB (HBM2e)"))
-    assert capped.matmul_flop_per_s / full.matmul_flop_per_s == pytest.approx(5 / 7)
-    watts = training.FLOP_PER_JOULE["Hopper"][2]
-    assert full.matmul_flop_per_s == pytest.approx(700 * watts)
+    full, capped = (machine(chip(n)) for n in ("H100 SXM5", "Custom H100 96GB (HBM2e)"))
+    rates = [layer.worn(on, PERFECT).matmul_flop_per_s for on in (full, capped)]
+    assert rates[1] / rates[0] == pytest.approx(5 / 7)
+    assert rates[0] == pytest.approx(700 * training_constants()["Hopper", "flop_per_joule_16"])
 
 
 def test_zero_3_gathers_with_every_micro_batch():
@@ -253,7 +254,7 @@ def test_an_unknown_era_is_told():
 def test_distinct_is_exact():
     rng = np.random.default_rng(0)
     a, b = rng.integers(1, 9, 1000), rng.choice([0.5, 1.0, 3.0], 1000)
-    which, (found_a, found_b, found_c) = training.distinct(a, b, True)
+    which, (found_a, found_b, found_c) = sets.distinct(a, b, True)
     assert np.array_equal(found_a[which], a)
     assert np.array_equal(found_b[which], b)
     assert found_a.size == np.unique(np.stack([a, b]), axis=1).shape[1]
@@ -279,20 +280,20 @@ def test_hardware_sweeps_through_a_step():
 def test_engines_beside_an_array_by_hand():
     # NeuronCore-v2: 128 lanes of 1.12 GHz for vectors and of 1.4 GHz for exponentials, two cores a chip.
     # A norm reads 2 bytes of a value and writes 2 in four instructions: one byte for each of them.
-    on = training.machine(chip("Trainium1"))
+    on = machine(chip("Trainium1"))
     assert on.vector_per_s == pytest.approx(286.72e9) and on.exp_per_s == pytest.approx(358.4e9)
     long = 1e12
     norm_s = kernels.elementwise_s(long, device=on, kind="norm")
     copy_s = kernels.elementwise_s(long, device=on)
     assert norm_s - copy_s == pytest.approx(long / 286.72e9)
-    assert training.machine(chip("TPU v4")).core_clocks_per_s == np.inf
+    assert machine(chip("TPU v4")).core_clocks_per_s == np.inf
 
 
 def test_a_ring_of_each_tensor_parallel_rank_has_a_port():
     # All weights leave a machine through the one port of a ring over its eight chips; cut over the
     # eight, an eighth of them through the port of each: an eighth of the time, and shorter rings.
     software = replace(release("2021"), overlaps_gradients=False)
-    on, shape = training.machine(chip("A100 SXM 80GB")), model("GPT-3 175B")
+    on, shape = machine(chip("A100 SXM 80GB")), model("GPT-3 175B")
     alone, cut = (
         training.step(
             shape,
@@ -325,7 +326,7 @@ def test_the_processor_bounds_many_small_experts():
     """Each matrix of each expert costs calls, and no product can be launched before its tokens are counted."""
     software = replace(release("2025"), attention="fused")
     few, many = (step(MIXTURE, on=ON, software=software, ep=n, dp=64, micro_batch=1) for n in (64, 1))
-    calls = 2 * 64 * sum(training.MATRIX_CALLS["wide"])  # a layer and micro-batch, two matrices
+    calls = 2 * 64 * sum(layer.MATRIX_CALLS["wide"])  # a layer and micro-batch, two matrices
     assert many.rows["launches"] > 0
     assert many.seconds >= 4 * 4 * calls * software.host_s
     assert many.rows["launches"] > 5 * few.rows["launches"]
@@ -336,7 +337,7 @@ def test_the_processor_bounds_many_small_experts():
 def test_biases_of_experts_are_moved_by_hand():
     plain, biased = (step(m, software=PERFECT) for m in (MIXTURE, replace(MIXTURE, expert_biases=True)))
     values = 2 * 2048 * 4  # tokens of a micro-batch, each at four experts
-    each = [values * (b * 1024 + w * 512) for b, w in zip(training.BIAS_BYTES, training.BOUND_BYTES, strict=True)]
+    each = [values * (b * 1024 + w * 512) for b, w in zip(layer.BIAS_BYTES, layer.BOUND_BYTES, strict=True)]
     expected = sum(kernels.elementwise_s(moved, device=A100) for moved in each)
     assert biased.seconds - plain.seconds == pytest.approx(4 * 4 * expected, rel=1e-6)
 

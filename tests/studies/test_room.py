@@ -6,7 +6,7 @@ import pytest
 
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
-from bottlenecks.models import footprint
+from bottlenecks.models import cache, footprint
 from bottlenecks.studies import room
 
 LLAMA, H100 = model("Llama-3-70B"), chip("H100 SXM5")
@@ -24,10 +24,8 @@ def test_seventy_billion_weights_on_one_chip():
 def test_what_fits_needs_no_change():
     found = room.serving(LLAMA, H100, chips=4)
     assert found["shortfall"] < 0 and found["change"] is None
-    now = footprint.Serving(tp=4, context=4096, batch=int(found["largest batch"]))
-    held, more = (
-        footprint.total_bytes(footprint.serving_rows(LLAMA, s)) for s in (now, replace(now, batch=now.batch + 1))
-    )
+    now = cache.Serving(tp=4, context=4096, batch=int(found["largest batch"]))
+    held, more = (footprint.total_bytes(cache.serving_rows(LLAMA, s)) for s in (now, replace(now, batch=now.batch + 1)))
     assert held <= H100.memory_bytes < more
 
 

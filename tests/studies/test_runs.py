@@ -8,6 +8,7 @@ from bottlenecks.laws import shares
 from bottlenecks.measured import frame
 from bottlenecks.measured import training as measured_training
 from bottlenecks.models import training
+from bottlenecks.models.machine import RESOURCES
 from bottlenecks.studies import runs
 
 # ---- one run
@@ -48,7 +49,7 @@ def test_utilisations_of_a_run(words):
 
 def test_every_row_of_a_step_has_an_owner():
     assert set(training.ROWS) == set(runs.OWNER_OF)
-    assert set(runs.OWNER_OF.values()) <= {*runs.RESOURCES, "idle"}
+    assert set(runs.OWNER_OF.values()) <= {*runs.OWNERS, "idle"}
 
 
 def test_a_measured_step_is_what_its_printed_rate_comes_to():
@@ -87,7 +88,7 @@ def run():
 
 
 def test_shares_of_runs_sum_to_one(run):
-    off = np.abs(sum(run[name] for name in runs.RESOURCES) - 1)
+    off = np.abs(sum(run[name] for name in runs.OWNERS) - 1)
     assert np.quantile(off, 0.95) < 1e-6 and off.max() < 1e-3  # beside a tie slopes are mixtures
     assert len({values.size for values in run.values()}) == 1 and run["chips"].size > 100
     pairs = list(zip(run["source"].tolist(), run["model"].tolist(), strict=True))
@@ -101,7 +102,7 @@ def test_shares_at_once_are_the_shares():
         expected = shares.shares(
             lambda on, case=case: training.seconds(case.model, case.layout, on=on, software=case.software),
             case.on,
-            training.RESOURCES,
+            RESOURCES,
         )
         found = runs.shares_of(case)
         for owner, share in expected.items():
@@ -151,7 +152,7 @@ def test_the_table_of_who_dominates(run):
     parts = [lines["of these, dense"], lines["of these, mixtures"]]
     assert both["rows"] == sum(part["rows"] for part in parts)
     for line in lines.values():
-        assert line["one share above a half"] == sum(line[name] for name in runs.RESOURCES)
+        assert line["one share above a half"] == sum(line[name] for name in runs.OWNERS)
 
 
 def test_years():

@@ -18,7 +18,7 @@ TWO = gpt(2, 256, 2, vocab=1000, name="two layers, two heads")
 
 
 def on(inside="links", gbits=400):
-    return scaling.machine(H100, inside=inside, port_bytes_per_s=gbits * 1e9 / 8)
+    return scaling.wired(H100, inside=inside, port_bytes_per_s=gbits * 1e9 / 8)
 
 
 def best(on, **job):

@@ -13,12 +13,14 @@ import pytest
 
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.networks import system
+from bottlenecks.laws import recomputation
 from bottlenecks.measured.memory import gpt
 from bottlenecks.models import footprint, training
+from bottlenecks.models.machine import machine
 from bottlenecks.studies import search
 
 SMALL = gpt(8, 1024, 16, vocab=51200)
-ON = training.machine(system("DGX H100"))
+ON = machine(system("DGX H100"))
 
 
 def find(chunk=search.CHUNK, **options):
@@ -38,7 +40,7 @@ def test_every_layout_has_the_chips_and_the_batch():
 def test_a_space_by_hand():
     """One chip, batch 2: micro-batches of 1 or 2, four policies, no ZeRO."""
     found = search.search(SMALL, ON, chips=1, batch=2, seq_len=2048)
-    assert found.valid == 2 * len(footprint.RECOMPUTE)
+    assert found.valid == 2 * len(recomputation.POLICIES)
 
 
 def test_chunks_change_nothing():

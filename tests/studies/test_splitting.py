@@ -7,15 +7,16 @@ import pytest
 
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.networks import system
-from bottlenecks.laws import traffic
+from bottlenecks.laws import pipelines, recomputation, traffic
 from bottlenecks.measured.memory import gpt
-from bottlenecks.models import footprint, training
+from bottlenecks.models import footprint, layer, training
 from bottlenecks.models.footprint import Layout
+from bottlenecks.models.machine import machine
 from bottlenecks.models.software import release
 from bottlenecks.studies import search, splitting
 
 SMALL = gpt(8, 1024, 16, vocab=51200)
-ON = training.machine(system("DGX H100"))
+ON = machine(system("DGX H100"))
 SCHEDULES = [("gpipe", 1), ("1f1b", 1), ("interleaved", 2), ("interleaved", 4), ("zb1p", 1)]
 
 
@@ -88,7 +89,7 @@ def test_sending_does_not_depend_on_what_an_era_hides():
 def test_keys_that_nothing_hides_are_the_steps_own_row():
     """Where attention is far shorter than the journey of its keys, all of the journey but that is open."""
     layout = Layout(cp=2, micro_batches=1, seq_len=2048)
-    around = 3 * training.layer(SMALL, layout, ON, release("2024")).context_s * SMALL.layers
+    around = 3 * layer.layer(SMALL, layout, ON, release("2024"))["context_s"] * SMALL.layers
     step = training.step(SMALL, layout, on=ON, software="2024", memory=False)
     computing = sum(step.rows[name] for name in splitting.COMPUTING)
     found = splitting.sent_over_computed(SMALL, replace(layout, dp=1), ON, software="2024") * computing
@@ -146,7 +147,7 @@ def test_bytes_agree_with_the_laws():
 
 
 def test_layouts_in_arrays_and_choices_as_indices():
-    full = footprint.RECOMPUTE.index("full")
+    full = recomputation.POLICIES.index("full")
     many = splitting.sent_bytes(SMALL, Layout(tp=np.array([1, 2, 4]), recompute=np.array([0, 0, full]), seq_len=2048))
     single = splitting.sent_bytes(SMALL, Layout(tp=4, recompute="full", seq_len=2048))
     assert many["tensor"].tolist()[2] == single["tensor"] and many["tensor"][0] == 0
@@ -220,7 +221,7 @@ def test_idle_time_and_memory_are_what_the_models_say(schedule, chunks, stages):
     """eq:bubble of `training` and the micro-batches in flight of `memory`, in whole groups of many."""
     m = 4 * stages
     x = splitting.timeline(schedule, stages, m, chunks)
-    law = training.bubble_s(1.0, 2.0, 1.0, stages=stages, chunks=chunks, micro_batches=m, schedule=schedule)
+    law = pipelines.bubble_s(1.0, 2.0, 1.0, stages=stages, chunks=chunks, micro_batches=m, schedule=schedule)
     assert splitting.idle(x) * 3 * m == pytest.approx(float(law))
     layout = Layout(pp=stages, vpp=chunks, micro_batches=m, schedule=schedule, seq_len=1)
     assert splitting.alive(x)[1].max() == pytest.approx(float(footprint.in_flight(layout, 0)))

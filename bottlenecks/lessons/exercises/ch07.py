@@ -3,8 +3,8 @@
 import numpy as np
 
 from bottlenecks.facts.chips import chip
+from bottlenecks.laws import serving
 from bottlenecks.lessons.checks import Exercise
-from bottlenecks.models import inference
 
 STEP = {"whole_s": 16e-3, "fixed_s": 6e-3}  # of 07.6
 USED_70B = 69.5e9  # weights that multiply, as the exercise gives them
@@ -19,7 +19,7 @@ Exercise(
     id="07.1",
     unit="s",
     hint="Bytes over bandwidth.",
-    expected=lambda: inference.latency_floor_s(2 * 7.5e9, chips=1, bytes_per_s=chip("H100 SXM5").memory_bytes_per_s),
+    expected=lambda: serving.latency_floor_s(2 * 7.5e9, chips=1, bytes_per_s=chip("H100 SXM5").memory_bytes_per_s),
 )
 Exercise(
     id="07.2",
@@ -38,13 +38,13 @@ Exercise(
     id="07.4",
     unit="tokens",
     hint="One for certain, and each further one only if all before it were right.",
-    expected=lambda: float(inference.speculative_tokens(0.8, drafted=3)),
+    expected=lambda: float(serving.speculative_tokens(0.8, drafted=3)),
 )
 Exercise(
     id="07.5",
     unit="times",
     hint="Tokens of a round over steps of a round.",
-    expected=lambda: float(inference.speculative_tokens(0.8, drafted=3)) / 1.3,
+    expected=lambda: float(serving.speculative_tokens(0.8, drafted=3)) / 1.3,
 )
 Exercise(
     id="07.6",

@@ -1,8 +1,7 @@
 """Exercises of chapter 12, How is one step split?"""
 
-from bottlenecks.laws import traffic
+from bottlenecks.laws import pipelines, traffic
 from bottlenecks.lessons.checks import Exercise
-from bottlenecks.models import training
 
 STEP = {"whole_s": 10.0, "fixed_s": 1.0, "times": 4}  # of 12.8
 
@@ -11,7 +10,7 @@ def idle_percent(stages, micro_batches, chunks=1):
     """Part of a whole step that a stage waits (eq:bubble), in percent."""
     schedule = "interleaved" if chunks > 1 else "1f1b"
     wait = float(
-        training.bubble_s(1.0, 2.0, 1.0, stages=stages, chunks=chunks, micro_batches=micro_batches, schedule=schedule)
+        pipelines.bubble_s(1.0, 2.0, 1.0, stages=stages, chunks=chunks, micro_batches=micro_batches, schedule=schedule)
     )
     return 100 * wait / (3 * micro_batches + wait)
 
