@@ -181,7 +181,7 @@ def asked():
     from bottlenecks.facts.architectures import model
     from bottlenecks.facts.chips import chip
     from bottlenecks.models import inference, training
-    from bottlenecks.models.footprint import Layout
+    from bottlenecks.models.layouts import Layout
 
     large, small = model("GPT-3 175B"), model("Llama-3-8B")
     cluster = machine(chip("A100 SXM 80GB"))

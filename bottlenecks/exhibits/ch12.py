@@ -16,7 +16,7 @@ from bottlenecks.facts.networks import system
 from bottlenecks.facts.units import plain, si
 from bottlenecks.laws.pipelines import SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
-from bottlenecks.models import footprint, training
+from bottlenecks.models import footprint, layouts, training
 from bottlenecks.models.machine import machine
 from bottlenecks.studies import search, splitting
 
@@ -216,9 +216,7 @@ def _pipeline_table(schedule, stages, micro_batches):
         m = -(-m // p) * p  # whole groups
     drawn = splitting.timeline(name, p, m, CHUNKS)
     time, held = splitting.alive(drawn)
-    layout = footprint.Layout(
-        seq_len=1, pp=p, micro_batches=m, schedule=name, vpp=CHUNKS if name == "interleaved" else 1
-    )
+    layout = layouts.Layout(seq_len=1, pp=p, micro_batches=m, schedule=name, vpp=CHUNKS if name == "interleaved" else 1)
     return stack(
         work=drawn,
         alive={"start": np.append(time, drawn["end"].max()), "alive": np.append(held, 0.0)},
@@ -572,7 +570,7 @@ def _cells(model_name, chips, wires, cp):
 def _step_flop(model_name):
     """FLOP of a step, causal half, nothing twice: the layout does not matter."""
     seq_len, batch, era = TASKS[model_name]
-    layout = footprint.Layout(seq_len=seq_len, micro_batches=batch)
+    layout = layouts.Layout(seq_len=seq_len, micro_batches=batch)
     on = _wired("NVLink over 8")[0]
     return float(training.step(model(model_name), layout, on=on, software=era, memory=False).model_flop)
 

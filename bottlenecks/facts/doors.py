@@ -72,7 +72,7 @@ def code(name, value, choices):
         known, inverse = np.unique(array, return_inverse=True)
         codes = np.array([choices.index(one_of(name, str(k), choices)) for k in known])
         return codes[inverse].reshape(array.shape)
-    if array.dtype.kind not in "iu" or not 0 <= array.min() <= array.max() < len(choices):
+    if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() < len(choices)):
         one_of(name, value, choices)
     return array
 

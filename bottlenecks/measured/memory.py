@@ -11,7 +11,8 @@ import numpy as np
 
 from bottlenecks.facts import corpus
 from bottlenecks.facts.architectures import Model, find_model, model
-from bottlenecks.models.footprint import Layout, total_bytes, training_rows
+from bottlenecks.models.footprint import total_bytes, training_rows
+from bottlenecks.models.layouts import Layout
 
 
 def gpt(layers, width, heads, *, vocab, name="GPT"):

@@ -28,7 +28,7 @@ from bottlenecks.facts.chips import chip
 from bottlenecks.laws import shares
 from bottlenecks.measured.memory import SHAPES, gpt
 from bottlenecks.models import footprint, training, wiring
-from bottlenecks.models.footprint import Layout
+from bottlenecks.models.layouts import Layout
 from bottlenecks.models.machine import RESOURCES, machine
 from bottlenecks.models.software import at
 

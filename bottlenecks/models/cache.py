@@ -9,15 +9,8 @@ import numpy as np
 
 from bottlenecks.facts.doors import positive
 from bottlenecks.laws import memory
-from bottlenecks.models.footprint import (
-    Layout,
-    attention_values,
-    check_number,
-    divides,
-    shortfall_bytes,
-    stage_params,
-    total_bytes,
-)
+from bottlenecks.models.footprint import attention_values, shortfall_bytes, stage_params, total_bytes
+from bottlenecks.models.layouts import Layout, check_number, divides
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

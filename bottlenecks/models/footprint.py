@@ -5,7 +5,7 @@ holds at its peak (`cache` has the same for serving). A field of a layout may be
 a million layouts are one call.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,124 +14,12 @@ from bottlenecks.laws import memory
 from bottlenecks.laws.memory import RECIPES
 from bottlenecks.laws.pipelines import SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
+from bottlenecks.models.layouts import CHOICES, check, stage_layers
 
-CHOICES = {"recompute": POLICIES, "schedule": SCHEDULES, "recipe": tuple(RECIPES)}
 RECIPE_COLUMNS = {
     what: np.array([getattr(recipe, what) for recipe in RECIPES.values()], dtype=float)
     for what in memory.Recipe._fields
 }
-SWITCHES = ("sp", "fused_attention", "dropout", "embedding_slots", "gathers_once", "keeps_outputs")
-WHOLE = (
-    "tp",
-    "pp",
-    "vpp",
-    "dp",
-    "cp",
-    "ep",
-    "zero",
-    "zero_ranks",
-    "micro_batch",
-    "micro_batches",
-    "seq_len",
-    "lora_rank",
-    "batch",
-    "context",
-    "block",
-    "prefix",
-    "chunk",
-    "state_values",
-)
-SHARES = ("offloaded_states", "offloaded_activations")
-ZERO_ALLOWED = (
-    "zero",
-    "lora_rank",
-    "bucket_bytes",
-    "fragmentation",
-    "overhead_bytes",
-    "prefix",
-    "state_values",
-    *SHARES,
-)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Layout:
-    """How a training step is cut over chips, and what it keeps. Any field may be an array.
-
-    A choice is a name, an array of names, or (fastest) an array of indices into `CHOICES`.
-    """
-
-    tp: int = 1  # tensor parallel
-    sp: bool = True  # the residual stream is cut over the tensor-parallel ranks too
-    pp: int = 1  # pipeline stages
-    vpp: int = 1  # chunks of layers on each stage
-    dp: int = 1  # data parallel
-    cp: int = 1  # context parallel
-    ep: int = 1  # expert parallel, over data- and context-parallel ranks
-    zero: int = 0  # stage of ZeRO; 3 is FSDP
-    zero_ranks: int | None = None  # ranks that share states; None: all that hold the same weights
-    micro_batch: int = 1  # sequences
-    micro_batches: int = 1  # of a step, on each data-parallel rank
-    seq_len: int
-    # none: everything kept; selective: attention computed again; products: every second product
-    # and attention's output kept; full: the layers' inputs kept
-    recompute: str = "none"
-    schedule: str = "1f1b"
-    recipe: str = "adam, fp32 gradients"
-    fused_attention: bool = True
-    dropout: bool = False
-    value_bytes: float = 2  # of an activation, and of a weight while it is gathered
-    bytes_per_logit: float = 10  # over all copies alive at once (eq:logits-bytes)
-    imbalance: float = 1  # tokens of the busiest expert rank over the mean
-    embedding_slots: bool = False  # embedding and head count as a layer each when stages are cut
-    gathers_once: bool = False  # ZeRO 3 keeps weights and gradients whole from step to step
-    keeps_outputs: bool = False  # stages hold what they sent on, until its gradient comes back
-    offloaded_states: float = 0  # share of the optimiser's states that the host keeps, and updates
-    offloaded_activations: float = 0  # share of the activations that wait on the host
-    lora_rank: int = 0  # of adapters on every matrix of the blocks; 0: all weights are trained
-    frozen_bytes: float = 2  # of a frozen weight, with adapters
-    bucket_bytes: float = 0  # buffers of collectives
-    fragmentation: float = 0  # eq:reserved-bytes; 0 is the bound from below
-    overhead_bytes: float = 0
-
-    def __post_init__(self):
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if name in SWITCHES:
-                if np.asarray(value).dtype.kind != "b":
-                    raise ValueError(f"Layout.{name} must be True or False, got {value!r}")
-            elif name in CHOICES:
-                code(f"Layout.{name}", value, CHOICES[name])
-            elif value is not None:
-                check_number("Layout", name, value)
-
-    @property
-    def chips(self):
-        """Chips of the layout; experts are cut over data- and context-parallel ranks."""
-        return self.tp * self.pp * self.dp * self.cp
-
-    @property
-    def tokens(self):
-        """Tokens of one micro-batch on a chip."""
-        return self.micro_batch * self.seq_len / self.cp
-
-
-def check_number(record, name, value):
-    positive(f"{record}.{name}", value, zero_allowed=name in ZERO_ALLOWED)
-    whole = np.asarray(value).dtype.kind in "iu"
-    if name in WHOLE and not whole and np.any(np.mod(value, 1)):
-        bad = _first(value, np.mod(value, 1) != 0)
-        raise ValueError(f"{record}.{name} must be whole, got {bad!r}; the nearest is {round(bad)}")
-    most = 3 if name == "zero" else 1 if name in SHARES else None
-    if most is not None and np.any(np.greater(value, most)):
-        bad = _first(value, np.greater(value, most))
-        raise ValueError(f"{record}.{name} must be from 0 to {most}, got {bad!r}; the nearest is {most}")
-
-
-def _first(value, mask):
-    """The first number that a mask selects, as Python writes it."""
-    value, mask = np.broadcast_arrays(value, mask)
-    return value[mask].flat[0].item()
 
 
 def _take(recipe, what):
@@ -140,14 +28,6 @@ def _take(recipe, what):
 
 
 # ---- parameters of a stage
-
-
-def stage_layers(model, layout, stage):
-    """(first layer, layers) of a stage; early stages take one more where they do not come out even."""
-    slots = 1 * np.asarray(layout.embedding_slots)
-    each = np.ceil((model.layers + 2 * slots) / layout.pp)
-    start = np.clip(stage * each - slots, 0, model.layers)
-    return start, np.clip((stage + 1) * each - slots, 0, model.layers) - start
 
 
 def _both_ends(layout):
@@ -311,7 +191,7 @@ def training_rows(model, layout, *, stage=None):
                                     and its gradient, with sequence parallelism; collectives' buckets
     reserve                         eq:reserved-bytes
     """
-    _check(model, layout)
+    check(model, layout)
     if stage is not None:
         if np.any(np.greater_equal(stage, layout.pp)) or np.any(np.less(stage, 0)):
             raise ValueError(f"stage must be from 0 to pp - 1 ({layout.pp - 1!r}), got {stage!r}")
@@ -429,7 +309,7 @@ def offload_bytes_per_s(model, layout, *, step_s, stage=0):
     Of states, gradients go out and weights come back; activations go out and come back once for each
     micro-batch.
     """
-    _check(model, layout)
+    check(model, layout)
     params = stage_params(model, layout, stage)
     whole = replace(layout, offloaded_states=0.0, offloaded_activations=0.0, micro_batches=1)
     rows = _stage_rows(model, whole, stage)
@@ -439,28 +319,3 @@ def offload_bytes_per_s(model, layout, *, step_s, stage=0):
     moved = layout.offloaded_states * states
     moved = moved + layout.offloaded_activations * rows["activations"] * layout.micro_batches
     return memory.hiding_bytes_per_s(moved, duration_s=positive("step_s", step_s))
-
-
-def _check(model, layout):
-    """What the shape of the model forbids, with the nearest layout that it allows."""
-    if np.any(model.encoder_layers):
-        raise ValueError(f"{model.name}: two stacks of layers are not modelled, only a decoder")
-    divides("tp", layout.tp, f"heads of {model.name}", model.heads)
-    if model.experts is not None:
-        divides("ep", layout.ep, f"experts of {model.name}", model.experts)
-        divides("ep", layout.ep, "dp x cp", layout.dp * layout.cp)
-    chunks, most = layout.pp * layout.vpp, model.layers + 2 * np.asarray(layout.embedding_slots)
-    if np.any(np.greater(chunks, most)):
-        bad, most = (_first(value, np.greater(chunks, most)) for value in (chunks, most))
-        raise ValueError(
-            f"pp x vpp must be at most {most!r}, the layers of {model.name}, got {bad!r}; the nearest is {most!r}"
-        )
-
-
-def divides(name, part, what, whole):
-    left_over = np.mod(whole, part) != 0
-    if np.any(left_over):
-        whole, part = _first(whole, left_over), _first(part, left_over)
-        fits = [n for n in range(1, int(whole) + 1) if whole % n == 0]
-        nearest = min(fits, key=lambda n: abs(n - part))
-        raise ValueError(f"{name} must divide the {what} ({whole!r}), got {part!r}; the nearest is {nearest}")

@@ -4,6 +4,7 @@ import numpy as np
 
 from bottlenecks.laws import zero
 from bottlenecks.models import footprint, ops
+from bottlenecks.models.layouts import Layout
 from bottlenecks.models.sets import answered
 from bottlenecks.models.wiring import send_s
 
@@ -53,7 +54,7 @@ def exchange_s(model, layout, on, software, *, stage_s, forward_share, memo=None
 
 def _messages(model, on, software, tp, pp, dp, cp, ep, shards, sharded):
     """Seconds of each exchange of a chip's gradients or weights, were it alone."""
-    few = footprint.Layout(tp=tp, pp=pp, dp=dp, cp=cp, ep=ep, seq_len=1)
+    few = Layout(tp=tp, pp=pp, dp=dp, cp=cp, ep=ep, seq_len=1)
     params = footprint.stage_params(model, few, 0)
     dense, experts = params["blocks"] + params["embeddings"], params["experts"] + 0.0 * tp
     domain, group = np.minimum(on.domain, 1e9), dp * cp

@@ -16,6 +16,7 @@ from bottlenecks.laws.pipelines import DUALPIPE, INTERLEAVED, SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.models import footprint, states
 from bottlenecks.models.layer import NAMES, UNFUSED_KERNELS, WEIGHT_CALLS, layer
+from bottlenecks.models.layouts import Layout, fullest_stages
 from bottlenecks.models.sets import answered
 from bottlenecks.models.software import release
 from bottlenecks.models.wiring import send_s
@@ -83,7 +84,7 @@ class Step:
 
 
 def step(model, layout, *, on, software, memory=True, memo=None):
-    """The step of a model in a layout (`footprint.Layout`, fields may be arrays) on a `Machine`.
+    """The step of a model in a layout (`layouts.Layout`, fields may be arrays) on a `Machine`.
 
     `software`: a `Software`, or the name of one (`software.release`). `memo`: a dictionary of the caller's, to
     time what chunks of one search share only once.
@@ -127,7 +128,7 @@ def _micro(model, x, on, software, memo):
 
 
 def _timed_micro(model, on, software, memo, policy, both_ways, adapted, **few):
-    one = layer(model, footprint.Layout(**few), on, software, memo)
+    one = layer(model, Layout(**few), on, software, memo)
     again = recomputation.repeats(policy)
     forward = {name: one[name] for name in ("products_s", "attention_s", "elementwise_s")}
     forward_s, again_s = sum(forward.values()), recomputation.again_s(again, **forward)
@@ -237,7 +238,7 @@ def _parts(model, x, on, software, memo):
     micro = _micro(model, x, on, software, memo)
     each, ends, embedding, forward = (micro[name] for name in ("each", "ends", "embedding", "forward"))
     m, p = x.micro_batches, x.pp
-    most, last = _stage_layers(model, x)
+    most, last = fullest_stages(model, x)
     mean_s = (model.layers * each + ends + embedding) / p
     slowest_s = pipelines.slowest_stage_s(each, embedding, ends, most=most, last=last, stages=p, schedule=x.schedule)
     idle_s = pipelines.bubble_s(
@@ -294,14 +295,6 @@ def _rows(model, layout, on, software, memo=None):
     }
     flop["hardware_flop"] = flop["full_flop"] + ranks * model.layers * per["again_flop"]
     return rows, flop
-
-
-def _stage_layers(model, x):
-    """(layers of the fullest stage, of the last): in whole chunks where they come out, else early first."""
-    slots = 1 * np.asarray(x.embedding_slots)
-    most = np.ceil((model.layers + 2 * slots) / x.pp)
-    last = np.clip(model.layers + slots - (x.pp - 1) * most, 0, most)
-    return np.minimum(most, model.layers), last
 
 
 def _sends(model, x, on, software, memo):

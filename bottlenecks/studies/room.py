@@ -8,7 +8,7 @@ from bottlenecks.facts.chips import FORMATS, bytes_per_value
 from bottlenecks.facts.doors import one_of, positive
 from bottlenecks.models import cache, footprint
 from bottlenecks.models.cache import Serving
-from bottlenecks.models.footprint import Layout
+from bottlenecks.models.layouts import Layout
 
 NARROWER = (("fp8", 1.0), ("four bits", 0.5625))  # of a weight, with its scales
 MOST_CHIPS = 2**14

@@ -1,12 +1,14 @@
 """Scaling: the best layout of a job at each number of chips, whether it stays as it is or grows with them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from bottlenecks.facts.doors import one_of, positive
 from bottlenecks.laws.pipelines import SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
-from bottlenecks.models import footprint, training, wiring
-from bottlenecks.models.footprint import Layout
+from bottlenecks.models import footprint, layouts, training, wiring
+from bottlenecks.models.layouts import Layout, slotted
 from bottlenecks.models.machine import machine
 
 MOST = {"tp": 8, "cp": 8, "pp": 64, "vpp": 8, "micro_batch": 8}  # of a layout; all powers of two
@@ -47,7 +49,7 @@ def wired(chip, *, inside, port_bytes_per_s, format="bf16"):
     return machine(chip, format, tiers=tiers)
 
 
-def layouts(model, *, chips, batch, seq_len):
+def candidates(model, *, chips, batch, seq_len):
     """Every layout in powers of two on each of several numbers of chips: (which of them, columns).
 
     Stages hold equal chunks where they are interleaved; embedding and head count as a layer each
@@ -59,16 +61,15 @@ def layouts(model, *, chips, batch, seq_len):
     which, tp, cp, pp, vpp, micro, again, zero = np.broadcast_arrays(*axes)
     dp = chips[which] // (tp * cp * pp)
     count = batch[which] // np.maximum(dp * micro, 1)
-    even = model.layers % (pp * vpp) == 0
-    slots = ~even & ((model.layers + 2) % (pp * vpp) == 0)
-    valid = (dp * tp * cp * pp == chips[which]) & (count * dp * micro == batch[which]) & (count > 0)
-    valid &= (model.heads % tp == 0) & (pp * vpp <= model.layers) & ((cp == 1) | (seq_len % (128 * cp) == 0))
-    valid &= (vpp == 1) | ((pp > 1) & (even | slots) & (count % pp == 0))
-    valid &= (zero == 1) | (dp * cp > 1)  # a lone copy deals nothing out
-    valid &= (zero < 3) | (pp == 1)
+    whole = (dp * tp * cp * pp == chips[which]) & (count * dp * micro == batch[which]) & (count > 0)
+    whole &= ((vpp == 1) | (pp > 1)) & ((zero == 1) | (dp * cp > 1))
+    whole &= (zero < 3) | (pp == 1)  # as `layouts.twice`, but ZeRO 1 stands for a lone replica
     schedule = np.where(vpp > 1, SCHEDULES.index("interleaved"), SCHEDULES.index("1f1b"))
+    slots = slotted(model.layers, pp * vpp)
     named = (tp, cp, pp, vpp, dp, zero, micro, count, again, schedule, slots)
-    return which[valid], {name: v[valid] for name, v in zip(COLUMNS, named, strict=True)}
+    columns = {name: np.broadcast_to(value, whole.shape)[whole] for name, value in zip(COLUMNS, named, strict=True)}
+    legal = layouts.legal(model, SimpleNamespace(ep=1, seq_len=seq_len, **columns))
+    return which[whole][legal], {name: value[legal] for name, value in columns.items()}
 
 
 def _powers(most):
@@ -84,7 +85,7 @@ def best(model, on, *, chips, batch, seq_len, software):
     those of the layout; one call of the training model for all of them.
     """
     chips, batch = np.broadcast_arrays(np.atleast_1d(chips), batch)
-    which, columns = layouts(model, chips=chips, batch=batch, seq_len=seq_len)
+    which, columns = candidates(model, chips=chips, batch=batch, seq_len=seq_len)
     found = {"chips": chips, "batch": batch, "seconds": np.full(chips.size, np.nan)}
     found |= {name: np.zeros(chips.size, dtype=int) for name in COLUMNS}
     used = footprint.total_bytes(footprint.training_rows(model, Layout(seq_len=seq_len, **columns)))

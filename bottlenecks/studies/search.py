@@ -11,6 +11,7 @@ from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -18,8 +19,8 @@ from bottlenecks.facts.doors import one_of, positive
 from bottlenecks.laws import shares
 from bottlenecks.laws.pipelines import SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
-from bottlenecks.models import footprint, training
-from bottlenecks.models.footprint import Layout
+from bottlenecks.models import footprint, layouts, training
+from bottlenecks.models.layouts import Layout, divisors, slotted
 from bottlenecks.models.machine import RESOURCES
 
 CHUNK = 2**17  # points evaluated together: enough that numpy's calls cost little, under 200 MB
@@ -76,15 +77,6 @@ class Search:
     def step(self, i=0):
         """The step of the i-th best, with all its rows."""
         return training.step(self.model, self.layout(i), on=self.on, software=self.software)
-
-
-def divisors(number):
-    """Whole numbers that divide another.
-
-    >>> divisors(12)
-    (1, 2, 3, 4, 6, 12)
-    """
-    return tuple(n for n in range(1, int(number) + 1) if number % n == 0)
 
 
 def space(
@@ -173,8 +165,8 @@ def search(
     )
 
 
-def layouts(model, within, *, chips, batch, start, stop):
-    """Columns of the valid layouts among those from `start` to `stop` of a space."""
+def candidates(model, within, *, chips, batch, seq_len, start, stop):
+    """Columns of the legal layouts among those from `start` to `stop` of a space."""
     stop = min(stop, within.size)
     index = np.unravel_index(np.arange(start, stop), [len(axis) for axis in within.axes])
     which, zero, again, pp, ep, cp, tp, micro = index
@@ -188,28 +180,11 @@ def layouts(model, within, *, chips, batch, start, stop):
     used = tp * pp * cp
     dp = chips // used
     count = batch // np.maximum(dp * micro, 1)
-    valid = (chips % used == 0) & (dp * micro * count == batch) & (count > 0)
-    slots = slotted(model.layers, pp * vpp)
-    valid &= pp * vpp <= model.layers + 2 * slots
-    plain = SCHEDULES.index("1f1b")
-    valid &= (pp > 1) | (schedule == plain)  # one stage has one schedule
-    cut = schedule == SCHEDULES.index("interleaved")
-    even = (model.layers % (pp * vpp) == 0) | slots
-    valid &= ~cut | (even & (count % pp == 0))
-    valid &= (dp * cp) % ep == 0
-    valid &= (zero == 0) | (dp * cp > 1)
-    valid &= (zero < 3) | (pp == 1)  # weights that come and go with every micro-batch of a stage
     named = (tp, pp, vpp, dp, cp, ep, zero, micro, count, again, schedule)
-    return {name: value[valid] for name, value in zip(COLUMNS, named, strict=True)}
-
-
-def slotted(layers, parts):
-    """Do parts come out even only if embedding and head stand for a layer each? (llama3-2024, section 3.3)
-
-    >>> slotted(126, 16), slotted(96, 16)
-    (True, False)
-    """
-    return (layers % parts != 0) & ((layers + 2) % parts == 0)
+    whole = (chips % used == 0) & (dp * micro * count == batch) & (count > 0)
+    columns = _take(dict(zip(COLUMNS, named, strict=True)), whole)
+    x = SimpleNamespace(seq_len=seq_len, **columns)
+    return _take(columns, layouts.legal(model, x) & ~layouts.twice(x))
 
 
 def _layout(model, columns, seq_len):
@@ -260,7 +235,7 @@ def _submitted(executor, job):
 def _chunk(job):
     """The best of one chunk, its front, and its counts."""
     model, on, software, within, chips, batch, seq_len, start, size, keep, memo = job
-    columns = layouts(model, within, chips=chips, batch=batch, start=start, stop=start + size)
+    columns = candidates(model, within, chips=chips, batch=batch, seq_len=seq_len, start=start, stop=start + size)
     found = {"valid": columns["tp"].size, "fitting": 0, "short": np.inf, "nearest": {}, "best": None}
     if not found["valid"]:
         return found
@@ -328,7 +303,7 @@ def cells(model, on, *, chips, batch, seq_len, within, software="2025", memo=Non
     Columns of a layout, seconds and shortfall_bytes, a row for each pair that can be divided: its
     fastest layout that fits (shortfall zero or less), or the one that comes nearest to fitting.
     """
-    columns = layouts(model, within, chips=chips, batch=batch, start=0, stop=within.size)
+    columns = candidates(model, within, chips=chips, batch=batch, seq_len=seq_len, start=0, stop=within.size)
     if not columns["tp"].size:
         return columns | {"seconds": np.array([]), "shortfall_bytes": np.array([])}
     layout = _layout(model, columns, seq_len)

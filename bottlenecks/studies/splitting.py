@@ -15,14 +15,12 @@ from bottlenecks.laws.pipelines import SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.measured import training as measured_training
 from bottlenecks.models import footprint, layer, training
-from bottlenecks.models.footprint import Layout
+from bottlenecks.models.layouts import BLOCK, Layout, divisors, slotted
 from bottlenecks.models.software import release
-from bottlenecks.studies.search import divisors, slotted
 
 # ---- the same chips, used in different ways
 
 DOMAIN = 8  # chips of a machine: where published runs stop cutting tensors
-BLOCK = 128  # tokens that attention's kernels take together: less is not dealt to a rank
 
 
 def ways(model, *, chips, batch, seq_len, mix, recompute="none"):

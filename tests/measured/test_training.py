@@ -10,7 +10,7 @@ from bottlenecks.facts.chips import chip
 from bottlenecks.measured import collectives, frame
 from bottlenecks.measured import training as measured_training
 from bottlenecks.models import training
-from bottlenecks.models.footprint import Layout
+from bottlenecks.models.layouts import Layout
 from bottlenecks.models.machine import machine
 
 MORE = 1.03  # a budget is the error when it was set; a change may add 3 % of it

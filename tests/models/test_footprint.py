@@ -10,20 +10,18 @@ from hypothesis import strategies as st
 
 from bottlenecks.facts.architectures import model, models
 from bottlenecks.laws.memory import RECIPES
+from bottlenecks.laws.pipelines import SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.models.cache import Serving, cache_bytes_per_token, largest_batch, largest_context, serving_rows
 from bottlenecks.models.footprint import (
-    CHOICES,
-    SCHEDULES,
-    Layout,
     in_flight,
     offload_bytes_per_s,
     shortfall_bytes,
-    stage_layers,
     stage_params,
     total_bytes,
     training_rows,
 )
+from bottlenecks.models.layouts import CHOICES, Layout, stage_layers
 
 LLAMA = model("Llama-3-8B")
 MIXTURE = model("DeepSeek-V3")

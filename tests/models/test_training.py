@@ -13,7 +13,7 @@ from bottlenecks.facts.networks import system
 from bottlenecks.laws import pipelines, shares
 from bottlenecks.measured.memory import gpt
 from bottlenecks.models import kernels, layer, ops, sets, training
-from bottlenecks.models.footprint import Layout
+from bottlenecks.models.layouts import Layout
 from bottlenecks.models.machine import RESOURCES, machine, training_constants
 from bottlenecks.models.software import Software, release, years
 

@@ -9,7 +9,7 @@ from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.measured.memory import gpt
 from bottlenecks.models import footprint, training
-from bottlenecks.models.footprint import Layout
+from bottlenecks.models.layouts import Layout
 from bottlenecks.studies import scaling
 
 H100 = chip("H100 SXM5")
@@ -53,11 +53,13 @@ def test_bad_machines_are_stopped():
 def test_layouts_counted_by_hand():
     # Two chips, two sequences of 64 tokens, which are too short to cut. Three policies each of:
     #   tp 2:  micro-batch 1 or 2 of the only copy, ZeRO 1                          2
-    #   pp 2:  the same; no chunks, as two stages have a layer each                 2
+    #   pp 2:  the same, with a layer each                                          2
+    #          and two chunks each: embedding, layer, layer, head, micro-batch 1    1
     #   dp 2:  one micro-batch of one sequence, ZeRO 1, 2 or 3                      3
-    which, columns = scaling.layouts(TWO, chips=2, batch=2, seq_len=64)
-    assert which.size == 3 * 7 and set(which.tolist()) == {0}
+    which, columns = scaling.candidates(TWO, chips=2, batch=2, seq_len=64)
+    assert which.size == 3 * 8 and set(which.tolist()) == {0}
     cuts = zip(*(columns[n].tolist() for n in ("tp", "pp", "dp", "micro_batch", "zero")), strict=True)
+    assert set(columns["vpp"][columns["pp"] == 2].tolist()) == {1, 2}
     assert sorted(set(cuts)) == [
         (1, 1, 2, 1, 1),
         (1, 1, 2, 1, 2),
@@ -71,7 +73,7 @@ def test_layouts_counted_by_hand():
 
 def test_layouts_use_all_chips_and_all_sequences():
     chips, batch = np.array([8, 64]), np.array([64, 512])
-    which, c = scaling.layouts(LLAMA, chips=chips, batch=batch, seq_len=8192)
+    which, c = scaling.candidates(LLAMA, chips=chips, batch=batch, seq_len=8192)
     np.testing.assert_array_equal(c["tp"] * c["cp"] * c["pp"] * c["dp"], chips[which])
     np.testing.assert_array_equal(c["dp"] * c["micro_batch"] * c["micro_batches"], batch[which])
     assert np.all(c["micro_batches"][c["vpp"] > 1] % c["pp"][c["vpp"] > 1] == 0)
@@ -81,7 +83,7 @@ def test_layouts_use_all_chips_and_all_sequences():
 
 def test_embedding_and_head_count_as_layers_where_that_comes_out():
     # 126 layers do not divide over 4 stages, 128 do
-    _, columns = scaling.layouts(model("Llama-3.1-405B"), chips=4, batch=4, seq_len=8192)
+    _, columns = scaling.candidates(model("Llama-3.1-405B"), chips=4, batch=4, seq_len=8192)
     four = columns["pp"] == 4
     assert four.any() and columns["embedding_slots"][four].all()
     assert not columns["embedding_slots"][columns["pp"] * columns["vpp"] == 2].any()
@@ -93,7 +95,7 @@ def test_embedding_and_head_count_as_layers_where_that_comes_out():
 def test_the_best_is_the_fastest_of_all_that_fit():
     job = {"chips": 16, "batch": 64}
     found = best(on(), **job)
-    _, columns = scaling.layouts(LLAMA, seq_len=8192, **job)
+    _, columns = scaling.candidates(LLAMA, seq_len=8192, **job)
     cuts = Layout(seq_len=8192, **columns)
     fits = footprint.total_bytes(footprint.training_rows(LLAMA, cuts)) <= H100.memory_bytes
     took = training.seconds(LLAMA, cuts, on=on(), software="2024")

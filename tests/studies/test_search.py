@@ -15,7 +15,7 @@ from bottlenecks.facts.architectures import model
 from bottlenecks.facts.networks import system
 from bottlenecks.laws import recomputation
 from bottlenecks.measured.memory import gpt
-from bottlenecks.models import footprint, training
+from bottlenecks.models import layouts, training
 from bottlenecks.models.machine import machine
 from bottlenecks.studies import search
 
@@ -30,7 +30,7 @@ def find(chunk=search.CHUNK, **options):
 
 def test_every_layout_has_the_chips_and_the_batch():
     within = search.space(SMALL, chips=16, batch=32, seq_len=2048)
-    found = search.layouts(SMALL, within, chips=16, batch=32, start=0, stop=within.size)
+    found = search.candidates(SMALL, within, chips=16, batch=32, seq_len=2048, start=0, stop=within.size)
     assert np.all(found["tp"] * found["pp"] * found["cp"] * found["dp"] == 16)
     assert np.all(found["dp"] * found["micro_batch"] * found["micro_batches"] == 32)
     rows = np.stack(list(found.values()))
@@ -229,9 +229,9 @@ def test_stages_even_only_with_embedding_and_head():
     )
     found = search.search(llama, ON, within=within, software="2024", **asked)
     assert found.valid == 1
-    cut = search.layouts(llama, within, chips=16384, batch=2048, start=0, stop=within.size)
+    cut = search.candidates(llama, within, chips=16384, batch=2048, seq_len=8192, start=0, stop=within.size)
     layout = search._layout(llama, cut, 8192)
-    assert footprint.stage_layers(llama, layout, np.array([0, 1, 15]))[1].tolist() == [7, 8, 7]
+    assert layouts.stage_layers(llama, layout, np.array([0, 1, 15]))[1].tolist() == [7, 8, 7]
 
 
 def test_doubling_everything_halves_the_step():

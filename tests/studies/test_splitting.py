@@ -10,7 +10,7 @@ from bottlenecks.facts.networks import system
 from bottlenecks.laws import pipelines, recomputation, traffic
 from bottlenecks.measured.memory import gpt
 from bottlenecks.models import footprint, layer, training
-from bottlenecks.models.footprint import Layout
+from bottlenecks.models.layouts import Layout
 from bottlenecks.models.machine import machine
 from bottlenecks.models.software import release
 from bottlenecks.studies import search, splitting

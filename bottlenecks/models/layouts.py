@@ -1,0 +1,203 @@
+"""Layouts: how a training step is cut over chips, what it keeps, and which cuts are legal.
+
+`broken` is the one home of what a model, its stages and its sequences forbid: `search` and `scaling` leave such
+layouts out, measured rows say so, and `check` refuses them with the nearest that is allowed.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from bottlenecks.facts.doors import code, positive
+from bottlenecks.laws.memory import RECIPES
+from bottlenecks.laws.pipelines import INTERLEAVED, SCHEDULES
+from bottlenecks.laws.recomputation import POLICIES
+
+CHOICES = {"recompute": POLICIES, "schedule": SCHEDULES, "recipe": tuple(RECIPES)}
+SWITCHES = ("sp", "fused_attention", "dropout", "embedding_slots", "gathers_once", "keeps_outputs")
+WHOLE = (
+    "tp pp vpp dp cp ep zero zero_ranks micro_batch micro_batches seq_len lora_rank batch context block prefix chunk"
+    " state_values"
+).split()
+SHARES = ("offloaded_states", "offloaded_activations")
+ZERO_ALLOWED = (*"zero lora_rank bucket_bytes fragmentation overhead_bytes prefix state_values".split(), *SHARES)
+BLOCK = 128  # tokens that attention's kernels take together: less is not dealt to a context-parallel rank
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layout:
+    """How a training step is cut over chips, and what it keeps. Any field may be an array.
+
+    A choice is a name, an array of names, or (fastest) an array of indices into `CHOICES`.
+    """
+
+    tp: int = 1  # tensor parallel
+    sp: bool = True  # the residual stream is cut over the tensor-parallel ranks too
+    pp: int = 1  # pipeline stages
+    vpp: int = 1  # chunks of layers on each stage
+    dp: int = 1  # data parallel
+    cp: int = 1  # context parallel
+    ep: int = 1  # expert parallel, over data- and context-parallel ranks
+    zero: int = 0  # stage of ZeRO; 3 is FSDP
+    zero_ranks: int | None = None  # ranks that share states; None: all that hold the same weights
+    micro_batch: int = 1  # sequences
+    micro_batches: int = 1  # of a step, on each data-parallel rank
+    seq_len: int
+    # none: everything kept; selective: attention computed again; products: every second product
+    # and attention's output kept; full: the layers' inputs kept
+    recompute: str = "none"
+    schedule: str = "1f1b"
+    recipe: str = "adam, fp32 gradients"
+    fused_attention: bool = True
+    dropout: bool = False
+    value_bytes: float = 2  # of an activation, and of a weight while it is gathered
+    bytes_per_logit: float = 10  # over all copies alive at once (eq:logits-bytes)
+    imbalance: float = 1  # tokens of the busiest expert rank over the mean
+    embedding_slots: bool = False  # embedding and head count as a layer each when stages are cut
+    gathers_once: bool = False  # ZeRO 3 keeps weights and gradients whole from step to step
+    keeps_outputs: bool = False  # stages hold what they sent on, until its gradient comes back
+    offloaded_states: float = 0  # share of the optimiser's states that the host keeps, and updates
+    offloaded_activations: float = 0  # share of the activations that wait on the host
+    lora_rank: int = 0  # of adapters on every matrix of the blocks; 0: all weights are trained
+    frozen_bytes: float = 2  # of a frozen weight, with adapters
+    bucket_bytes: float = 0  # buffers of collectives
+    fragmentation: float = 0  # eq:reserved-bytes; 0 is the bound from below
+    overhead_bytes: float = 0
+
+    def __post_init__(self):
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if name in SWITCHES:
+                if np.asarray(value).dtype.kind != "b":
+                    raise ValueError(f"Layout.{name} must be True or False, got {value!r}")
+            elif name in CHOICES:
+                code(f"Layout.{name}", value, CHOICES[name])
+            elif value is not None:
+                check_number("Layout", name, value)
+
+    @property
+    def chips(self):
+        """Chips of the layout; experts are cut over data- and context-parallel ranks."""
+        return self.tp * self.pp * self.dp * self.cp
+
+    @property
+    def tokens(self):
+        """Tokens of one micro-batch on a chip."""
+        return self.micro_batch * self.seq_len / self.cp
+
+
+def check_number(record, name, value):
+    positive(f"{record}.{name}", value, zero_allowed=name in ZERO_ALLOWED)
+    whole = np.asarray(value).dtype.kind in "iu"
+    if name in WHOLE and not whole and np.any(np.mod(value, 1)):
+        bad = first(value, np.mod(value, 1) != 0)
+        raise ValueError(f"{record}.{name} must be whole, got {bad!r}; the nearest is {round(bad)}")
+    most = 3 if name == "zero" else 1 if name in SHARES else None
+    if most is not None and np.any(np.greater(value, most)):
+        bad = first(value, np.greater(value, most))
+        raise ValueError(f"{record}.{name} must be from 0 to {most}, got {bad!r}; the nearest is {most}")
+
+
+def first(value, mask):
+    """The first number that a mask selects, as Python writes it."""
+    value, mask = np.broadcast_arrays(value, mask)
+    return value[mask].flat[0].item()
+
+
+# ---- what is legal
+
+
+def broken(model, x):
+    """{rule: where a layout breaks it}, for layouts whose fields may be arrays.
+
+    `x`: a `Layout`, or whatever has its fields tp, pp, vpp, dp, cp, ep, micro_batches, seq_len and schedule.
+    """
+    parts = x.pp * x.vpp
+    slots = slotted(model.layers, parts)
+    interleaved = code("schedule", x.schedule, SCHEDULES) == INTERLEAVED
+    even = (np.mod(model.layers, parts) == 0) | slots
+    ragged = np.mod(x.micro_batches, x.pp) != 0
+    found = {
+        "tp must divide the heads": np.mod(model.heads, x.tp) != 0,
+        "pp x vpp must be at most the layers": parts > model.layers + 2 * slots,
+        "interleaved stages must hold equal chunks": interleaved & ~even,
+        "interleaved micro-batches must be a multiple of the stages": interleaved & ragged,
+        f"cp must leave whole blocks of {BLOCK} tokens": (x.cp > 1) & (np.mod(x.seq_len, BLOCK * x.cp) != 0),
+    }
+    if model.experts is not None:
+        found["ep must divide the experts"] = np.mod(model.experts, x.ep) != 0
+        found["ep must divide dp x cp"] = np.mod(x.dp * x.cp, x.ep) != 0
+    return found
+
+
+def legal(model, x):
+    """Which layouts break no rule."""
+    return ~np.any(np.broadcast_arrays(False, *broken(model, x).values()), axis=0)
+
+
+def twice(x):
+    """Layouts that another one stands for: a second schedule of one stage, states dealt to one rank, and ZeRO 3 with
+    stages, whose weights would come and go with every micro-batch."""
+    plain = code("schedule", x.schedule, SCHEDULES) == SCHEDULES.index("1f1b")
+    alone = np.greater(x.zero, 0) & (x.dp * x.cp == 1)
+    return (np.equal(x.pp, 1) & ~plain) | alone | (np.greater_equal(x.zero, 3) & np.greater(x.pp, 1))
+
+
+def check(model, layout):
+    """Raise with the nearest layout that is allowed where the shape of the model forbids one."""
+    if np.any(model.encoder_layers):
+        raise ValueError(f"{model.name}: two stacks of layers are not modelled, only a decoder")
+    divides("tp", layout.tp, f"heads of {model.name}", model.heads)
+    if model.experts is not None:
+        divides("ep", layout.ep, f"experts of {model.name}", model.experts)
+        divides("ep", layout.ep, "dp x cp", layout.dp * layout.cp)
+    chunks, most = layout.pp * layout.vpp, model.layers + 2 * np.asarray(layout.embedding_slots)
+    if np.any(np.greater(chunks, most)):
+        bad, most = (first(value, np.greater(chunks, most)) for value in (chunks, most))
+        raise ValueError(
+            f"pp x vpp must be at most {most!r}, the layers of {model.name}, got {bad!r}; the nearest is {most!r}"
+        )
+
+
+def divides(name, part, what, whole):
+    """Raise unless a part divides a whole; the nearest that does is named."""
+    left_over = np.mod(whole, part) != 0
+    if np.any(left_over):
+        whole, part = first(whole, left_over), first(part, left_over)
+        nearest = min(divisors(whole), key=lambda n: abs(n - part))
+        raise ValueError(f"{name} must divide the {what} ({whole!r}), got {part!r}; the nearest is {nearest}")
+
+
+def divisors(number):
+    """Whole numbers that divide another.
+
+    >>> divisors(12)
+    (1, 2, 3, 4, 6, 12)
+    """
+    return tuple(n for n in range(1, int(number) + 1) if number % n == 0)
+
+
+def slotted(layers, parts):
+    """Do parts come out even only if embedding and head stand for a layer each? (llama3-2024, section 3.3)
+
+    >>> slotted(126, 16), slotted(96, 16)
+    (True, False)
+    """
+    return (layers % parts != 0) & ((layers + 2) % parts == 0)
+
+
+# ---- stages
+
+
+def stage_layers(model, layout, stage):
+    """(first layer, layers) of a stage; early stages take one more where they do not come out even."""
+    slots = 1 * np.asarray(layout.embedding_slots)
+    each = np.ceil((model.layers + 2 * slots) / layout.pp)
+    start = np.clip(stage * each - slots, 0, model.layers)
+    return start, np.clip((stage + 1) * each - slots, 0, model.layers) - start
+
+
+def fullest_stages(model, layout):
+    """(layers of the fullest stage, of the last)."""
+    firsts = (stage_layers(model, layout, np.minimum(stage, layout.pp - 1))[1] for stage in (0, 1))
+    return np.maximum(*firsts), stage_layers(model, layout, layout.pp - 1)[1]
