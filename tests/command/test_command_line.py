@@ -30,9 +30,15 @@ def test_it_runs_as_a_module():
     assert all(word in out.stdout for word in ("figures", "measure", "chips"))
 
 
-@pytest.mark.parametrize(
-    "name", ["figures", "measure", "predict", "score", "fits", "chips", "models", "systems", "sources"]
-)
+def test_starting_loads_no_model():
+    """Each verb imports what it asks when it runs: help and versions come at once."""
+    code = "import bottlenecks.__main__, sys; print(*(n for n in sys.modules if n.startswith('bottlenecks.')))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    wings = {name.split(".")[1] for name in out.stdout.split()}
+    assert wings == {"__main__", "command", "facts"}
+
+
+@pytest.mark.parametrize("name", [verb.__name__.rpartition(".")[2] for verb in command.VERBS])
 def test_every_command_has_help(capsys, name):
     status, out, _ = run(capsys, name, "--help")
     assert status == 0 and len(out) > 200
