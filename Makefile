@@ -21,7 +21,7 @@ lab: $(READY) ## open the book in JupyterLab (PORT=8888 to choose the port)
 
 test: $(READY) ## run everything: style, tests, doctests, all notebooks, the browser
 	@style=0; $(MAKE) --no-print-directory check || style=1; \
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=60 \
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=600 \
 	    --nbval-sanitize-with tests/nbval_sanitize.cfg tests bottlenecks notebooks $(PYTEST_ARGS) || exit 1; \
 	if [ $$style = 1 ]; then echo 'make test: the tests passed, but `make check` found the faults above' >&2; exit 1; fi
 
