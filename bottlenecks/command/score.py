@@ -15,25 +15,29 @@ def add(commands):
         description="For each source of measurements and group of rows: rows, those scored, "
         "error (mean of |predicted / measured - 1|), bias, worst predicted / measured, and the "
         "share of measurements inside the 80 % interval. Constants are fitted on sources with "
-        "the role fit alone; no number comes from a held-out source.",
+        "the role fit alone; no number comes from a held-out source. Predictions of the corpus are "
+        "kept with the package, so that this takes no time; --fresh computes them.",
         epilog="Example: bottlenecks score kernels --unscored",
     )
     parser.add_argument("kind", metavar="KIND", help="what the rows are: kernels, inference, collectives or training")
     parser.add_argument("--json", action="store_true", help="print JSON; errors as fractions")
     parser.add_argument("--unscored", action="store_true", help="why rows have no prediction, instead of the errors")
+    parser.add_argument(
+        "--fresh", action="store_true", help="predict now, instead of reading the committed predictions"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args):
-    from bottlenecks.measured import frame
+    from bottlenecks.measured import scores
 
+    found = scores.fresh(args.kind, owners=False) if args.fresh else scores.table(args.kind)
     if args.unscored:
-        found = frame.unscored(args.kind)
-        lines, content = unscored_lines(found), found
+        content = scores.unscored(args.kind, found)
+        lines = unscored_lines(content)
     else:
-        of = frame.of_corpus(args.kind)
-        table, rows = frame.score(args.kind, of), frame.rows_summary(args.kind, of)
-        summary = frame.summary(table)
+        table, rows = scores.score(args.kind, found), scores.rows_summary(args.kind, found)
+        summary = scores.summary(table)
         blank = [{k: None if v != v else v for k, v in row.items()} for row in table]
         lines = (*score_lines(table, summary), *rows_lines(rows))
         content = {"scores": blank, "summary": summary, "rows": rows}
@@ -41,7 +45,7 @@ def run(args):
 
 
 def score_lines(table, summary):
-    """The tables of `frame.score` and `frame.summary`: each source, then each role and group."""
+    """The tables of `scores.score` and `scores.summary`: each source, then each role and group."""
     yield _line(("role", "source", "group", "rows", "scored", "error", "bias", "worst", "inside"))
     for row in table:
         named = [row[name] for name in ("role", "source", "group", "rows", "scored")]
@@ -56,7 +60,7 @@ def score_lines(table, summary):
 
 
 def rows_lines(table):
-    """`frame.rows_summary`: what it comes to over rows."""
+    """`scores.rows_summary`: what it comes to over rows."""
     for row in table:
         yield (
             f"{row['role']:9s}rows: median error {percent(row['median'])} of {count(row['rows'])}; "

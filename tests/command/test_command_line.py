@@ -13,6 +13,7 @@ import pytest
 
 from bottlenecks import __main__ as command
 from bottlenecks import data
+from bottlenecks.exhibits import registry
 from bottlenecks.yours import roofline
 
 
@@ -121,7 +122,9 @@ def test_figures(capsys, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"01-roofline-rows-100.png", "01-roofline-rows-100.csv"}
 
 
-def test_figures_all_and_check(capsys, tmp_path):
+def test_figures_all_and_check(capsys, tmp_path, monkeypatch):
+    few = {slug: registry.exhibit(slug) for slug in ("01-energy", "A2-roles")}  # each is drawn three times
+    monkeypatch.setattr(registry, "load_all", lambda: few)
     assert run(capsys, "figures", "--out", str(tmp_path))[0] == 0
     status, out, _ = run(capsys, "figures", "--check", "--out", str(tmp_path))
     assert status == 0 and "0 problems" in out
@@ -257,6 +260,7 @@ def test_score(capsys):
         "worst",
         "inside",
     ]
+    assert run(capsys, "score", "kernels", "--fresh")[1] == out
     roles = [line.split()[0] for line in lines]
     table = roles.index("fit", roles.index("held-out"))  # then the summary begins
     assert any(line.split()[:3] == ["held-out", "fa2_a100", "attention"] for line in lines[:table])

@@ -46,6 +46,8 @@ def test_every_data_file_has_a_reader():
         "kernel_constants",
         "inference_constants",
         "network_constants",
+        "software",
+        *(f"predictions_{kind}" for kind in ("kernels", "inference", "collectives", "training")),
     }
     assert set(data.tables()) == ours | others
 
