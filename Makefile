@@ -11,7 +11,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check format figures measure benchmark lock clean
+.PHONY: help lab test check format figures scores measure benchmark lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -21,7 +21,7 @@ lab: $(READY) ## open the book in JupyterLab (PORT=8888 to choose the port)
 
 test: $(READY) ## run everything: style, tests, doctests, all notebooks, the browser
 	@style=0; $(MAKE) --no-print-directory check || style=1; \
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=60 \
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=600 \
 	    --nbval-sanitize-with tests/nbval_sanitize.cfg tests bottlenecks notebooks $(PYTEST_ARGS) || exit 1; \
 	if [ $$style = 1 ]; then echo 'make test: the tests passed, but `make check` found the faults above' >&2; exit 1; fi
 
@@ -38,6 +38,9 @@ format: $(READY) ## bring code and notebooks into the house's form
 
 figures: $(READY) ## draw every figure and its table into figures/
 	@$(RUN) -m bottlenecks figures
+
+scores: $(READY) ## predict the whole corpus again: the errors that every page prints (two minutes)
+	@$(RUN) tools/scores.py
 
 measure: $(READY) ## measure this machine, for the pages that compare it with the book's
 	@$(RUN) -m bottlenecks measure

@@ -24,6 +24,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+WAIT_S = 300.0  # for anything that the browser or JupyterLab does: a busy machine may be slow
+RUN_S = 900.0  # for all cells of a notebook
 RAISED = '[data-mime-type="application/vnd.jupyter.stderr"]'  # tracebacks and warnings
 
 
@@ -75,19 +77,19 @@ def server(root: Path = ROOT) -> Iterator[tuple[str, str]]:
         finally:
             process.send_signal(signal.SIGTERM)  # the server ends its kernels
             try:
-                process.wait(20)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
 
 
-def _wait_until_up(url: str, process: subprocess.Popen, log: Path, limit_s: float = 60) -> None:
+def _wait_until_up(url: str, process: subprocess.Popen, log: Path, limit_s: float = WAIT_S) -> None:
     start = time.monotonic()
     while time.monotonic() - start < limit_s:
         if process.poll() is not None:
             break
         try:
-            with urllib.request.urlopen(url, timeout=5):
+            with urllib.request.urlopen(url, timeout=30):
                 return
         except OSError:
             time.sleep(0.1)
@@ -105,9 +107,9 @@ class Notebook:
     def run_all(self) -> None:
         """Run > Run All Cells, as a reader would, and wait for the last cell."""
         self._menu("Edit", "editmenu:clear-all")  # so that a count tells a new run from the stored
-        self._wait_for_prompts(r"^\[ *\]:$", 30)
+        self._wait_for_prompts(r"^\[ *\]:$")
         self._menu("Run", "runmenu:run-all")
-        self._wait_for_prompts(r"^\[\d+\]:$", 120)
+        self._wait_for_prompts(r"^\[\d+\]:$", RUN_S)
         raised = self.page.locator(RAISED)
         if raised.count():
             raise RuntimeError(f"a cell raised or warned:\n{raised.first.inner_text()}")
@@ -115,13 +117,13 @@ class Notebook:
 
     def wait_for_kernel(self) -> None:
         """Wait until the status bar shows a kernel that is idle."""
-        self.page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for(timeout=60_000)
+        self.page.locator("#jp-main-statusbar").get_by_text("| Idle").wait_for()
 
     def _menu(self, title: str, command: str) -> None:
         self.page.get_by_role("menuitem", name=title, exact=True).click()
         self.page.locator(f'[data-command="{command}"]').click()
 
-    def _wait_for_prompts(self, pattern: str, limit_s: float) -> None:
+    def _wait_for_prompts(self, pattern: str, limit_s: float = WAIT_S) -> None:
         """Wait until `pattern` matches the prompt of each code cell with text, or a cell raised."""
         self.page.wait_for_function(
             """([pattern, raised]) => document.querySelector(raised)
@@ -163,6 +165,7 @@ def notebook(path: Path, width: int = 1400, height: int = 1000) -> Iterator[Note
     with server(root) as (base, token), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS + sandbox)
         page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(1000 * WAIT_S)
         book = Notebook(page)
         own = (base, base.replace("http:", "ws:"), "data:", "blob:")
         page.on("request", lambda r: r.url.startswith(own) or book.outside.append(r.url))
@@ -173,7 +176,7 @@ def notebook(path: Path, width: int = 1400, height: int = 1000) -> Iterator[Note
         # JupyterLab shows one empty cell and an idle kernel before it has read the file.
         cells = len(json.loads(path.read_text(encoding="utf-8"))["cells"])
         page.wait_for_function(
-            "cells => document.querySelectorAll('.jp-Notebook .jp-Cell').length === cells", arg=cells, timeout=60_000
+            "cells => document.querySelectorAll('.jp-Notebook .jp-Cell').length === cells", arg=cells
         )
         book.wait_for_kernel()
         yield book

@@ -89,7 +89,9 @@ def test_the_docstring_of_the_package_names_every_wing():
     assert [name for name in re.findall(r"^    (\w+)/", bottlenecks.__doc__, re.M)] == list(WINGS)
 
 
-@pytest.mark.parametrize("module", ["", ".laws.roofline", ".facts.chips", ".models.training", ".yours.roofline"])
+@pytest.mark.parametrize(
+    "module", ["", ".laws.roofline", ".facts.chips", ".models.training", ".yours.roofline", ".__main__"]
+)
 def test_an_import_loads_numpy_and_nothing_heavy(module):
     heavy = ("matplotlib", "ipywidgets", "IPython", "pandas", "platformdirs")
     code = f"import bottlenecks{module}, sys; print(*(n for n in {heavy} if n in sys.modules))"

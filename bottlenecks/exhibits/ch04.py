@@ -13,8 +13,7 @@ from bottlenecks.facts import corpus
 from bottlenecks.facts.chips import bytes_per_value, chip
 from bottlenecks.facts.units import plain, si
 from bottlenecks.laws import roofline, shares, tiling
-from bottlenecks.measured import first_estimate, frame
-from bottlenecks.measured import kernels as measured_kernels
+from bottlenecks.measured import first_estimate, scores
 from bottlenecks.models import kernels
 from bottlenecks.studies import growth
 
@@ -867,13 +866,13 @@ FAMILY_STYLE = {
 def _scored():
     """Every scored row of the corpus: modelled and measured seconds, and whether it lies inside."""
     rows = corpus.table("kernels")
-    found = frame.predict("kernels", rows)
-    seconds = measured_kernels.predict(rows)["seconds"]
+    found = scores.table("kernels")
+    seconds = found["seconds"]
     fair = (rows["suspect"] == "") & (rows["duplicate_of"] < 0) & np.isfinite(found["ratio"])
     is_time = found["unit"] == "us"
     families = [chip(name).family if name else "" for name in rows["chip_name"].tolist()]
     columns = {
-        "group": measured_kernels.groups(rows),
+        "group": found["group"],
         "role": rows["role"],
         "source": rows["source_id"],
         "family": np.array([f if f in FAMILY_STYLE else "another family" for f in families]),

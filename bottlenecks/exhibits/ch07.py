@@ -11,7 +11,7 @@ from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import bytes_per_value, chip
 from bottlenecks.facts.units import plain, si
 from bottlenecks.laws import memory, serving, shares
-from bottlenecks.measured import inference as measured_inference
+from bottlenecks.measured import scores
 from bottlenecks.models import footprint, inference, ops, requests
 from bottlenecks.models.machine import RESOURCES, machine
 
@@ -898,22 +898,15 @@ WHAT = {
 @keep
 def _scored(group):
     """Scored rows of a group: modelled and measured seconds."""
-    rows = corpus.table("inference")
-    mine = np.isin(measured_inference.groups(rows), GROUPS[group])
-    mine &= (rows["suspect"] == "") & (rows["duplicate_of"] < 0)
-    rows = {name: values[mine] for name, values in rows.items()}
-    seconds = np.full(rows["phase"].size, np.nan)
-    for case in measured_inference.cases(rows)[0]:  # times alone: neither their owners nor intervals
-        seconds[case.rows] = case.time(case.server)
-    measured, predicted, unit = measured_inference.headline(rows, seconds)
-    ratio = np.where(unit == "tokens/s", measured / predicted, predicted / measured)
-    fair = np.isfinite(ratio)
+    rows, found = corpus.table("inference"), scores.table("inference")
+    fair = np.isin(found["group"], GROUPS[group]) & np.isfinite(found["ratio"])
+    fair &= (rows["suspect"] == "") & (rows["duplicate_of"] < 0)
     columns = {
         "source": rows["source_id"],
         "role": rows["role"],
-        "predicted_s": seconds,
-        "measured_s": seconds / ratio,
-        "error": predicted / measured - 1,
+        "predicted_s": found["seconds"],
+        "measured_s": found["seconds"] / np.where(found["unit"] == "tokens/s", 1 / found["ratio"], found["ratio"]),
+        "error": found["ratio"] - 1,
     }
     return {name: values[fair] for name, values in columns.items()}
 

@@ -7,7 +7,7 @@ from bottlenecks.facts.architectures import find_model, model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.units import plain, si
 from bottlenecks.laws import serving, shares
-from bottlenecks.measured import frame
+from bottlenecks.measured import scores
 from bottlenecks.models import exchange, inference, ops
 from bottlenecks.models.machine import RESOURCES, machine
 
@@ -79,7 +79,7 @@ def scaling_table(name="Llama-2-7B"):
     rows = corpus.table("inference")
     mine = (rows["source_id"] == "gptfast") & (rows["model"] == name) & (rows["weight_dtype"] == "bf16")
     mine &= (rows["chip_name"] == "A100 SXM 80GB") & (np.char.find(rows["notes"], "speculative") < 0)
-    predicted = frame.predict("inference", rows, owners=False)
+    predicted = scores.table("inference")
     lines = []
     for i in np.flatnonzero(mine):
         floor = serving.latency_floor_s(
@@ -114,7 +114,7 @@ def best_chips(shape, device, *, most=64, batch=1, context=2048, weight_format="
     return int(counts[int(np.argmin(times))]), min(times)
 
 
-def groups_of(scores, role="held-out"):
+def groups_of(errors, role="held-out"):
     """Rows of a table: errors of inference by kind of run, each source counted once."""
     return [
         {
@@ -124,7 +124,7 @@ def groups_of(scores, role="held-out"):
             "mean error": f"{r['error']:.0%}",
             "worst source": f"{r['worst source']}, {r['its error']:.0%}",
         }
-        for r in frame.summary(scores)
+        for r in scores.summary(errors)
         if r["role"] == role
     ]
 
@@ -153,8 +153,8 @@ def attention_intensity(shape, *, batch, context):
 def source_table(source, *, phase):
     """Rows of a table: one source's runs of a phase on one model and machine, predicted beside measured."""
     rows = corpus.table("inference")
-    rows = corpus.where(rows, (rows["source_id"] == source) & (rows["phase"] == phase))
-    found = frame.predict("inference", rows, owners=False)
+    mine = (rows["source_id"] == source) & (rows["phase"] == phase)
+    rows, found = corpus.where(rows, mine), corpus.where(scores.table("inference"), mine)
     return [
         {
             "sequences": int(rows["batch"][i]),

@@ -7,10 +7,9 @@ import numpy as np
 from bottlenecks.facts import corpus
 from bottlenecks.facts.doors import one_of
 from bottlenecks.laws import shares
-from bottlenecks.measured import frame
+from bottlenecks.measured import scores
 from bottlenecks.measured import training as measured_training
 from bottlenecks.models import training
-from bottlenecks.models.machine import RESOURCES
 
 TABLE = "training"
 OWNER_OF = {  # of each row of a step, for a picture: the shares are finer
@@ -45,7 +44,7 @@ NAMED = {  # words: cells of a row, notes by how they begin; of several rows the
 }
 USED = {"mfu": "model", "full": "full", "hfu": "hardware"}  # as `training.Step.utilisation` names them
 CUT = ("tp", "pp", "cp", "dp", "ep", "vpp", "micro_batch", "micro_batches")  # of a layout
-OWNERS = ("compute", "memory", "network", "latency")  # memory: with the caches
+OWNERS = scores.OWNERS
 SINGLE = 8  # chips that one machine holds
 MANY = 1000  # chips of a large run
 SINCE = 2023
@@ -133,18 +132,18 @@ def joined(rows, least=0.005):
 
 @cache
 def _rows(every):
-    """Rows of the corpus, and which were measured and speak for themselves.
+    """Rows of the corpus that were measured, speak for themselves and are predicted, and their predictions.
 
     Not every one: of each source's runs of a model that on most chips, of several the fastest.
     """
-    found = corpus.table(TABLE)
+    found, predicted = corpus.table(TABLE), scores.table(TABLE)
     fair = (found["suspect"] == "") & (found["duplicate_of"] < 0)
     fair &= np.any([np.isfinite(found[name]) for name in measured_training.MEASURED], axis=0)
-    if every:
-        return found, fair
-    found = corpus.where(found, fair)
-    found = corpus.where(found, largest(found))
-    return found, np.ones(found["model"].size, dtype=bool)
+    which = np.flatnonzero(fair)
+    if not every:
+        which = which[largest(corpus.where(found, which))]
+    which = which[predicted["reason"][which] == ""]
+    return corpus.where(found, which), corpus.where(predicted, which)
 
 
 def largest(columns):
@@ -158,25 +157,17 @@ def largest(columns):
     return mask
 
 
-def _about(found, cases, assumed, known):
-    """What the runs that can be scored are: columns."""
-    of_case = {"software": "", "family": "", "params": np.nan, "mixture": False, "chips": np.nan}
-    of_case = {name: np.full(known.size, blank, dtype=object) for name, blank in of_case.items()}
-    for case in cases:
-        of_case["software"][case.rows], of_case["family"][case.rows] = case.software.name, case.on.family
-        of_case["params"][case.rows] = float(case.model.params)
-        of_case["chips"][case.rows] = np.broadcast_to(case.layout.chips, case.rows.shape)
-        of_case["mixture"][case.rows] = case.model.experts is not None
-    left_open = [any(word in text for word in measured_training.OPEN) for text in assumed.tolist()]
-    columns = {
+def _about(found, predicted):
+    """What runs are: columns."""
+    left_open = [any(word in text for word in measured_training.OPEN) for text in predicted["assumed"].tolist()]
+    return {
         "source": found["source_id"],
         "model": found["model"],
         "year": years(found["source_id"]),
         "role": found["role"],
         "stated": ~np.array(left_open),
-    }
-    return {name: values[known] for name, values in columns.items()} | {
-        name: np.array(values[known].tolist()) for name, values in of_case.items()
+        "mixture": predicted["group"] == "mixtures",
+        **{name: predicted[name] for name in ("software", "family", "params", "chips")},
     }
 
 
@@ -189,26 +180,9 @@ def shares_of_runs(every=False):
     layout, batch or policy of weight was left to our choice); then the shares compute, memory (with
     the caches), network and latency, which sum to one, and largest, whose name says which.
     """
-    found, fair = _rows(every)
-    cases, assumed, reasons = measured_training.cases(found)
-    known = fair & (reasons == "")
-    owned = {owner: np.full(known.size, np.nan) for owner in RESOURCES}
-    for case in cases:
-        if known[case.rows].any():
-            for owner, share in shares_of(case).items():
-                owned[owner][case.rows] = share
-    owned["memory"] = owned["memory"] + owned.pop("cache")
-    owned = {name: owned[name][known] for name in OWNERS}
-    return _about(found, cases, assumed, known) | owned | {"largest": shares.largest(owned)}
-
-
-def shares_of(case):
-    """Shares of the rows of a `measured.training.Case` (eq:shares): owner -> array."""
-
-    def time(on):
-        return training.seconds(case.model, case.layout, on=on, software=case.software)
-
-    return shares.at_once(time, case.on, RESOURCES)
+    found, predicted = _rows(every)
+    owned = {name: predicted[name] for name in OWNERS}
+    return _about(found, predicted) | owned | {"largest": shares.largest(owned)}
 
 
 def dominated(run, mask, above=0.5):
@@ -252,20 +226,15 @@ def scored():
     """Every run that can be scored, predicted and measured, in seconds of a step: columns.
 
     Those of `shares_of_runs` that say what it is, predicted_s, measured_s, and error: predicted over
-    measured, less one, in the unit that the source prints. `frame.score` asks for the same
-    cases: what comes second of the two costs little.
+    measured, less one, in the unit that the source prints.
     """
-    found, fair = _rows(True)
-    cases, assumed, reasons = measured_training.cases(found)
-    known = fair & (reasons == "")
-    seconds = measured_training.predict(found, owners=False)["seconds"]
-    measured, predicted, unit = measured_training.headline(found, seconds)
-    slower = np.where(unit == "s", measured / predicted, predicted / measured)
-    columns = {"predicted_s": seconds, "measured_s": seconds * slower, "error": predicted / measured - 1}
-    return _about(found, cases, assumed, known) | {name: values[known] for name, values in columns.items()}
+    found, at = _rows(True)
+    slower = np.where(at["unit"] == "s", 1 / at["ratio"], at["ratio"])
+    columns = {"predicted_s": at["seconds"], "measured_s": at["seconds"] * slower, "error": at["ratio"] - 1}
+    return _about(found, at) | columns
 
 
-def groups_of(scores):
+def groups_of(errors):
     """Rows of a table: errors of training steps, fitted sources and held-out ones, each counted once."""
     return [
         {
@@ -276,5 +245,5 @@ def groups_of(scores):
             "mean error": f"{r['error']:.0%}",
             "worst source": f"{r['worst source']}, {r['its error']:.0%}",
         }
-        for r in frame.summary(scores)
+        for r in scores.summary(errors)
     ]

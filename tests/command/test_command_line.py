@@ -13,6 +13,7 @@ import pytest
 
 from bottlenecks import __main__ as command
 from bottlenecks import data
+from bottlenecks.exhibits import registry
 from bottlenecks.yours import roofline
 
 
@@ -30,9 +31,15 @@ def test_it_runs_as_a_module():
     assert all(word in out.stdout for word in ("figures", "measure", "chips"))
 
 
-@pytest.mark.parametrize(
-    "name", ["figures", "measure", "predict", "score", "fits", "chips", "models", "systems", "sources"]
-)
+def test_starting_loads_no_model():
+    """Each verb imports what it asks when it runs: help and versions come at once."""
+    code = "import bottlenecks.__main__, sys; print(*(n for n in sys.modules if n.startswith('bottlenecks.')))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    wings = {name.split(".")[1] for name in out.stdout.split()}
+    assert wings == {"__main__", "command", "facts"}
+
+
+@pytest.mark.parametrize("name", [verb.__name__.rpartition(".")[2] for verb in command.VERBS])
 def test_every_command_has_help(capsys, name):
     status, out, _ = run(capsys, name, "--help")
     assert status == 0 and len(out) > 200
@@ -115,7 +122,9 @@ def test_figures(capsys, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"01-roofline-rows-100.png", "01-roofline-rows-100.csv"}
 
 
-def test_figures_all_and_check(capsys, tmp_path):
+def test_figures_all_and_check(capsys, tmp_path, monkeypatch):
+    few = {slug: registry.exhibit(slug) for slug in ("01-energy", "A2-roles")}  # each is drawn three times
+    monkeypatch.setattr(registry, "load_all", lambda: few)
     assert run(capsys, "figures", "--out", str(tmp_path))[0] == 0
     status, out, _ = run(capsys, "figures", "--check", "--out", str(tmp_path))
     assert status == 0 and "0 problems" in out
@@ -251,6 +260,7 @@ def test_score(capsys):
         "worst",
         "inside",
     ]
+    assert run(capsys, "score", "kernels", "--fresh")[1] == out
     roles = [line.split()[0] for line in lines]
     table = roles.index("fit", roles.index("held-out"))  # then the summary begins
     assert any(line.split()[:3] == ["held-out", "fa2_a100", "attention"] for line in lines[:table])

@@ -5,8 +5,8 @@ import io
 import numpy as np
 import pytest
 
-from bottlenecks import __main__ as command
 from bottlenecks import data
+from bottlenecks.command import figures as command
 from bottlenecks.exhibits import registry
 from bottlenecks.exhibits.registry import Control, Picture, stack
 

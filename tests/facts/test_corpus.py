@@ -48,6 +48,7 @@ def test_every_data_file_has_a_reader():
         "network_constants",
         "software",
         "training_constants",
+        *(f"predictions_{kind}" for kind in ("kernels", "inference", "collectives", "training")),
     }
     assert set(data.tables()) == ours | others
 

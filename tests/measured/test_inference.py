@@ -1,4 +1,4 @@
-"""Measured inference as calls: every row has a prediction or a reason; scores as budgets."""
+"""Measured inference as calls: what a row is, what it leaves open, and why it has no prediction."""
 
 import numpy as np
 import pytest
@@ -6,35 +6,10 @@ import pytest
 from bottlenecks.facts import corpus
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
-from bottlenecks.measured import frame
 from bottlenecks.measured import inference as measured_inference
 from bottlenecks.measured.fits import inference as fit_inference
 from bottlenecks.models import inference, requests
 from bottlenecks.models.machine import machine
-
-BUDGETS = {  # (source, group) -> most that the mean error may be
-    ("gptfast", "decode, one chip"): 0.11,
-    ("kipply_ft13b", "decode, one chip"): 0.02,
-    ("llamacpp_dai", "decode, one chip"): 0.135,
-    ("kipply_ft13b", "prefill, one chip"): 0.09,
-    ("llamacpp_dai", "prefill, one chip"): 0.16,
-    ("ft_gpt", "static, one chip"): 0.215,
-    ("ft_gpt", "static, many chips"): 0.18,
-    ("pope2022", "decode, many chips"): 0.05,
-    ("pope2022", "prefill, many chips"): 0.07,
-    ("gptfast", "decode, many chips"): 0.09,
-    ("llamacpp_dai", "decode, many chips"): 0.11,
-    ("llamacpp_dai", "prefill, many chips"): 0.165,
-    ("trtllm_v017", "saturated"): 0.13,
-    ("trtllm_v12", "saturated"): 0.35,
-    ("trtllm_v10", "saturated"): 0.24,
-    ("azure_guide", "static, many chips"): 0.09,
-}
-
-
-@pytest.fixture(scope="module")
-def scores():
-    return frame.score("inference")
 
 
 def rows(*cells):
@@ -51,22 +26,6 @@ STEP = {"phase": "decode", "batch": 8.0, "input_len": 1000.0, "output_len": 200.
 PROMPT = {"phase": "prefill", "batch": 2.0, "input_len": 2048.0}
 RUN = {"phase": "end_to_end", "batch": 4.0, "input_len": 512.0, "output_len": 64.0, "latency_s": 1.0}
 LOAD = {"phase": "end_to_end", "input_len": 1000.0, "output_len": 1000.0, "tokens_per_s": 9e3}
-
-
-@pytest.mark.parametrize("source", BUDGETS)
-def test_scores_stay_within_their_budgets(scores, source):
-    (row,) = [r for r in scores if (r["source"], r["group"]) == source]
-    assert row["scored"] and row["error"] <= BUDGETS[source]
-
-
-def test_every_row_of_the_corpus_is_in_one_case_or_has_a_reason():
-    table = corpus.table("inference")
-    found, reasons = measured_inference.cases(table)
-    taken = np.concatenate([case.rows for case in found])
-    assert np.unique(taken).size == taken.size
-    assert (reasons[taken] == "").all()
-    assert taken.size + (reasons != "").sum() == table["phase"].size
-    assert taken.size > 0.9 * table["phase"].size
 
 
 def test_a_row_is_a_call():

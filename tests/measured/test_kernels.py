@@ -22,15 +22,6 @@ SQUARE = {"m": 8192.0, "n": 8192.0, "k": 8192.0}
 PROMPT = {"kernel": "attention fwd", "batch": 2.0, "seq_len": 8192.0, "heads": 16.0, "head_dim": 128.0, "causal": 0.0}
 
 
-def test_every_row_of_the_corpus_is_in_one_case_or_has_a_reason():
-    table = corpus.table("kernels")
-    cases, reasons = measured_kernels.cases(table)
-    taken = np.concatenate([case.rows for case in cases])
-    assert np.unique(taken).size == taken.size
-    assert (reasons[taken] == "").all()
-    assert taken.size + (reasons != "").sum() == table["kernel"].size
-
-
 def test_a_row_is_a_call():
     found = measured_kernels.predict(rows(SQUARE, SQUARE | {"kernel": "Matmul (qkv projection)"}))
     on = kernels.device(chip("H100 SXM5"), "bf16")

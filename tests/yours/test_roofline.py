@@ -13,7 +13,7 @@ import pytest
 from bottlenecks.yours import roofline as m
 from bottlenecks.yours.probes import ROWS
 
-LONG_S = 60.0
+LONG_S = 600.0
 
 
 @pytest.fixture(scope="module")

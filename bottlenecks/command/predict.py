@@ -1,0 +1,52 @@
+"""`bottlenecks predict`: the rows of a reader's file, predicted."""
+
+import sys
+
+import numpy as np
+
+from bottlenecks.command.reports import count, percent
+
+SHOWN = 4  # reasons in a line
+
+
+def add(commands):
+    """The verb's options."""
+    parser = commands.add_parser(
+        "predict",
+        help="predict the rows of a CSV file: your own runs",
+        description="Write the rows of IN.csv, in order and with all of their columns, and "
+        "beside them: predicted, low and high (80 % of measurements lie between), measured, "
+        "unit, ratio (predicted over measured), bound (the resource with the largest share), "
+        "assumed (what the row leaves open) and reason (why there is no prediction). Columns "
+        "are those of the package's kernels_measured.csv, inference_measured.csv, collectives_measured.csv or "
+        "training_measured.csv; for a matrix product chip, kernel, dtype, m, n and k are "
+        "enough, for a training run chip, n_chips, model and global_batch_seqs. Others may "
+        "stand beside them.",
+        epilog="Example: bottlenecks predict kernels mine.csv -o predicted.csv",
+    )
+    parser.add_argument("kind", metavar="KIND", help="what the rows are: kernels, inference, collectives or training")
+    parser.add_argument("file", metavar="IN.csv", help="the rows")
+    parser.add_argument("-o", "--out", metavar="OUT.csv", help="where to write (default: standard output)")
+    parser.set_defaults(run=run)
+
+
+def run(args):
+    from bottlenecks.measured import frame
+
+    found = frame.predict_file(args.kind, args.file, args.out or sys.stdout)
+    if args.out:
+        print(f"{args.out}: {summary_line(found, frame.reasons(found))}")
+
+
+def summary_line(found, reasons):
+    """What became of a file's rows, in one line."""
+    ratio = found["ratio"][np.isfinite(found["ratio"])]
+    text = f"{count(found['ratio'].size)}, {np.isfinite(found['predicted']).sum()} predicted"
+    if reasons:
+        first = [f"{rows} x {reason}" for reason, rows in list(reasons.items())[:SHOWN]]
+        rest = sum(list(reasons.values())[SHOWN:])
+        first += [f"{rest} x other reasons"] * bool(rest)
+        text += f", {sum(reasons.values())} not: {'; '.join(first)}"
+    if ratio.size:
+        text += f"; error {percent(np.abs(ratio - 1).mean())} over {ratio.size} measured"
+    return text

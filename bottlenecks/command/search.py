@@ -1,0 +1,130 @@
+"""`bottlenecks search`: the layouts of a training run, ranked."""
+
+import json
+
+from bottlenecks.command.reports import percent
+from bottlenecks.facts.units import plain, si
+
+SHORT = {"micro_batch": "micro", "micro_batches": "times", "recompute": "again"}  # heads of columns
+
+
+def add(commands):
+    """The verb's options."""
+    parser = commands.add_parser(
+        "search",
+        help="rank the layouts of a model's training on a system",
+        description="Evaluate every valid layout (tensor, pipeline, context, expert and data "
+        "parallelism, ZeRO, micro-batch, recomputation, schedule) and print the fastest that "
+        "fit, who owns the second of the best, and what doubling each resource would bring.",
+        epilog="Example: bottlenecks search 'GPT-3 175B' 'DGX H100' --chips 512",
+    )
+    parser.add_argument("model", metavar="MODEL", help="a model of the catalog")
+    parser.add_argument("system", metavar="SYSTEM", help="a system or a chip of the catalog")
+    parser.add_argument("--chips", type=int, required=True)
+    parser.add_argument("--batch", type=int, help="sequences a step (default: about 4 million tokens)")
+    parser.add_argument("--seq", type=int, default=4096, help="tokens of a sequence (default: 4096)")
+    parser.add_argument("--format", default="bf16", help="of the products (default: bf16)")
+    parser.add_argument(
+        "--software", default="2025", help="a stack of data/software.csv, or the tuned one of a year (default: 2025)"
+    )
+    parser.add_argument("--top", type=int, default=10, help="layouts to print (default: 10)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that share the work (default: 1)")
+    parser.add_argument("--json", action="store_true", help="print JSON in base units")
+    parser.set_defaults(run=run)
+
+
+def run(args):
+    from concurrent.futures import ProcessPoolExecutor
+    from contextlib import nullcontext
+    from multiprocessing import get_context
+
+    from bottlenecks.facts.architectures import model
+    from bottlenecks.facts.chips import chip, find_chip
+    from bottlenecks.facts.doors import positive
+    from bottlenecks.facts.networks import system
+    from bottlenecks.models.machine import machine
+    from bottlenecks.studies import search
+
+    for name in ("seq", "chips", "top", "jobs"):
+        positive(f"--{name}", getattr(args, name))
+    where = chip(args.system) if find_chip(args.system) else system(args.system)
+    on = machine(where, args.format)
+    most = on.tiers[-1].ranks if on.tiers else 1
+    if most is not None and args.chips > most:
+        raise ValueError(f"--chips must be at most {most}, all that {where.name} has, got {args.chips}")
+    batch = args.batch or args.chips * max(2**22 // args.seq // args.chips, 1)
+    # A fork would copy a process that has threads, such as those of the linear algebra.
+    pool = ProcessPoolExecutor(args.jobs, get_context("spawn")) if args.jobs > 1 else nullcontext()
+    with pool as executor:
+        asked = {"chips": args.chips, "batch": batch, "seq_len": args.seq, "software": args.software, "keep": args.top}
+        found = search.search(model(args.model), on, **asked, executor=executor)
+    print(json.dumps(search_json(found), indent=1) if args.json else "\n".join(search_lines(found)))
+    return 0 if found.fitting else 1
+
+
+def search_lines(found):
+    """The best layouts, who owns the second of the first, and what to buy next."""
+    from bottlenecks.studies import search
+
+    yield f"{found.valid} valid layouts, {found.fitting} fit"
+    if not found.fitting:
+        near = ", ".join(f"{k} {v}" for k, v in _named(found.nearest).items())
+        yield f"the nearest lacks {si(found.least_shortfall_bytes, 'B')} a chip: {near}"
+        return
+    head = ("step", "MFU", "memory", *(SHORT.get(n, n) for n in search.COLUMNS))
+    yield "".join(f"{cell:>12s}" for cell in head)
+    mfu = _mfu(found)
+    for i in range(found.best["seconds"].size):
+        at = {name: values[i] for name, values in found.best.items()}
+        named = _named({n: at[n] for n in search.COLUMNS})
+        cells = (si(at["seconds"], "s"), percent(mfu[i]), si(at["memory_bytes"], "B"), *named.values())
+        yield "".join(f"{cell!s:>12s}" for cell in cells)
+    layout = found.layout()
+    owners = search.owners(found.model, layout, found.on, found.software)
+    yield "the second of the best: " + ", ".join(f"{o} {percent(v)}" for o, v in owners.items())
+    step = found.step()
+    rows = sorted(step.rows.items(), key=lambda item: -item[1])
+    told = [f"{name} {percent(float(s / step.seconds))}" for name, s in rows if s > 0.005 * step.seconds]
+    yield "its rows: " + ", ".join(told)
+    gains = search.doubled(found.model, layout, found.on, found.software)
+    best = max(gains, key=gains.get)
+    others = ", ".join(f"{o} {plain(v)}" for o, v in gains.items() if o != best)
+    yield f"buy {best}: twice as much makes it {plain(gains[best])} times as fast; {others}"
+
+
+def search_json(found):
+    """The same as numbers in base units."""
+    from bottlenecks.studies import search
+
+    mfu = _mfu(found)
+    best = [
+        _named({n: found.best[n][i] for n in search.COLUMNS})
+        | {n: float(found.best[n][i]) for n in ("seconds", "memory_bytes")}
+        | {"mfu": float(mfu[i])}
+        for i in range(found.best["seconds"].size)
+    ]
+    content = {
+        "valid": found.valid,
+        "fitting": found.fitting,
+        "best": best,
+        "least_shortfall_bytes": float(found.least_shortfall_bytes),
+    }
+    if found.fitting:
+        where = (found.model, found.layout(), found.on, found.software)
+        content["shares"] = {o: float(v) for o, v in search.owners(*where).items()}
+        content["doubled"] = {o: float(v) for o, v in search.doubled(*where).items()}
+        content["rows_s"] = {name: float(s) for name, s in found.step().rows.items()}
+    return content
+
+
+def _named(columns):
+    """A layout's columns with its choices as words."""
+    from bottlenecks.laws.pipelines import SCHEDULES
+    from bottlenecks.laws.recomputation import POLICIES
+
+    words = {"recompute": POLICIES, "schedule": SCHEDULES}
+    return {n: words[n][int(v)] if n in words else int(v) for n, v in columns.items()}
+
+
+def _mfu(found):
+    return [float(found.step(i).mfu) for i in range(found.best["seconds"].size)]

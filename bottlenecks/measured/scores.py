@@ -1,0 +1,247 @@
+"""What the models predict for the corpus, computed once, and the errors that it comes to.
+
+`data/predictions_<kind>.csv` has a line for each row of the corpus's table, in order. `make scores`
+writes these tables, one test computes them anew, and everything that prints an error of the book
+reads them. A reader's own rows go through `frame`.
+"""
+
+import csv
+from functools import cache
+
+import numpy as np
+
+from bottlenecks import data
+from bottlenecks.facts import corpus
+from bottlenecks.facts.doors import one_of
+from bottlenecks.laws import shares
+from bottlenecks.measured import frame
+from bottlenecks.measured import training as measured_training
+from bottlenecks.models import training
+from bottlenecks.models.machine import RESOURCES
+
+NUMBERS = ("seconds", "predicted", "low", "high", "measured")  # the first in seconds, the others in `unit`
+OWNERS = ("compute", "memory", "network", "latency")  # of a training step; memory with the caches
+NUMBERS_OF_RUNS = ("params", "chips", *OWNERS)  # of training alone
+DIGITS = 12  # so that an error near zero, and a picture drawn of it, stay the same
+
+
+@cache
+def table(kind):
+    """The committed predictions of a kind of rows: column -> array, with `ratio`, predicted over measured.
+
+    source, group (what a row is scored under), seconds, then the columns of `frame.predict`; of
+    training also software, family (of the chip), params, chips, and the shares of OWNERS.
+    """
+    texts = data.columns(f"predictions_{one_of('kind', kind, frame.KINDS)}")
+    numbers = (*NUMBERS, *NUMBERS_OF_RUNS)
+    found = {
+        name: np.array([cell or "nan" for cell in cells], dtype=float) if name in numbers else np.array(cells)
+        for name, cells in texts.items()
+    }
+    if not np.array_equal(found["source"], corpus.table(kind)["source_id"]):
+        raise ValueError(f"predictions_{kind}.csv is not that of the corpus as it is now: run `make scores`")
+    return _closed(found)
+
+
+def fresh(kind, *, owners=True):
+    """The same columns, computed now; without `owners`, which take most of the work, `bound` is '' and no share is known."""
+    rows = corpus.table(one_of("kind", kind, frame.KINDS))
+    model = frame.KINDS[kind]
+    predicted = model.predict(rows, owners=owners)
+    found = {"source": rows["source_id"], "group": model.groups(rows), "seconds": predicted["seconds"]}
+    found |= frame.in_own_units(kind, rows, predicted)
+    return _closed(found | (_of_runs(rows, owners) if kind == "training" else {}))
+
+
+def _closed(found):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found["ratio"] = found["predicted"] / found["measured"]
+    for values in found.values():
+        values.setflags(write=False)  # every caller gets the same arrays
+    return found
+
+
+def write(kind, found):
+    """Write what `fresh` returns as the committed table; a ratio is left out, which follows from the others."""
+    kept = {name: values.tolist() for name, values in found.items() if name != "ratio"}
+    with (data.FOLDER / f"predictions_{kind}.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(kept)
+        writer.writerows([_text(value) for value in line] for line in zip(*kept.values(), strict=True))
+
+
+def _text(value):
+    if isinstance(value, str):
+        return value
+    return "" if np.isnan(value) else f"{value:.{DIGITS}g}"
+
+
+# ---- training: what a run is, and who owned its second
+
+
+def _of_runs(rows, owners):
+    """The columns that training alone has."""
+    count = rows["model"].size
+    found = {name: np.full(count, np.nan) for name in NUMBERS_OF_RUNS}
+    found |= {name: np.full(count, "", dtype=object) for name in ("software", "family")}
+    for case in measured_training.cases(rows)[0]:
+        found["software"][case.rows], found["family"][case.rows] = case.software.name, case.on.family
+        found["params"][case.rows] = float(case.model.params)
+        found["chips"][case.rows] = np.broadcast_to(case.layout.chips, case.rows.shape)
+        for owner, share in shares_of(case).items() if owners else ():
+            found[owner][case.rows] = share
+    return {name: values.astype(str) if values.dtype == object else values for name, values in found.items()}
+
+
+def shares_of(case):
+    """Shares of the rows of a `measured.training.Case` (eq:shares): owner -> array."""
+
+    def time(on):
+        return training.seconds(case.model, case.layout, on=on, software=case.software)
+
+    found = shares.at_once(time, case.on, RESOURCES)
+    return found | {"memory": found["memory"] + found.pop("cache")}
+
+
+# ---- errors
+
+
+def _fair(rows, found):
+    """Rows that are scored: measured and predicted, neither suspect nor printed before."""
+    return (rows["suspect"] == "") & (rows["duplicate_of"] < 0) & np.isfinite(found["ratio"])
+
+
+def score(kind, found=None):
+    """Errors on the corpus: one dictionary for each (role, source, group of rows), held-out last.
+
+    `error` is the mean of |predicted / measured - 1|; suspect and repeated rows are not scored.
+    `found`: predictions as `table` has them, which is the default, or as `fresh` computes them.
+    """
+    found = table(kind) if found is None else found
+    rows = corpus.table(kind)
+    scored = _fair(rows, found)
+    lines = []
+    keys = zip(rows["role"].tolist(), rows["source_id"].tolist(), found["group"].tolist(), strict=True)
+    for role, source, group in sorted(set(keys)):
+        mine = (rows["role"] == role) & (rows["source_id"] == source) & (found["group"] == group)
+        lines.append(
+            {"role": role, "source": source, "group": group, "rows": int(mine.sum())} | _errors(found, mine & scored)
+        )
+    return lines
+
+
+def _errors(found, used):
+    """Error, bias, worst ratio and share of measurements inside the interval, over some rows."""
+    ratio = found["ratio"][used]
+    if not ratio.size:
+        return {"scored": 0, "error": np.nan, "bias": np.nan, "worst": np.nan, "inside": np.nan}
+    return {
+        "scored": int(ratio.size),
+        "error": float(np.abs(ratio - 1).mean()),
+        "bias": float((ratio - 1).mean()),
+        "worst": float(ratio[np.abs(np.log(ratio)).argmax()]),
+        "inside": float(_inside(found)[used].mean()),
+    }
+
+
+def _inside(found):
+    return (found["low"] <= found["measured"]) & (found["measured"] <= found["high"])
+
+
+def summary(scores):
+    """What `score` comes to for each role and group: sources, rows, the mean over sources, the worst source."""
+    lines = []
+    for role in ("fit", "held-out"):
+        for group in sorted({line["group"] for line in scores}):
+            mine = [r for r in scores if r["role"] == role and r["group"] == group and r["scored"]]
+            if mine:
+                worst = max(mine, key=lambda line: line["error"])
+                lines.append(
+                    {
+                        "role": role,
+                        "group": group,
+                        "sources": len(mine),
+                        "rows": sum(line["scored"] for line in mine),
+                        "error": float(np.mean([line["error"] for line in mine])),
+                        "worst source": worst["source"],
+                        "its error": worst["error"],
+                    }
+                )
+    return lines
+
+
+def rows_summary(kind, found=None):
+    """For each role: rows scored, the median error over rows, and the share inside the 80 % interval."""
+    found = table(kind) if found is None else found
+    rows = corpus.table(kind)
+    lines = []
+    for role in ("fit", "held-out"):
+        mine = _fair(rows, found) & (rows["role"] == role)
+        if mine.any():
+            median = float(np.median(np.abs(found["ratio"][mine] - 1)))
+            inside = float(_inside(found)[mine].mean())
+            lines.append({"role": role, "rows": int(mine.sum()), "median": median, "inside": inside})
+    return lines
+
+
+def unscored(kind, found=None):
+    """Reason -> rows of the corpus that have no prediction, most frequent first."""
+    return frame.reasons(table(kind) if found is None else found)
+
+
+def errors(kind, found=None):
+    """Every error of a kind, for budgets: (role, group, source) -> error.
+
+    Without a source the mean over a group's sources; without a group the median over all rows.
+    """
+    lines = score(kind, found)
+    every = {(r["role"], "", ""): r["median"] for r in rows_summary(kind, found)}
+    every |= {(r["role"], r["group"], ""): r["error"] for r in summary(lines)}
+    return every | {(r["role"], r["group"], r["source"]): r["error"] for r in lines if r["scored"]}
+
+
+def source_error(scores, source, group):
+    """Mean absolute error of one source's rows of one group."""
+    return next(r["error"] for r in scores if (r["source"], r["group"]) == (source, group))
+
+
+def implementation_error(kind, source, implementation):
+    """Mean absolute error of a source's rows that one program made."""
+    rows = corpus.table(kind)
+    mine = (rows["source_id"] == source) & (rows["implementation"] == implementation)
+    return float(np.nanmean(np.abs(table(kind)["ratio"][mine] - 1)))
+
+
+# ---- as tables
+
+
+def score_table(scores, role):
+    """Rows of a table: `score` for one role, sources with predictions only, worst first."""
+    mine = [r for r in scores if r["role"] == role and r["scored"]]
+    return [
+        {
+            "source": r["source"],
+            "kernels": r["group"],
+            "rows": r["scored"],
+            "error": f"{r['error']:.0%}",
+            "bias": f"{r['bias']:+.0%}",
+            "worst, predicted / measured": f"{r['worst']:.2f}",
+            "inside the 80 % interval": f"{r['inside']:.0%}",
+        }
+        for r in sorted(mine, key=lambda r: -r["error"])
+    ]
+
+
+def summary_table(scores):
+    """Rows of a table: `summary` in words."""
+    return [
+        {
+            "sources": r["role"],
+            "kernels": r["group"],
+            "how many": r["sources"],
+            "rows": r["rows"],
+            "mean error": f"{r['error']:.0%}",
+            "worst": f"{r['worst source']}, {r['its error']:.0%}",
+        }
+        for r in summary(scores)
+    ]
