@@ -206,9 +206,50 @@ def generation(tiers):
 # ---- the ways
 
 
+class Group(NamedTuple):
+    """A group of ranks as it lies in the tiers of a machine, innermost first, and what it has to send."""
+
+    message: np.ndarray  # bytes
+    size: np.ndarray  # ranks
+    tiers: tuple
+    kinds: list  # NVLINK, PCI or NET, of each tier
+    inside: list  # ranks in one domain of each tier
+    rates: list  # bytes/s of one rank into each tier
+    hops: list  # steps around a ring that go through each tier and no further
+    parts: list  # domains of the next tier inward in one domain of each
+    axes: int  # of the innermost tier's torus; 0: none
+    side: np.ndarray  # ranks along each axis
+
+    @property
+    def senders(self):
+        """Ranks of which one leaves a domain through each tier: those of the tier inside it."""
+        return [1.0, *self.inside[:-1]]
+
+
 def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, sums_in=1, asked=None):
     """Every way to run a collective, each with its times at full bandwidth."""
-    size, message = np.asarray(ranks, dtype=float), np.asarray(message_bytes, dtype=float)
+    group = _group(message_bytes, tiers, ranks, per_domain, groups)
+    fraction = (group.size - 1) / group.size
+    if collective == "all_reduce":
+        sums = _in_switch(group, sums_in, asked) if np.any(tiers[0].in_network_reduction) else ()
+        return [*_ring(group, 2 * fraction, 2), *_tree(group, 2), *sums]
+    if collective == "broadcast":
+        return [*_ring(group, 1.0 * (group.size > 1), 1, waits=0), *_tree(group, 1)]  # a chain: eq:chain-broadcast
+    if collective == "all_to_all":
+        far = np.maximum(group.axes * group.side / 4, 1)  # a link at every hop: eq:torus-all-to-all
+
+        def share(within):
+            return np.maximum(group.size - within, 0) / group.size
+
+        put = _direct(group, share, far, "Put", whole=True) if "Put" in (asked or ()) else ()
+        return [*_direct(group, share, far), *put]
+    if collective == "p2p":  # one link of them all, and nobody else to wait for
+        return [*_direct(group, lambda within: 1.0 * (group.size > within), 2 * group.axes, whole=True)]
+    return [*_ring(group, fraction, 1)]
+
+
+def _group(message_bytes, tiers, ranks, per_domain, groups):
+    size = np.asarray(ranks, dtype=float)
     inside = occupied(tiers, size, per_domain)
     rates = [_rate(tiers, i, inside, groups) for i in range(len(tiers))]
     hops, parts = _hops(size, inside), _parts(inside)
@@ -216,89 +257,69 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
     if axes:
         hops[0] = axes * side / 2 * (inside[0] > 1)  # both ways round each axis at once
     kinds = [_kind(tier, i) for i, tier in enumerate(tiers)]
+    message = np.asarray(message_bytes, dtype=float)
+    return Group(message, size, tiers, kinds, inside, rates, hops, parts, axes, side)
 
-    def ring(sends, rounds, waits=1):
-        streams = [
-            sends * message / (inside_of * rate) * (hop > 0)
-            for inside_of, rate, hop in zip([1.0, *inside], rates, hops, strict=False)
-        ]
-        for protocol in _protocols(kinds):
-            wait = sum(
-                rounds * hop * _step_s(tier, kind, "Ring", protocol)
-                for hop, tier, kind in zip(hops, tiers, kinds, strict=True)
-            )
-            fixed, fill = _base_s("Ring", protocol) + waits * wait, (1 - waits) * wait
-            yield _way("Ring", protocol, fixed, fill, _cuts(protocol), streams, kinds)
 
-    def tree(sends):
-        streams = [
-            _tree_sends(sends, part, kind) * message / (inside_of * rate)
-            for inside_of, rate, part, kind in zip([1.0, *inside], rates, parts, kinds, strict=False)
-        ]
-        depth = [parts[0] - 1, *(np.ceil(np.log2(part)) for part in parts[1:])]
-        for protocol in _protocols(kinds):
-            fill = sum(
-                sends * deep * _step_s(tier, kind, "Tree", protocol)
-                for deep, tier, kind in zip(depth, tiers, kinds, strict=True)
-            )
-            yield _way("Tree", protocol, _base_s("Tree", protocol), fill, _cuts(protocol), streams, kinds)
+def _ring(group, sends, rounds, waits=1):
+    """A ring that sends `sends` times the message, in `rounds` round trips; `waits` of its steps nothing hides."""
+    streams = [
+        sends * group.message / (senders * rate) * (hop > 0)
+        for senders, rate, hop in zip(group.senders, group.rates, group.hops, strict=True)
+    ]
+    for protocol in _protocols(group.kinds):
+        each = zip(group.hops, group.tiers, group.kinds, strict=True)
+        wait = sum(rounds * hop * _step_s(tier, kind, "Ring", protocol) for hop, tier, kind in each)
+        fixed, fill = _base_s("Ring", protocol) + waits * wait, (1 - waits) * wait
+        yield _way("Ring", protocol, fixed, fill, _cuts(protocol), streams, group.kinds)
 
-    def in_switch():
-        first, beyond = inside[0], size > inside[0]
-        streams = [(first + 1) / first * message / (rates[0] * _sums_share(tiers[0]))]
-        wait = _base_s("Tree", "Simple") + _step_s(tiers[0], "NVLINK", "NVLS", "Simple")
-        for i in range(1, len(tiers)):
-            sums = sums_in > i and tiers[i].in_network_reduction
-            sends = np.where(sums, parts[i] > 1, _tree_sends(2, parts[i], kinds[i]))
-            streams.append(sends * message / (inside[i - 1] * rates[i]))
-            deep = np.where(sums, parts[i] > 1, 2 * np.ceil(np.log2(parts[i])))
-            wait = wait + deep * _step_s(tiers[i], kinds[i], "NVLSTree", "Simple")
-        # Past two domains libraries take a ring or a tree unless they are told (mleng_p5en).
-        unasked = np.ceil(size / first) <= 2 if sums_in == 1 and not asked else True
-        usable = tiers[0].in_network_reduction & (first > 2) & unasked
-        fixed = np.where(usable, wait, np.inf)
-        # The switch sums a part of each rank at once, and every part is cut: nccl-enqueue.
-        cuts = first / SWITCH_RANKS
-        yield _way("NVLS", "Simple", np.where(beyond, np.inf, fixed), 0.0, cuts, streams, kinds)
-        yield _way("NVLSTree", "Simple", np.where(beyond, fixed, np.inf), 0.0, cuts, streams, kinds)
 
-    def whole(protocol):
-        return 0.0
+def _tree(group, sends):
+    """A double tree: up and down, `sends` messages over each of its edges."""
+    parts = zip(group.senders, group.rates, group.parts, group.kinds, strict=True)
+    streams = [_tree_sends(sends, part, kind) * group.message / (senders * rate) for senders, rate, part, kind in parts]
+    depth = [group.parts[0] - 1, *(np.ceil(np.log2(part)) for part in group.parts[1:])]
+    for protocol in _protocols(group.kinds):
+        each = zip(depth, group.tiers, group.kinds, strict=True)
+        fill = sum(sends * deep * _step_s(tier, kind, "Tree", protocol) for deep, tier, kind in each)
+        yield _way("Tree", protocol, _base_s("Tree", protocol), fill, _cuts(protocol), streams, group.kinds)
 
-    def direct(share, detour, algorithm="Direct", cuts=_cuts):
-        streams = [share(within) * message / rate for within, rate in zip([1.0, *inside], rates, strict=False)]
-        streams[0] = streams[0] * (detour if axes else 1)
-        for i, kind in enumerate(kinds):
-            if kind == "PCI":  # a wire that the chips of each half of a host share
-                half = np.minimum(HALF_HOST, inside[i])
-                shared_s = half * share(half) * message / link(tiers[i].link).bytes_per_s
-                streams[i] = np.maximum(streams[i], shared_s)
-        for protocol in _protocols(kinds):
-            wait = np.max(
-                np.broadcast_arrays(
-                    *(
-                        (hop > 0) * _step_s(tier, kind, "Ring", protocol)
-                        for hop, tier, kind in zip(hops, tiers, kinds, strict=True)
-                    )
-                ),
-                axis=0,
-            )
-            wait = wait + _base_s("Ring", protocol)
-            yield _way(algorithm, protocol, wait, 0.0, cuts(protocol), streams, kinds)
 
-    fraction = (size - 1) / size
-    if collective == "all_reduce":
-        sums = in_switch() if np.any(tiers[0].in_network_reduction) else ()
-        return [*ring(2 * fraction, 2), *tree(2), *sums]
-    if collective == "broadcast":
-        return [*ring(1.0 * (size > 1), 1, waits=0), *tree(1)]  # a chain: eq:chain-broadcast
-    if collective == "all_to_all":
-        far = np.maximum(axes * side / 4, 1)  # a link at every hop: eq:torus-all-to-all
-        part = (lambda within: np.maximum(size - within, 0) / size, far)
-        return [*direct(*part), *(direct(*part, "Put", whole) if "Put" in (asked or ()) else ())]
-    if collective == "p2p":  # one link of them all, and nobody else to wait for
-        return [*direct(lambda within: 1.0 * (size > within), 2 * axes, cuts=whole)]
-    return [*ring(fraction, 1)]
+def _in_switch(group, sums_in, asked):
+    """In-network reduction: the innermost tier's switch sums, and those of `sums_in` tiers that can."""
+    tiers, first = group.tiers, group.inside[0]
+    beyond = group.size > first
+    streams = [(first + 1) / first * group.message / (group.rates[0] * _sums_share(tiers[0]))]
+    wait = _base_s("Tree", "Simple") + _step_s(tiers[0], "NVLINK", "NVLS", "Simple")
+    for i in range(1, len(tiers)):
+        sums, part = sums_in > i and tiers[i].in_network_reduction, group.parts[i]
+        sends = np.where(sums, part > 1, _tree_sends(2, part, group.kinds[i]))
+        streams.append(sends * group.message / (group.inside[i - 1] * group.rates[i]))
+        deep = np.where(sums, part > 1, 2 * np.ceil(np.log2(part)))
+        wait = wait + deep * _step_s(tiers[i], group.kinds[i], "NVLSTree", "Simple")
+    # Past two domains libraries take a ring or a tree unless they are told (mleng_p5en).
+    unasked = np.ceil(group.size / first) <= 2 if sums_in == 1 and not asked else True
+    fixed = np.where(tiers[0].in_network_reduction & (first > 2) & unasked, wait, np.inf)
+    # The switch sums a part of each rank at once, and every part is cut: nccl-enqueue.
+    cuts = first / SWITCH_RANKS
+    for algorithm, there in (("NVLS", ~beyond), ("NVLSTree", beyond)):
+        yield _way(algorithm, "Simple", np.where(there, fixed, np.inf), 0.0, cuts, streams, group.kinds)
+
+
+def _direct(group, share, detour, algorithm="Direct", *, whole=False):
+    """Pair by pair: `share(within)` of the message leaves a domain of `within` ranks; `whole`: it is not cut."""
+    streams = [share(within) * group.message / rate for within, rate in zip(group.senders, group.rates, strict=True)]
+    streams[0] = streams[0] * (detour if group.axes else 1)
+    for i, kind in enumerate(group.kinds):
+        if kind == "PCI":  # a wire that the chips of each half of a host share
+            half = np.minimum(HALF_HOST, group.inside[i])
+            shared_s = half * share(half) * group.message / link(group.tiers[i].link).bytes_per_s
+            streams[i] = np.maximum(streams[i], shared_s)
+    for protocol in _protocols(group.kinds):
+        each = zip(group.hops, group.tiers, group.kinds, strict=True)
+        steps = [(hop > 0) * _step_s(tier, kind, "Ring", protocol) for hop, tier, kind in each]
+        wait = np.max(np.broadcast_arrays(*steps), axis=0) + _base_s("Ring", protocol)
+        yield _way(algorithm, protocol, wait, 0.0, 0.0 if whole else _cuts(protocol), streams, group.kinds)
 
 
 def _way(algorithm, protocol, fixed, fill, cuts, streams, kinds):
