@@ -3,7 +3,8 @@
 import numpy as np
 
 from bottlenecks.exhibits.axes import counts, panel, x_axis, y_axis
-from bottlenecks.exhibits.marks import beside, circles, curve, diamond, line, text, told, updating
+from bottlenecks.exhibits.labels import beside, text, told
+from bottlenecks.exhibits.marks import circles, curve, diamond, line, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, names, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, MARKERS, SERIES, resource
 from bottlenecks.facts.chips import chip

@@ -7,7 +7,8 @@ import numpy as np
 from bottlenecks import data
 from bottlenecks.exhibits.axes import panel, x_axis, y_axis
 from bottlenecks.exhibits.ch01 import ROOF, roof_panel, short
-from bottlenecks.exhibits.marks import beside, curve, diamond, end_labels, level, line, text, told, updating
+from bottlenecks.exhibits.labels import beside, end_labels, text, told
+from bottlenecks.exhibits.marks import curve, diamond, level, line, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY, SERIES, resource
 from bottlenecks.facts.chips import chip

@@ -9,8 +9,9 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from bottlenecks.exhibits.labels import Labels
 from bottlenecks.exhibits.registry import Control, Exhibit, one, pick, stack
-from bottlenecks.exhibits.style import COLOUR, SERIES, Labels, axis_in
+from bottlenecks.exhibits.style import COLOUR, SERIES, axis_in
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.networks import system
 from bottlenecks.facts.units import plain, si

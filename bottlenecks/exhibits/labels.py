@@ -1,4 +1,4 @@
-"""Words on a figure: many as one artist, moved apart, and the key to its colours."""
+"""Words on a figure: marks of one text or of many, names moved apart at the ends of curves, and the key to colours."""
 
 from functools import cache
 from itertools import accumulate
@@ -8,6 +8,17 @@ from matplotlib.collections import PathCollection
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
+
+from bottlenecks.exhibits.marks import Mark, live
+from bottlenecks.exhibits.registry import pick
+
+CORNERS = {  # of axes or a figure: x, y, and how a text is aligned there
+    "lower right": (0.98, 0.05, "right", "bottom"),
+    "upper right": (0.985, 0.95, "right", "top"),
+    "upper left": (0.03, 0.95, "left", "top"),
+    "above": (0, 1.03, "left", "bottom"),
+    "head": (0.012, 0.978, "left", "top"),
+}
 
 
 class Labels:
@@ -83,3 +94,77 @@ def key(where, words, x, y, *, size=9.5, down=None, transform=None):
         else:
             x += (_outline(word, size, "left").get_extents().x1 + 3.2 * size) / points
     return artists
+
+
+def text(where, x, y, words, *, of="data", **style):
+    """A text in axes or a figure. Place, words and style may be functions of the table.
+
+    `of` says what x and y measure: "data", fractions of the "axes", or one of the two: "row" has y in data, "column" x.
+    """
+    if of != "data":
+        style["transform"] = _measuring(where, of)
+    moving = {name: value for name, value in (("x", x), ("y", y), ("text", words)) if callable(value)}
+    start = [0 if callable(place) else place for place in (x, y)]
+    return live(where.text, *start, "" if callable(words) else words, **style, **moving)
+
+
+def _measuring(ax, of):
+    """The transform by which x and y measure what `of` says."""
+    whole = {"axes": ax.transAxes, "figure": ax.get_figure().transFigure, "data": ax.transData}
+    return {"row": ax.get_yaxis_transform, "column": ax.get_xaxis_transform}[of]() if of not in whole else whole[of]
+
+
+def told(where, words, corner="upper left", **style):
+    """What the picture says now, in a corner of axes or above them; in a figure, at its head."""
+    x, y, ha, va = CORNERS[corner]
+    of = "axes" if hasattr(where, "transAxes") else "data"
+    return text(where, x, y, words, of=of, **{"ha": ha, "va": va, "linespacing": 1.4} | style)
+
+
+def beside(ax, words, series, x, y, i, *, dx=1.0, dy=1.0, **style):
+    """The name of a curve beside its point `i`, moved by two factors; nothing where the table lacks the curve."""
+    mark = text(ax, 1, 1, words, **style)
+    artist = mark.artists[0]
+
+    def fill(table):
+        xs, ys = pick(table, series, x, y)
+        artist.set_visible(xs.size > 0)
+        if xs.size:
+            artist.set_position((xs[i] * dx, ys[i] * dy))
+            mark.fill(table)
+
+    return Mark([artist], fill)
+
+
+def labels(ax, words, *, of="data", **style):
+    """Short texts as one artist: `words(table)` gives the texts, their x, their y, and colours if they change."""
+    drawn = Labels(ax, transform=_measuring(ax, of), **style)
+    return Mark([drawn.artist], lambda table: drawn.show(*words(table)))
+
+
+def end_labels(ax, names, heights, *, x=1.015, size=9.5, words=None):
+    """A name at the right of the end of each curve, kept from overlapping.
+
+    `names` maps each to its words and its colour or style; `heights(table)` maps those that are there to the height,
+    in data, at which the curve ends. `words(table)` maps those whose text or colour changes to its properties.
+    """
+    artists, sizes = {}, {}
+    points = ax.get_window_extent().height / ax.get_figure().dpi * 72
+    for name, (word, style) in names.items():
+        style = style if isinstance(style, dict) else {"color": style}
+        artists[name] = ax.text(x, 0, word, transform=ax.transAxes, va="center", fontsize=size, **style)
+        sizes[name] = 1.3 * size * (1 + word.count("\n")) / points
+
+    def fill(table):
+        found = {name: height for name, height in heights(table).items() if np.isfinite(height)}
+        ends = np.array([(1, height) for height in found.values()]).reshape(-1, 2)
+        y = ax.transAxes.inverted().transform(ax.transData.transform(ends))[:, 1]
+        placed = apart(np.clip(y, 0, 1), [sizes[name] for name in found], 0.02, 0.99)
+        for artist in artists.values():
+            artist.set_visible(False)
+        for name, height in zip(found, placed, strict=True):
+            artists[name].set(y=height, visible=True)
+        for name, properties in (words(table) if words else {}).items():
+            artists[name].set(**properties)
+
+    return Mark(list(artists.values()), fill)

@@ -15,19 +15,11 @@ is given the table of the moment; most properties of an artist may be such a fun
 import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
 
-from bottlenecks.exhibits.labels import Labels, apart
 from bottlenecks.exhibits.registry import pick
 from bottlenecks.exhibits.style import COLOUR
 
 HERE = {"marker": "D", "ms": 9, "ls": "", "color": COLOUR["highlight"], "mec": "black", "mew": 0.8}
 MEASURED = {"marker": "o", "ls": "", "mfc": "white", "mec": COLOUR["measured"], "mew": 1.3, "zorder": 3}
-CORNERS = {  # of axes or a figure: x, y, and how a text is aligned there
-    "lower right": (0.98, 0.05, "right", "bottom"),
-    "upper right": (0.985, 0.95, "right", "top"),
-    "upper left": (0.03, 0.95, "left", "top"),
-    "above": (0, 1.03, "left", "bottom"),
-    "head": (0.012, 0.978, "left", "top"),
-}
 
 
 class Mark:
@@ -178,75 +170,3 @@ def span(ax, of, **style):
         drawn.set(x=start, width=end - start)
 
     return Mark([drawn], fill)
-
-
-# ---- words ----------------------------------------------------------------------------------------
-
-
-def text(where, x, y, words, *, of="data", **style):
-    """A text in axes or a figure. Place, words and style may be functions of the table.
-
-    `of` says what x and y measure: "data", fractions of the "axes", or one of the two: "row" has y in data, "column" x.
-    """
-    if of != "data":
-        blended = {"row": "get_yaxis_transform", "column": "get_xaxis_transform"}
-        style["transform"] = where.transAxes if of == "axes" else getattr(where, blended[of])()
-    moving = {name: value for name, value in (("x", x), ("y", y), ("text", words)) if callable(value)}
-    start = [0 if callable(place) else place for place in (x, y)]
-    return live(where.text, *start, "" if callable(words) else words, **style, **moving)
-
-
-def told(where, words, corner="upper left", **style):
-    """What the picture says now, in a corner of axes or above them; in a figure, at its head."""
-    x, y, ha, va = CORNERS[corner]
-    of = "axes" if hasattr(where, "transAxes") else "data"
-    return text(where, x, y, words, of=of, **{"ha": ha, "va": va, "linespacing": 1.4} | style)
-
-
-def beside(ax, words, series, x, y, i, *, dx=1.0, dy=1.0, **style):
-    """The name of a curve beside its point `i`, moved by two factors; nothing where the table lacks the curve."""
-    mark = text(ax, 1, 1, words, **style)
-    artist = mark.artists[0]
-
-    def fill(table):
-        xs, ys = pick(table, series, x, y)
-        artist.set_visible(xs.size > 0)
-        if xs.size:
-            artist.set_position((xs[i] * dx, ys[i] * dy))
-            mark.fill(table)
-
-    return Mark([artist], fill)
-
-
-def labels(ax, of, **style):
-    """Short texts as one artist: `of(table)` gives the texts, their x, their y, and colours if they change."""
-    drawn = Labels(ax, **style)
-    return Mark([drawn.artist], lambda table: drawn.show(*of(table)))
-
-
-def end_labels(ax, names, heights, *, x=1.015, size=9.5, words=None):
-    """A name at the right of the end of each curve, kept from overlapping.
-
-    `names` maps each to its words and its colour or style; `heights(table)` maps those that are there to the height,
-    in data, at which the curve ends. `words(table)` maps those whose text or colour changes to its properties.
-    """
-    artists, sizes = {}, {}
-    points = ax.get_window_extent().height / ax.get_figure().dpi * 72
-    for name, (word, style) in names.items():
-        style = style if isinstance(style, dict) else {"color": style}
-        artists[name] = ax.text(x, 0, word, transform=ax.transAxes, va="center", fontsize=size, **style)
-        sizes[name] = 1.3 * size * (1 + word.count("\n")) / points
-
-    def fill(table):
-        found = {name: height for name, height in heights(table).items() if np.isfinite(height)}
-        ends = np.array([(1, height) for height in found.values()]).reshape(-1, 2)
-        y = ax.transAxes.inverted().transform(ax.transData.transform(ends))[:, 1]
-        placed = apart(np.clip(y, 0, 1), [sizes[name] for name in found], 0.02, 0.99)
-        for artist in artists.values():
-            artist.set_visible(False)
-        for name, height in zip(found, placed, strict=True):
-            artists[name].set(y=height, visible=True)
-        for name, properties in (words(table) if words else {}).items():
-            artists[name].set(**properties)
-
-    return Mark(list(artists.values()), fill)

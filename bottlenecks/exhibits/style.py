@@ -3,7 +3,6 @@
 import numpy as np
 from matplotlib.ticker import FuncFormatter
 
-from bottlenecks.exhibits.labels import Labels  # noqa: F401
 from bottlenecks.facts.units import plain, si
 
 # Okabe-Ito colours, told apart by colour-blind readers; each goes with a line style as well.
