@@ -5,6 +5,7 @@ from itertools import accumulate
 
 import numpy as np
 from matplotlib.collections import PathCollection
+from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
@@ -24,8 +25,8 @@ CORNERS = {  # of axes or a figure: x, y, and how a text is aligned there
 class Labels:
     """Many short texts as one artist, each centred at its height: outlines are kept, so redrawing is quick."""
 
-    def __init__(self, ax, *, transform=None, size=8.5, color="#222222", align="left"):
-        self.size, self.align = size, align
+    def __init__(self, ax, *, transform=None, size=8.5, color="#222222", align="left", weight="normal"):
+        self.look = size, align, weight
         self.artist = PathCollection(
             [],
             offsets=np.empty((0, 2)),
@@ -41,7 +42,7 @@ class Labels:
     def show(self, texts, x, y, colors=None):
         """Put the texts at (x, y); returns the artist."""
         shown = np.array([bool(text) for text in texts], dtype=bool)
-        self.artist.set_paths([_outline(str(t), self.size, self.align) for t in texts if t])
+        self.artist.set_paths([_outline(str(t), *self.look) for t in texts if t])
         places = np.column_stack(np.broadcast_arrays(x, y)).astype(float)
         self.artist.set_offsets(places[shown])
         if colors is not None:
@@ -50,9 +51,9 @@ class Labels:
 
 
 @cache
-def _outline(text, size, align):
+def _outline(text, size, align="left", weight="normal"):
     """A text as a path in points, from its left, middle or right, at half the height of a digit."""
-    path = TextPath((0, 0), text, size=size)
+    path = TextPath((0, 0), text, size=size, prop=FontProperties(weight=weight))
     shift = {"left": 0, "center": 0.5, "right": 1}[align] * path.get_extents().x1
     return Path(path.vertices - (shift, 0.365 * size), path.codes)
 
@@ -92,7 +93,7 @@ def key(where, words, x, y, *, size=9.5, down=None, transform=None):
         if down:
             y -= down
         else:
-            x += (_outline(word, size, "left").get_extents().x1 + 3.2 * size) / points
+            x += (_outline(word, size).get_extents().x1 + 3.2 * size) / points
     return artists
 
 

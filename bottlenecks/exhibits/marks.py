@@ -112,10 +112,17 @@ def polygons(ax, **style):
     return ax.add_collection(PolyCollection([], **{"linewidths": 0} | style), autolim=False)
 
 
-def boxes(ax, of, **style):
-    """Rectangles: `of(table)` gives their left, right, lower and upper edges."""
-    drawn = polygons(ax, **style)
-    return Mark([drawn], lambda table: drawn.set_verts(corners(*of(table))))
+def boxes(ax, of, facecolors, **style):
+    """Rectangles: `of(table)` gives their left, right, lower and upper edges; colours may change too."""
+    start = "none" if callable(facecolors) else facecolors
+    drawn = polygons(ax, facecolors=start, **style)
+
+    def fill(table):
+        drawn.set_verts(corners(*of(table)))
+        if callable(facecolors):
+            drawn.set_facecolors(facecolors(table))
+
+    return Mark([drawn], fill)
 
 
 def stacked(ax, colours, of, *, thick=0.72, most=np.inf, **style):
