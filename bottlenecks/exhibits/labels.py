@@ -77,24 +77,41 @@ def apart(heights, sizes, low=-np.inf, high=np.inf):
     return placed
 
 
-def key(where, words, x, y, *, size=9.5, down=None, transform=None):
+def _in_turn(words, x, size, points):
+    """Where a square and its word begin, for words one after the other on a line of a length in points."""
+    places = []
+    for word in words:
+        places.append((x, x + 1.4 * size / points))
+        x += (_outline(word, size).get_extents().x1 + 3.2 * size) / points
+    return places
+
+
+def key(where, words, x, y, *, size=9.5, down=None):
     """Squares in colour with their words beside them, one after the other, or one below the other by `down`.
 
-    `words` maps each to its colour; `where` is axes, whose fractions x and y are, or a figure.
+    `words` maps each to its colour; x and y are fractions of `where`, which is axes or a figure.
     """
-    transform = transform or (where.transAxes if hasattr(where, "transAxes") else where.transFigure)
-    points = (transform.transform((1, 0)) - transform.transform((0, 0)))[0] / where.get_figure().dpi * 72
-    artists = []
-    for word, colour in words.items():
-        artists += [
-            where.text(x, y, "■", color=colour, va="center", fontsize=size + 1, transform=transform),
-            where.text(x + 1.4 * size / points, y, word, va="center", fontsize=size, transform=transform),
-        ]
-        if down:
-            y -= down
-        else:
-            x += (_outline(word, size).get_extents().x1 + 3.2 * size) / points
-    return artists
+    transform = where.transAxes if hasattr(where, "transAxes") else where.transFigure
+    points = where.get_window_extent().width / where.get_figure().dpi * 72
+    places = [_in_turn([word], x, size, points)[0] for word in words] if down else _in_turn(words, x, size, points)
+    for i, ((word, colour), (square_x, word_x)) in enumerate(zip(words.items(), places, strict=True)):
+        at = {"va": "center", "transform": transform}
+        where.text(square_x, y - i * (down or 0), "■", color=colour, fontsize=size + 1, **at)
+        where.text(word_x, y - i * (down or 0), word, fontsize=size, **at)
+
+
+def changing_key(ax, words, x, y, *, size=9.5):
+    """A key whose entries the table decides, at fractions of the figure: `words(table)` maps each to its colour."""
+    figure = ax.get_figure()
+    squares, names = (Labels(ax, transform=figure.transFigure, size=s) for s in (size + 1, size))
+
+    def fill(table):
+        found = words(table)
+        places = np.array(_in_turn(found, x, size, figure.get_size_inches()[0] * 72))
+        squares.show(["■"] * len(found), places[:, 0], y, list(found.values()))
+        names.show(list(found), places[:, 1], y)
+
+    return Mark([squares.artist, names.artist], fill)
 
 
 def text(where, x, y, words, *, of="data", **style):

@@ -1,4 +1,4 @@
-"""Figures of chapter 12, How is one step split?: many chips, and runs that were measured."""
+"""Figures of chapter 12: more and more chips, and runs that were measured."""
 
 from functools import cache as keep
 

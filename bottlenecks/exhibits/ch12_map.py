@@ -1,0 +1,342 @@
+"""Figure of chapter 12: the map of layouts, the fastest of each number of tensor ranks and pipeline stages."""
+
+from dataclasses import replace
+from functools import cache as keep
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+
+from bottlenecks.exhibits.axes import panel, x_axis, y_axis
+from bottlenecks.exhibits.labels import labels, text, told
+from bottlenecks.exhibits.marks import boxes, line, updating
+from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
+from bottlenecks.exhibits.style import COLOUR, GREY
+from bottlenecks.facts.architectures import model
+from bottlenecks.facts.networks import system
+from bottlenecks.facts.units import plain, plural, si
+from bottlenecks.models import footprint, training
+from bottlenecks.models.footprint import RECOMPUTE, SCHEDULES
+from bottlenecks.studies import search, splitting
+
+# ---- 1: the map of layouts ------------------------------------------------------------------------
+
+TASKS = {  # model: tokens of a sequence, sequences of a step, era; as published
+    "GPT-3 175B": (2048, 1536, "2024"),
+    "Llama-3.1-405B": (8192, 2048, "2024"),
+    "DeepSeek-V3": (4096, 15360, "2025"),
+}
+POWERS = tuple(2**i for i in range(7))
+MAPPED = tuple(2**i for i in range(6, 15))
+TIERS = system("DGX H100").tiers
+WIRES = {  # between H100: tiers
+    "none: ports alone": TIERS[1:],
+    "NVLink over 8": TIERS,
+    "NVLink over 72": (replace(TIERS[0], ranks=72), *TIERS[1:]),
+}
+SHADES = LinearSegmentedColormap.from_list("utilisation", ["#FFF6EC", "#F2A65A", "#D55E00", "#7F3800"])
+BEST_SHOWN = 0.55  # of the peak: the end of the colours
+
+
+@keep
+def _wired(wires):
+    return training.machine(replace(system("DGX H100"), tiers=WIRES[wires])), {}
+
+
+def space_of(m, cp):
+    """What the map chooses among."""
+    return search.Space(
+        pipelines=(("1f1b", 1), ("zb1p", 1), *(("interleaved", v) for v in (2, 4, 8))),
+        zero=(0, 1, 2, 3),
+        recompute=RECOMPUTE,
+        pp=tuple(p for p in POWERS if p <= m.layers),
+        ep=(1, 8, 16, 32, 64) if m.experts else (1,),
+        cp=(cp,),
+        tp=tuple(t for t in POWERS if m.heads % t == 0),
+        micro_batch=(1, 2, 4),
+    )
+
+
+@keep
+def _cells(model_name, chips, wires, cp):
+    m, (on, memo) = model(model_name), _wired(wires)
+    seq_len, batch, era = TASKS[model_name]
+    return search.cells(m, on, chips=chips, batch=batch, seq_len=seq_len, within=space_of(m, cp), era=era, memo=memo)
+
+
+@keep
+def _step_flop(model_name):
+    """FLOP of a step, causal half, nothing twice: the layout does not matter."""
+    seq_len, batch, era = TASKS[model_name]
+    layout = footprint.Layout(seq_len=seq_len, micro_batches=batch)
+    on = _wired("NVLink over 8")[0]
+    return float(training.step(model(model_name), layout, on=on, era=era, memory=False).model_flop)
+
+
+def _chosen(key, *cells):
+    """Some cells of a map as a `Search`, which makes layouts of them."""
+    found, (on, _) = _cells(*key), _wired(key[2])
+    seq_len, _, era = TASKS[key[0]]
+    return search.Search(
+        model=model(key[0]),
+        on=on,
+        era=era,
+        seq_len=seq_len,
+        front={},
+        valid=len(cells),
+        nearest={},
+        best={name: found[name][list(cells)] for name in search.COLUMNS},
+        fitting=len(cells),
+        least_shortfall_bytes=0.0,
+    )
+
+
+@keep
+def _lost(key, best, looked):
+    """(row, seconds): `search.why_slower` of one cell against the best one."""
+    both = _chosen(key, best, looked)
+    return search.why_slower(both, both.layout(1))
+
+
+@keep
+def _fullest(key, looked):
+    """(row, bytes): what a chip holds most of."""
+    rows = footprint.training_rows(model(key[0]), _chosen(key, looked).layout())
+    row = max(rows, key=rows.get)
+    return row, float(rows[row])
+
+
+def _map_table(model_name, chips, wires, cp, tp, pp):
+    key = (model_name, round(chips), wires, round(cp))
+    found, on = _cells(*key), _wired(wires)[0]
+    fits = found["shortfall_bytes"] <= 0
+    used = _step_flop(model_name) / (found["seconds"] * key[1] * on.peak_flop_per_s)
+    here = {
+        "model": model_name,
+        "chips": key[1],
+        "wires": wires,
+        "cp": key[3],
+        "tp": tp,
+        "pp": pp,
+        "batch": TASKS[model_name][1],
+        "best": np.nan,
+        "looked": np.nan,
+        "lost_s": np.nan,
+        "lost": "",
+        "most": "",
+        "most_bytes": np.nan,
+    }
+    if fits.any():
+        here["best"] = int(np.argmin(np.where(fits, found["seconds"], np.inf)))
+    looked = np.flatnonzero((found["tp"] == tp) & (found["pp"] == pp))
+    if looked.size:
+        here["looked"] = int(looked[0])
+        if not fits[looked[0]]:
+            here["most"], here["most_bytes"] = _fullest(key, here["looked"])
+        elif looked[0] != here["best"]:
+            here["lost"], here["lost_s"] = _lost(key, here["best"], here["looked"])
+    m = model(model_name)
+    here |= {"heads": m.heads, "layers": m.layers}
+    words = {"recompute": np.array(RECOMPUTE)[found["recompute"]], "schedule": np.array(SCHEDULES)[found["schedule"]]}
+    cells = {"cell": np.arange(fits.size), **found, **words, "utilisation": used}
+    return stack(cell=cells, here=here) if fits.size else stack(here=here)
+
+
+def _named(table, i):
+    """A cell's layout in words, line by line: the first names the cell."""
+    at = {c: pick(table, "cell", c)[int(i)] for c in (*search.COLUMNS, "seconds", "utilisation")}
+    first = [f"tensor {at['tp']:.0f}, pipeline {at['pp']:.0f}"]
+    if at["pp"] > 1:
+        first.append(splitting.schedule_name(at["schedule"], stages=at["pp"], chunks=at["vpp"]))
+    second = f"data {at['dp']:,.0f}" + (f" (ZeRO {at['zero']:.0f})" if at["zero"] else "")
+    second += f", context {at['cp']:.0f}" if at["cp"] > 1 else ""
+    third = [f"{plural(at['micro_batches'], 'micro-batch')} of {at['micro_batch']:.0f}"]
+    third += [f"experts over {at['ep']:.0f}"] if at["ep"] > 1 else []
+    return [*first, second, *third, f"computed again: {splitting.AGAIN[at['recompute']]}"]
+
+
+def _undivided(here):
+    """Why the chosen cell is empty."""
+    each = here.tp * here.pp * here.cp
+    if here.heads % here.tp:
+        return [f"{here.heads:.0f} heads are not dealt to {here.tp:.0f}"]
+    if here.pp > here.layers:
+        return [f"{here.layers:.0f} layers make no {here.pp:.0f} stages"]
+    if here.chips < each:
+        return [f"takes {each:,.0f} chips of {here.chips:,.0f}"]
+    return [f"{here.batch:,.0f} sequences", f"are not dealt to {here.chips // each:,.0f} copies"]
+
+
+def _verdict(table):
+    """(head, lines) on the best cell, and on the chosen one."""
+    here = row(table)
+    chosen = f"Chosen: tensor {here.tp:.0f}, pipeline {here.pp:.0f}"
+    if not (table["series"] == "cell").any():
+        return ("Nothing can be divided so", []), (chosen, _undivided(here))
+    seconds, used, short = pick(table, "cell", "seconds", "utilisation", "shortfall_bytes")
+    if np.isnan(here.best):
+        near = int(np.argmin(short))
+        first = (f"Nothing fits: lacks {si(short[near], 'B')}", ["nearest:", *_named(table, near)])
+    else:
+        best = int(here.best)
+        first = (f"Fastest: {si(seconds[best], 's')}, {plain(100 * used[best], 2)} % of peak", _named(table, best))
+    if np.isnan(here.looked):
+        return first, (chosen, _undivided(here))
+    i = int(here.looked)
+    if short[i] > 0:
+        most = f"holds most: {here.most.replace('izer', 'iser')}, {si(here.most_bytes, 'B')}"
+        why = [f"does not fit: lacks {si(short[i], 'B')}", most, "nearest to fitting:"]
+        return first, (chosen, [*why, *_named(table, i)[1:]])
+    if here.looked == here.best:
+        return first, (chosen, ["this is the fastest"])
+    lines = [
+        f"{si(seconds[i], 's')}: {plain(seconds[i] / seconds[int(here.best)])} times as long",
+        *_named(table, i)[1:],
+    ]
+    return first, (chosen, [*lines, "loses most to:", here.lost])
+
+
+def _cell_columns(table):
+    """Column and row of each cell in the grid, the bytes that it lacks, the share of the peak that it reaches."""
+    if not (table["series"] == "cell").any():
+        return np.zeros((4, 0))
+    tp, pp, short, used = pick(table, "cell", "tp", "pp", "shortfall_bytes", "utilisation")
+    return np.array([np.log2(tp), np.log2(pp), short, used])
+
+
+def _map_axes(figure):
+    """The grid, its scale of colours, and what stands beside them whatever the table."""
+    figure.set_size_inches(7.6, 5.4)
+    ax, scale = panel(figure, 0.085, 0.185, 0.625, 0.885), panel(figure, 0.085, 0.052, 0.385, 0.074)
+    ticks = {i: str(p) for i, p in enumerate(POWERS)}
+    x_axis(ax, "tensor-parallel ranks", -0.5, len(POWERS) - 0.5, ticks=ticks)
+    y_axis(ax, "pipeline stages", -0.5, len(POWERS) - 0.5, ticks=ticks)
+    ax.grid(False)
+    ax.tick_params(length=0)
+    scale.imshow(np.linspace(0, BEST_SHOWN, 128)[None], aspect="auto", cmap=SHADES, extent=(0, BEST_SHOWN, 0, 1))
+    scale.set(yticks=(), xticks=(0, 0.1, 0.2, 0.3, 0.4, 0.5))
+    scale.set_xticklabels(["0", "10", "20", "30", "40", "50 %"], fontsize=8.5)
+    scale.grid(False)
+    figure.text(0.395, 0.062, "of the peak (MFU)", va="center", fontsize=9)
+    words = "hatched: lacks so many bytes a chip\n·  can not be divided"
+    figure.text(0.65, 0.062, words, va="center", fontsize=9, color=GREY, linespacing=1.3)
+    return ax
+
+
+def _cell_marks(ax):
+    """The cells: those that fit with their share of the peak, those that do not with what they lack, dots for none."""
+
+    def around(width, height, fits):
+        def edges(table):
+            x, y, short, _ = _cell_columns(table)
+            mine = (short <= 0) == fits
+            return x[mine] - width, x[mine] + width, y[mine] - height, y[mine] + height
+
+        return edges
+
+    def used(table):
+        x, y, short, share = _cell_columns(table)
+        return [values[short <= 0] for values in (share, x, y)]
+
+    def percents(table):
+        share, x, y = used(table)
+        return [f"{100 * u:.0f}" for u in share], x, y, np.where(share > 0.28, "white", "#222222")
+
+    def lacking(table):
+        x, y, short, _ = _cell_columns(table)
+        return [si(s, "B", 2) for s in short[short > 0]], x[short > 0], y[short > 0]
+
+    def empty(table):
+        known = set(zip(*_cell_columns(table)[:2].tolist(), strict=True))
+        found = [(i, j) for i in range(len(POWERS)) for j in range(len(POWERS)) if (i, j) not in known]
+        return tuple(zip(*found, strict=True)) or ([], [])
+
+    hatched = {"edgecolors": "#B9B9B9", "hatch": "////", "linewidths": 0.8}
+    framed = {"edgecolors": "white", "linewidths": 1.2}
+    return [
+        boxes(ax, around(0.5, 0.5, False), "#F1F1F1", **hatched),
+        boxes(ax, around(0.5, 0.5, True), lambda table: SHADES(used(table)[0] / BEST_SHOWN), **framed),
+        boxes(ax, around(0.44, 0.17, False), "#F1F1F1"),
+        labels(ax, percents, size=9, align="center"),
+        labels(ax, lacking, size=8, align="center"),
+        line(ax, empty, marker=".", ls="", color="#9A9A9A", ms=4),
+    ]
+
+
+def _map_draw(figure):
+    ax = _map_axes(figure)
+    tops, colours = (0.875, 0.53), (COLOUR["memory"], COLOUR["total"])
+
+    def framed(x, y):
+        return x - 0.45, x + 0.45, y - 0.45, y + 0.45
+
+    def chosen(table):
+        return framed(np.log2([row(table).tp]), np.log2([row(table).pp]))
+
+    def best(table):
+        found = row(table).best
+        return framed(*_cell_columns(table)[:2, [int(found)]]) if np.isfinite(found) else np.zeros((4, 0))
+
+    def lines(table):
+        texts, heights = [], []
+        for top, (_, about) in zip(tops, _verdict(table), strict=True):
+            texts += about
+            heights += [top - 0.043 * (i + 1.15) for i in range(len(about))]
+        return texts, 0.65, np.array(heights)
+
+    def head(i):
+        return lambda table: _verdict(table)[i][0]
+
+    def telling(table):
+        here = row(table)
+        cut = f", context over {here.cp:.0f}" if here.cp > 1 else ""
+        return f"{here.model} on {plain(here.chips, 6)} H100, {here.wires.replace('none: ', 'no NVLink, ')}{cut}"
+
+    bold = {"va": "center", "weight": "bold"}
+    return updating(
+        *_cell_marks(ax),
+        boxes(ax, chosen, "none", edgecolors="#222222", linewidths=1.8, linestyles="--", zorder=4),
+        boxes(ax, best, "none", edgecolors=COLOUR["memory"], linewidths=3, zorder=5),
+        *(text(figure, 0.65, y, head(i), color=colours[i], **bold) for i, y in enumerate(tops)),
+        labels(ax, lines, of="figure", size=9.5),
+        told(figure, telling, "head"),
+    )
+
+
+def _map_summary(table):
+    here = row(table)
+    (head, lines), (chosen, why) = _verdict(table)
+    short = _cell_columns(table)[2]
+    much = f" ({si(here.lost_s, 's')} longer in all)" if np.isfinite(here.lost_s) else ""
+    lines, why = (", ".join(words).replace(":, ", ": ") for words in (lines, why))
+    return (
+        f"{here.model} on {plain(here.chips, 6)} H100, {here.wires}, context over {plural(here.cp, 'rank')}: of "
+        f"{len(POWERS) ** 2} cells {short.size or 'none'} can be divided and {(short <= 0).sum()} fit. {head}: {lines}. "
+        f"{chosen}: {why}{much}."
+    )
+
+
+map = Exhibit(
+    slug="12-map",
+    title="The map of layouts.",
+    caption="For each number of tensor-parallel ranks and pipeline stages, the best of all other choices: data "
+    "parallel over the remaining chips with ZeRO 0, 1, 2 or (without a pipeline) 3, micro-batches of 1, 2 or 4 "
+    "sequences, four ways to compute again, 1F1B, zero bubble or 2, 4 or 8 chunks a stage; for DeepSeek-V3 experts "
+    "over 1, 8, 16, 32 or 64 ranks. Colour and number: share of the peak (MFU, causal half). Blue frame: the "
+    "fastest; dashed: the cell that you choose (Llama 3 was trained with 8 and 16). Steps as published: 1,536 "
+    "sequences of 2,048 tokens (GPT-3), 2,048 of 8,192 (Llama 3.1), 15,360 of 4,096 (DeepSeek-V3). The chips are "
+    "the same whatever their wires; NVLink over 72 of them is imagined.",
+    alt="A grid of tensor-parallel ranks against pipeline stages: cells that fit are shaded and numbered by "
+    "utilisation, those that do not are hatched with the bytes they lack, those that can not be divided have a dot; "
+    "the fastest and a chosen cell are framed and described beside.",
+    controls={
+        "model_name": Control(label="model", values=tuple(TASKS), start="Llama-3.1-405B"),
+        "chips": Control(label="chips", values=MAPPED, start=16384),
+        "wires": Control(label="links", values=tuple(WIRES), start="NVLink over 8"),
+        "cp": Control(label="context ranks", values=(1, 2, 4, 8, 16), start=1),
+        "tp": Control(label="chosen tensor", values=POWERS, start=8),
+        "pp": Control(label="chosen pipeline", values=POWERS, start=4),
+    },
+    table=_map_table,
+    draw=_map_draw,
+    summary=_map_summary,
+)
