@@ -1,4 +1,4 @@
-"""Figure of chapter 12: the map of layouts, the fastest of each number of tensor ranks and pipeline stages."""
+"""Figures of chapter 12 on searching: the map of layouts, and the best layouts of more and more chips."""
 
 from dataclasses import replace
 from functools import cache as keep
@@ -6,17 +6,25 @@ from functools import cache as keep
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-from bottlenecks.exhibits.axes import panel, x_axis, y_axis
-from bottlenecks.exhibits.labels import labels, text, told
-from bottlenecks.exhibits.marks import boxes, line, updating
+from bottlenecks.exhibits.axes import counts, panel, x_axis, y_axis
+from bottlenecks.exhibits.ch12 import ERA
+from bottlenecks.exhibits.labels import end_labels, labels, text, told
+from bottlenecks.exhibits.marks import area, boxes, curve, line, span, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
-from bottlenecks.exhibits.style import COLOUR, GREY
+from bottlenecks.exhibits.style import COLOUR, GREY, LINE
 from bottlenecks.facts.architectures import model
+from bottlenecks.facts.chips import chip
 from bottlenecks.facts.networks import system
 from bottlenecks.facts.units import plain, plural, si
 from bottlenecks.models import footprint, training
 from bottlenecks.models.footprint import RECOMPUTE, SCHEDULES
-from bottlenecks.studies import search, splitting
+from bottlenecks.studies import scaling, search, splitting
+
+
+def _times(count):
+    """A factor in words."""
+    return f"{count:,.0f} times" if count >= 100 else f"{plain(count, 3)} times"
+
 
 # ---- 1: the map of layouts ------------------------------------------------------------------------
 
@@ -339,4 +347,181 @@ map = Exhibit(
     table=_map_table,
     draw=_map_draw,
     summary=_map_summary,
+)
+
+
+# ---- 2: scaling -----------------------------------------------------------------------------------
+
+CHIP = "H100 SXM5"
+MODELS = ("Llama-3-8B", "Llama-3-70B", "GPT-3 175B", "Llama-3.1-405B")
+TOKENS = {"GPT-3 175B": 2048}  # of a sequence, where not 8,192
+CHIPS = 2 ** np.arange(3, 15)
+JOB = 2**24  # tokens of a step that stays as it is
+OF_A_CHIP = 2**14  # tokens of a step that grows, for each chip: the two meet at 1,024 chips
+AGAIN = {"none": "nothing", "products": "every second product", "full": "all"}  # to keep fewer activations
+STAYS, GROWS = "strong: the step stays", "weak: the step grows"
+GBITS = (100, 200, 400, 800)
+WIRED = {  # inside a machine: words, colour, dash
+    "links": ("NVLink", COLOUR["network"], "-"),
+    "host": ("PCIe", "#8C6D31", "--"),
+    "nothing": ("ports alone", COLOUR["total"], ":"),
+}
+
+
+@keep
+def _scaled(model_name, job, gbits):
+    seq_len = TOKENS.get(model_name, 8192)
+    batch = (JOB if job == STAYS else OF_A_CHIP * CHIPS) // seq_len
+    return {
+        inside: scaling.best(
+            model(model_name),
+            scaling.machine(chip(CHIP), inside=inside, port_bytes_per_s=gbits * 1e9 / 8),
+            chips=CHIPS,
+            batch=batch,
+            seq_len=seq_len,
+            era=ERA,
+        )
+        for inside in WIRED
+    }
+
+
+def _scaling_table(model_name, job, gbits):
+    found = _scaled(model_name, job, gbits)
+    shown = (
+        "chips",
+        "batch",
+        "seconds",
+        "tokens_per_s",
+        "utilisation",
+        "tp",
+        "cp",
+        "pp",
+        "vpp",
+        "dp",
+        "zero",
+        "micro_batch",
+        "recompute",
+    )
+    lines = {
+        inside: {name: columns[name] for name in shown} | {"perfect_chips": columns["chips"] * columns["utilisation"]}
+        for inside, columns in found.items()
+    }
+    return stack(**lines, here={"model": model_name, "job": job, "gbits": gbits})
+
+
+def _gain(table, inside):
+    """(first, last, times): the fewest and the most chips, and how much faster the most are."""
+    return scaling.speed_up({c: pick(table, inside, c) for c in ("chips", "seconds", "tokens_per_s")})
+
+
+def _scaling_axes(figure):
+    """Two panels over the number of chips, with the line of perfect scaling in the upper one."""
+    figure.set_size_inches(7.6, 6.4)
+    top, low = panel(figure, 0.115, 0.43, 0.85, 0.975), panel(figure, 0.115, 0.085, 0.85, 0.38)
+    for ax in (top, low):
+        x_axis(ax, "", CHIPS[0] / 1.15, CHIPS[-1] * 1.15, log="", ticks=counts(CHIPS[::2].tolist()))
+    top.set_xticklabels([])
+    low.set_xlabel("chips")
+    y_axis(top, "chips that would do it at the peak", 1, 3e4, log="", ticks=counts(10**i for i in range(5)))
+    y_axis(low, "share of the peak", 0, 0.6, ticks={0: "0", 0.2: "20 %", 0.4: "40 %", 0.6: "60 %"})
+    ends = CHIPS[[0, -1]]
+    top.plot(ends, ends, color=COLOUR["idle"], lw=1.2, ls=LINE["idle"])
+    at = ends[0] * np.array([1.2, 1.6])  # parallel to the line: of what is logarithmic, equal factors
+    slope = {"rotation": np.degrees(np.arctan2(*at[::-1])), "rotation_mode": "anchor", "transform_rotates_text": True}
+    top.text(*at, "all at the peak", color=GREY, fontsize=9.5, **slope)
+    return top, low
+
+
+def _scaling_draw(figure):
+    top, low = _scaling_axes(figure)
+
+    def no_room(table):
+        """Where the model does not fit, even with fast links."""
+        first = _gain(table, "links")[0]
+        return 1, first / 2**0.5 if first > CHIPS[0] else 1
+
+    def lacking(table):
+        first = _gain(table, "links")[0]
+        return "" if first == CHIPS[0] else "no\nroom" if first < 4 * CHIPS[0] else "does not fit"
+
+    def ends(column):
+        return lambda table: {inside: pick(table, inside, column)[-1] for inside in WIRED}
+
+    def lost(table):
+        return CHIPS, *pick(table, "nothing", "perfect_chips", "chips")
+
+    def between(table):
+        return CHIPS, pick(table, "nothing", "utilisation"), pick(table, "links", "utilisation")
+
+    def telling(table):
+        gains = {inside: _gain(table, inside) for inside in WIRED}
+        first, last, _ = gains["links"]
+        faster = "\n".join(f"{w}: {_times(gains[inside][2])} as fast" for inside, (w, *_) in WIRED.items())
+        return f"From {first:,} chips to {last:,}, {_times(last / first)} as many:\n{faster}"
+
+    names = {inside: (word, colour) for inside, (word, colour, _) in WIRED.items()}
+    panels = ((top, "perfect_chips"), (low, "utilisation"))
+    return updating(
+        *(span(ax, no_room, color="#EFEFEF") for ax in (top, low)),
+        area(top, lost, facecolors="#F4F0EA", zorder=0.5),
+        area(low, between, facecolors=COLOUR["network"], alpha=0.12),
+        *(
+            curve(ax, inside, "chips", column, color=c, ls=d, marker="o", ms=3.5)
+            for inside, (_, c, d) in WIRED.items()
+            for ax, column in panels
+        ),
+        *(end_labels(ax, names, ends(column)) for ax, column in panels),
+        text(low, CHIPS[0] * 1.05, 0.03, lacking, color=GREY, fontsize=9, va="bottom"),
+        told(top, telling, linespacing=1.45),
+    )
+
+
+def _scaling_summary(table):
+    here, text = row(table), []
+    for inside, (word, *_) in WIRED.items():
+        first, last, times = _gain(table, inside)
+        share, rate = pick(table, inside, "utilisation", "tokens_per_s")
+        text.append(
+            f"{word}: from {first:,} chips to {last:,} {_times(times)} as fast ({100 * times / (last / first):.0f} % of the "
+            f"{_times(last / first)} as many), {100 * np.nanmax(share):.0f} % of the peak at best and {100 * share[-1]:.0f} % at the "
+            f"end, {plain(rate[-1] / 1e6)} million tokens/s"
+        )
+    layouts = {c: pick(table, "links", c) for c in ("chips", "tp", "cp", "pp", "dp", "recompute", "seconds")}
+    there = np.flatnonzero(np.isfinite(layouts["seconds"]))
+    cuts = [
+        f"{plain(int(layouts['chips'][i]), 5)} chips: "
+        + ", ".join(f"{c} {layouts[c][i]:.0f}" for c in ("tp", "cp", "pp", "dp"))
+        + f", recomputing {AGAIN[RECOMPUTE[int(layouts['recompute'][i])]]}"
+        for i in there[[0, -1]]
+    ]
+    tokens = f"{OF_A_CHIP:,} tokens a step for each chip"
+    tokens = f"{JOB / 1e6:.1f} million tokens a step" if here.job == STAYS else tokens
+    return (
+        f"{here.model}, {tokens}, ports of {plain(here.gbits)} Gbit/s. {'; '.join(text)}. Best layouts with NVLink: "
+        f"{'; '.join(cuts)}."
+    )
+
+
+scaling_of = Exhibit(
+    slug="12-scaling",
+    title="More chips, for the same step or a larger one.",
+    caption="Training on 8 to 16,384 H100, in bf16, with the fastest layout that fits at each number: tensor and "
+    "context parallelism up to 8, pipelines to 64 stages, micro-batches to 8, interleaving and recomputation, all "
+    "in powers of two. Above, the number of chips at the datasheet's peak that would do the same work (perfect: the "
+    "dotted line); below, the same over the chips there are: model FLOP utilisation, the causal half of attention "
+    "counted. Eight chips of a machine reach each other over NVLink (450 GB/s), over PCIe (63 GB/s, which then caps "
+    "the port as well), or over nothing but a port for each chip; no network is oversubscribed. Strong: 16.8 "
+    "million tokens a step. Weak: 16,384 tokens for each chip. Software of 2024; sequences of 8,192 tokens, of "
+    "GPT-3 2,048. A gain above the number of chips tells that the fewest hold the job only in a poor layout.",
+    alt="Two panels over the number of chips on a logarithmic axis, three lines each, for fast links, PCIe and "
+    "ports alone: above, useful chips below a dotted diagonal; below, the share of the peak, which falls as chips "
+    "are added, most without fast links.",
+    controls={
+        "model_name": Control(label="model", values=MODELS, start="Llama-3.1-405B"),
+        "job": Control(label="scaling", values=(STAYS, GROWS), start=STAYS),
+        "gbits": Control(label="port, Gbit/s", values=GBITS, start=400),
+    },
+    table=_scaling_table,
+    draw=_scaling_draw,
+    summary=_scaling_summary,
 )
