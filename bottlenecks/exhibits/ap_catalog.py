@@ -4,10 +4,12 @@ import re
 
 import numpy as np
 
-from bottlenecks.exhibits.registry import Control, Exhibit, one, pick, stack
-from bottlenecks.exhibits.style import COLOUR, MARKERS, SERIES, axis_in
+from bottlenecks.exhibits.axes import panel, x_axis, y_axis
+from bottlenecks.exhibits.marks import Mark, curve, line, updating
+from bottlenecks.exhibits.registry import Control, Exhibit, names, pick, row, stack
+from bottlenecks.exhibits.style import COLOUR, MARKERS, SERIES
 from bottlenecks.facts.chips import chip, chips
-from bottlenecks.facts.units import plain
+from bottlenecks.facts.units import plain, plural
 from bottlenecks.laws import trends
 
 
@@ -45,14 +47,8 @@ def unconfirmed(c, quantity):
 
 
 LINES = {
-    "NVIDIA, data centre": (
-        "P100 SXM2",
-        "V100 SXM2 16GB",
-        "A100 SXM 80GB",
-        "H100 SXM5",
-        "H200 SXM",
-        "B200 SXM (HGX)",
-        "B300 SXM (HGX)",
+    "NVIDIA, data centre": names(
+        "P100 SXM2, V100 SXM2 16GB, A100 SXM 80GB, H100 SXM5, H200 SXM, B200 SXM (HGX), B300 SXM (HGX)"
     ),
     "AMD, data centre": ("MI100", "MI250X", "MI300X", "MI325X", "MI355X"),
     "NVIDIA, GeForce": ("RTX 3090", "RTX 4090", "RTX 5090"),
@@ -98,35 +94,39 @@ def _growth_table(quantity, group):
 
 def _growth_draw(figure):
     figure.set_size_inches(7.6, 4.8)
-    ax = figure.add_axes([0.15, 0.11, 0.82, 0.82])
-    (points,) = ax.plot([], [], "o", color=SERIES[0], alpha=0.8)
-    (trend,) = ax.plot([], [], color=COLOUR["compute"], lw=1.4)
-    names = [ax.annotate("", (0, 0), xytext=(5, -9), textcoords="offset points", fontsize=7.5) for _ in range(12)]
+    ax = panel(figure, 0.15, 0.11, 0.97, 0.93)
+    notes = [ax.annotate("", (0, 0), xytext=(5, -9), textcoords="offset points", fontsize=7.5) for _ in range(12)]
 
-    def update(table):
-        years, values, chips_shown = pick(table, "points", "year", "value", "chip")
-        unit = QUANTITIES[one(table, "fit", "quantity")][1]
-        points.set_data(years, values)
-        trend.set_data(*pick(table, "trend", "year", "value"))
-        ax.set(yscale="log", xlim=(2016, 2027), ylim=(values.min() / 3, values.max() * 3), xlabel="launch")
-        ax.set_title(f"{one(table, 'fit', 'quantity')}: {one(table, 'fit', 'group')}")
-        axis_in(ax.yaxis, unit)
-        labelled = len(names) if years.size <= len(names) else 0
-        for i, label in enumerate(names):
-            shown = i < years.size and labelled
-            label.set_text(re.sub(r" (SXM|\(|\d+GB).*", "", chips_shown[i]) if shown else "")
-            if shown:
-                label.xy = years[i], values[i]
-        return [points, trend, *names]
+    def axes(table):
+        fit, values = row(table, "fit"), pick(table, "points", "value")
+        x_axis(ax, "launch", 2016, 2027)
+        y_axis(ax, "", values.min() / 3, values.max() * 3, log=QUANTITIES[fit.quantity][1])
+        ax.set_title(f"{fit.quantity}: {fit.group}")
 
-    return update
+    def named(table):
+        """The names of the chips, of a line that has few."""
+        found = list(zip(*pick(table, "points", "year", "value", "chip"), strict=True))
+        found = found if len(found) <= len(notes) else []
+        for i, note in enumerate(notes):
+            year, value, name = found[i] if i < len(found) else (2016, 1, "")
+            note.set_text(re.sub(r" (SXM|\(|\d+GB).*", "", name))
+            note.xy = year, value
+
+    return updating(
+        Mark([], axes),
+        curve(ax, "points", "year", "value", marker="o", ls="", color=SERIES[0], alpha=0.8),
+        curve(ax, "trend", "year", "value", color=COLOUR["compute"], lw=1.4),
+        Mark(notes, named),
+    )
 
 
 def _growth_summary(table):
-    doubling, low, high = (one(table, "fit", c) for c in ("year", "low", "high"))
-    doubtful = pick(table, "points", "unconfirmed")
-    text = f"{doubtful.size} chips; doubling every {plain(doubling, 2)} years (80 % of resampled fits: {plain(low, 2)} to {plain(high, 2)})."
-    if not 0 < low <= high:
+    fit, doubtful = row(table, "fit"), pick(table, "points", "unconfirmed")
+    text = (
+        f"{doubtful.size} chips; doubling every {plain(fit.year, 2)} years (80 % of resampled fits: {plain(fit.low, 2)} to "
+        f"{plain(fit.high, 2)})."
+    )
+    if not 0 < fit.low <= fit.high:
         text = f"{doubtful.size} chips; no growth that stands out from the scatter."
     if doubtful.any():
         text += f" {plain(doubtful.sum())} of the numbers are not confirmed by a source."
@@ -137,18 +137,18 @@ def doublings():
     """Rows of a table: every quantity and line that has three chips or more, keyed by both."""
     found = {}
     for quantity, (of, *_) in QUANTITIES.items():
-        for line in LINES:
-            if sum(of(c) is not None for c in _members(line)) < 3:
+        for group in LINES:
+            if sum(of(c) is not None for c in _members(group)) < 3:
                 continue
-            table = _growth_table(quantity, line)
-            doubling, low, high = (one(table, "fit", c) for c in ("year", "low", "high"))
-            sure = 0 < low <= high < 100
-            found[quantity, line] = {
+            table = _growth_table(quantity, group)
+            fit = row(table, "fit")
+            sure = 0 < fit.low <= fit.high < 100
+            found[quantity, group] = {
                 "quantity": quantity,
-                "line": line,
+                "line": group,
                 "chips": pick(table, "points", "year").size,
-                "doubling, years": plain(doubling, 2) if sure else "-",
-                "80 % of resampled fits": f"{plain(low, 2)} to {plain(high, 2)}" if sure else "no clear growth",
+                "doubling, years": plain(fit.year, 2) if sure else "-",
+                "80 % of resampled fits": f"{plain(fit.low, 2)} to {plain(fit.high, 2)}" if sure else "no clear growth",
                 "not confirmed": plain(pick(table, "points", "unconfirmed").sum()),
             }
     return found
@@ -199,25 +199,14 @@ def _ratios_table(group):
 
 def _ratios_draw(figure):
     figure.set_size_inches(7.6, 4.8)
-    ax = figure.add_axes([0.10, 0.11, 0.87, 0.85])
-    ax.set(
-        yscale="log",
-        xlim=(2015.5, 2027),
-        ylim=(0.03, 30),
-        xlabel="launch",
-        ylabel="relative to the first chip of the line",
-    )
-    axis_in(ax.yaxis, "")
+    ax = panel(figure, 0.10, 0.11, 0.97, 0.96)
+    x_axis(ax, "launch", 2015.5, 2027)
+    y_axis(ax, "relative to the first chip of the line", 0.03, 30, log="")
     ax.axhline(1, color=COLOUR["idle"], lw=0.8)
-    lines = {name: ax.plot([], [], marker=MARKERS[i], color=SERIES[i], label=name)[0] for i, name in enumerate(RATIOS)}
+    looks = zip(RATIOS, MARKERS, SERIES, strict=False)
+    marks = [curve(ax, n, "year", "relative", marker=marker, color=colour, label=n) for n, marker, colour in looks]
     ax.legend(loc="lower left", fontsize=9)
-
-    def update(table):
-        for name, line in lines.items():
-            line.set_data(*pick(table, name, "year", "relative"))
-        return list(lines.values())
-
-    return update
+    return updating(*marks)
 
 
 def _ratios_summary(table):
@@ -233,9 +222,9 @@ def _ratios_summary(table):
 ratios = Exhibit(
     slug="A1-ratios",
     title="The ratios that make the waves.",
-    caption="Four quotients of each chip, relative to the first of its line. Where one rises, a program must do more "
-    "with each byte than before; where one falls, there is less room for what it works on.",
-    alt="Log plot of four ratios against launch date, each starting at one.",
+    caption="Three quotients of each chip, relative to the first of its line. Where one rises, a program must do "
+    "more with each byte than before; where one falls, there is less room for what it works on.",
+    alt="Log plot of three ratios against launch date, each starting at one.",
     controls={"group": Control(label="line", values=tuple(LINES), start="NVIDIA, data centre")},
     table=_ratios_table,
     draw=_ratios_draw,
@@ -262,36 +251,32 @@ VENDORS = ("NVIDIA", "AMD", "Google", "Intel", "AWS", "Apple", "Groq", "Cerebras
 
 def _any_two_draw(figure):
     figure.set_size_inches(7.6, 5.0)
-    ax = figure.add_axes([0.16, 0.11, 0.81, 0.78])
-    points = {v: ax.plot([], [], MARKERS[i], color=SERIES[i], ls="", label=v)[0] for i, v in enumerate(VENDORS)}
+    ax = panel(figure, 0.16, 0.11, 0.97, 0.89)
+
+    def axes(table):
+        (x, y), shown = pick(table, "chips", "x", "y"), row(table, "axes")
+        x_axis(ax, shown.chip, x.min() / 2, x.max() * 2, log=QUANTITIES[shown.chip][1])
+        y_axis(ax, shown.vendor, y.min() / 2, y.max() * 2, log=QUANTITIES[shown.vendor][1])
+
+    def of(maker):
+        def points(table):
+            makers, x, y = pick(table, "chips", "vendor", "x", "y")
+            return x[makers == maker], y[makers == maker]
+
+        return points
+
+    looks = zip(VENDORS, MARKERS, SERIES, strict=True)
+    marks = [line(ax, of(v), marker=marker, color=colour, ls="", label=v) for v, marker, colour in looks]
     ax.legend(loc="lower left", bbox_to_anchor=(-0.15, 1.0), ncols=8, fontsize=8, handletextpad=0.0, columnspacing=1.0)
-
-    def update(table):
-        vendors, x, y = pick(table, "chips", "vendor", "x", "y")
-        across, up = pick(table, "axes", "chip")[0], pick(table, "axes", "vendor")[0]
-        for vendor, artist in points.items():
-            artist.set_data(x[vendors == vendor], y[vendors == vendor])
-        ax.set(
-            xscale="log",
-            yscale="log",
-            xlim=(x.min() / 2, x.max() * 2),
-            ylim=(y.min() / 2, y.max() * 2),
-            xlabel=across,
-            ylabel=up,
-        )
-        axis_in(ax.xaxis, QUANTITIES[across][1])
-        axis_in(ax.yaxis, QUANTITIES[up][1])
-        return list(points.values())
-
-    return update
+    return updating(Mark([], axes), *marks)
 
 
 def _any_two_summary(table):
-    names, x, y = pick(table, "chips", "chip", "x", "y")
-    across, up = pick(table, "axes", "chip")[0], pick(table, "axes", "vendor")[0]
-    best = names[(y / x).argmax()]
+    (names, x, y), axes = pick(table, "chips", "chip", "x", "y"), row(table, "axes")
+    across, up = axes.chip, axes.vendor
     if names.size < 3:
-        return f"{names.size} chips; too few to compare."
+        return f"{plural(names.size, 'chip')}; too few to compare."
+    best = names[(y / x).argmax()]
     correlation = np.corrcoef(np.log(x), np.log(y))[0, 1] if across != up else 1.0
     return f"{names.size} chips. Most {up} for its {across}: {best}. Correlation of the logarithms: {plain(correlation, 2)}."
 

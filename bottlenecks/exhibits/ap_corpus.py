@@ -3,8 +3,11 @@
 import numpy as np
 
 from bottlenecks import data
-from bottlenecks.exhibits.registry import Control, Exhibit, pick, stack
-from bottlenecks.exhibits.style import COLOUR, axis_in
+from bottlenecks.exhibits.axes import panel, rows, x_axis, y_axis
+from bottlenecks.exhibits.labels import key, labels
+from bottlenecks.exhibits.marks import Mark, boxes, live, stacked, updating
+from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
+from bottlenecks.exhibits.style import COLOUR
 from bottlenecks.facts import corpus
 from bottlenecks.facts.units import plain
 
@@ -42,24 +45,23 @@ def _roles_table():
 
 def _roles_draw(figure):
     figure.set_size_inches(7.6, 4.4)
-    ax = figure.add_axes([0.20, 0.11, 0.77, 0.79])
-    ax.set(xlabel="rows")
-    ax.set_ylim(len(MEASURED) - 0.4, -0.6)
+    ax = panel(figure, 0.20, 0.11, 0.97, 0.90)
+    rows(ax, [name.replace("_", " ") for name in MEASURED], size=8.5)
+    key(ax, PARTS, -0.2, 1.05, size=8.5)
+    y = np.arange(len(MEASURED))
 
-    def update(table):
-        left = np.zeros(len(MEASURED))
-        drawn = []
-        for part, colour in PARTS.items():
-            rows = pick(table, part, "rows")
-            drawn += ax.barh(np.arange(rows.size), rows, left=left, color=colour, label=part, height=0.7)
-            left = left + rows
-        drawn += [ax.text(total + 20, i, plain(total, 4), va="center", fontsize=8.5) for i, total in enumerate(left)]
-        ax.set_yticks(np.arange(len(MEASURED)), [name.replace("_", " ") for name in MEASURED], fontsize=8.5)
-        ax.set_xlim(0, left.max() * 1.1)
-        ax.legend(loc="lower left", bbox_to_anchor=(-0.2, 1.0), ncols=4, fontsize=8.5)
-        return drawn
+    def parts(table):
+        return np.array([pick(table, part, "rows") for part in PARTS])
 
-    return update
+    def totals(table):
+        whole = parts(table).sum(0)
+        return [plain(total, 4) for total in whole], whole + 20, y
+
+    return updating(
+        Mark([], lambda table: x_axis(ax, "rows", 0, parts(table).sum(0).max() * 1.1)),
+        stacked(ax, PARTS.values(), lambda table: (y, parts(table)), thick=0.7),
+        labels(ax, totals),
+    )
 
 
 def _roles_summary(table):
@@ -73,8 +75,8 @@ def _roles_summary(table):
 roles = Exhibit(
     slug="A2-roles",
     title="What was measured.",
-    caption="Rows of each table by what they are good for: fitting constants, scoring predictions, neither because a "
-    "later release prints the same recipe again, or neither because something is wrong with the row.",
+    caption="Rows of each table by what they are good for: fitting constants, scoring predictions, neither because "
+    "a later release prints the same recipe again, or neither because something is wrong with the row.",
     alt="Stacked horizontal bars, one for each table of the corpus, with the number of its rows.",
     table=_roles_table,
     draw=_roles_draw,
@@ -106,29 +108,32 @@ def _sources_table(name):
 
 def _sources_draw(figure):
     figure.set_size_inches(7.6, 5.6)
-    ax = figure.add_axes([0.26, 0.09, 0.71, 0.85])
+    ax = panel(figure, 0.26, 0.09, 0.97, 0.94)
+    key(ax, {role: PARTS[role] for role in ("fit", "held-out")}, 0.78, 0.03, size=9)
 
-    def update(table):
-        ax.clear()
-        names, rows, role, published = pick(table, "bars", "source", "rows", "role", "published")
-        y = np.arange(names.size)
-        for each in ("fit", "held-out"):
-            mine = role == each
-            ax.barh(y[mine], rows[mine], color=PARTS[each], label=each, height=0.7)
-        ax.set_yticks(y, [f"{n}{', ' + p[:4] if p else ''}" for n, p in zip(names, published, strict=True)], fontsize=8)
-        ax.set(xscale="log", xlim=(0.8, max(rows.max() * 2, 20)), ylim=(max(names.size, 6) - 0.4, -0.6), xlabel="rows")
-        ax.set_title(pick(table, "whole", "source")[0].replace("_", " "))
-        axis_in(ax.xaxis, "")
-        ax.legend(loc="lower right", fontsize=9)
-        return []
+    def axes(table):
+        sources, published, counts = pick(table, "bars", "source", "published", "rows")
+        x_axis(ax, "rows", 0.8, max(counts.max() * 2, 20), log="")
+        ax.set_yticks(
+            range(sources.size), [f"{s}{', ' + p[:4] if p else ''}" for s, p in zip(sources, published, strict=True)]
+        )
+        ax.set_ylim(max(sources.size, 6) - 0.4, -0.6)
+        ax.tick_params(axis="y", labelsize=8)
+        ax.set_title(row(table, "whole").source.replace("_", " "))
 
-    return update
+    def bars(table):
+        counts = pick(table, "bars", "rows")
+        y = np.arange(counts.size)
+        return 0.1, counts, y - 0.35, y + 0.35
+
+    return updating(
+        Mark([], axes), boxes(ax, bars, lambda table: [PARTS[r] for r in pick(table, "bars", "role").tolist()])
+    )
 
 
 def _sources_summary(table):
-    name, total = pick(table, "whole", "source")[0], pick(table, "whole", "rows")[0]
-    titles, rows = pick(table, "bars", "title", "rows")
-    return f"{name}: {plain(total, 5)} rows. The largest source, with {plain(rows[0], 5)}: {titles[0]}."
+    whole, (titles, counts) = row(table, "whole"), pick(table, "bars", "title", "rows")
+    return f"{whole.source}: {plain(whole.rows, 5)} rows. The largest source, with {plain(counts[0], 5)}: {titles[0]}."
 
 
 sources = Exhibit(
@@ -165,34 +170,33 @@ def _coverage_table():
 
 def _coverage_draw(figure):
     figure.set_size_inches(7.6, 6.4)
-    ax = figure.add_axes([0.27, 0.02, 0.70, 0.89])
-    ax.set_ylim(CHIPS - 0.4, -0.6)
-    ax.set_xlim(-0.6, len(ON) - 0.2)
+    ax = panel(figure, 0.27, 0.02, 0.97, 0.91)
+    x_axis(ax, "", -0.6, len(ON) - 0.2, ticks={i: name.replace("_", " ") for i, name in enumerate(ON)})
     ax.xaxis.tick_top()
+    ax.tick_params(axis="x", labelsize=9)
 
-    def update(table):
-        names, tables, rows = pick(table, "cells", "chip", "table", "rows")
-        chips_shown = list(dict.fromkeys(names.tolist()))
-        x = np.array([ON.index(t) for t in tables])
-        y = np.array([chips_shown.index(n) for n in names])
-        some = rows > 0
-        drawn = [ax.scatter(x[some], y[some], s=14 + 5 * rows[some] ** 0.62, color=COLOUR["memory"], alpha=0.75)]
-        drawn += [
-            ax.text(
-                a + 0.16,
-                b,
-                plain(r, 4) if r else "none",
-                va="center",
-                fontsize=7.5,
-                color="#444444" if r else "#BBBBBB",
-            )
-            for a, b, r in zip(x, y, rows, strict=True)
-        ]
-        ax.set_yticks(np.arange(len(chips_shown)), chips_shown, fontsize=8)
-        ax.set_xticks(np.arange(len(ON)), [name.replace("_", " ") for name in ON], fontsize=9)
-        return drawn
+    def axes(table):
+        names = dict.fromkeys(pick(table, "cells", "chip").tolist())
+        y_axis(ax, "", CHIPS - 0.4, -0.6, ticks=dict(enumerate(names)))
+        ax.tick_params(axis="y", labelsize=8)
 
-    return update
+    def cells(table):
+        rows = pick(table, "cells", "rows")
+        return np.tile(np.arange(len(ON)), CHIPS), np.repeat(np.arange(CHIPS), len(ON)), rows
+
+    def words(table):
+        x, y, rows = cells(table)
+        return [plain(r, 4) if r else "none" for r in rows], x + 0.16, y, ["#444444" if r else "#BBBBBB" for r in rows]
+
+    dots = {
+        "offsets": lambda table: np.stack(cells(table)[:2], -1)[cells(table)[2] > 0],
+        "sizes": lambda table: 14 + 5 * cells(table)[2][cells(table)[2] > 0] ** 0.62,
+    }
+    return updating(
+        Mark([], axes),
+        live(ax.scatter, [], [], color=COLOUR["memory"], alpha=0.75, **dots),
+        labels(ax, words, size=7.5),
+    )
 
 
 def _coverage_summary(table):
@@ -210,8 +214,8 @@ def _coverage_summary(table):
 coverage = Exhibit(
     slug="A2-coverage",
     title="On what, and what is missing.",
-    caption="Rows by chip and table, for the chips with the most rows. An empty cell is a question that the corpus can "
-    "not answer.",
+    caption="Rows by chip and table, for the chips with the most rows. An empty cell is a question that the corpus "
+    "can not answer.",
     alt="A matrix of dots, chips down and tables across, with the number of rows at each.",
     table=_coverage_table,
     draw=_coverage_draw,

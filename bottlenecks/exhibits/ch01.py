@@ -1,35 +1,24 @@
 """Figures of chapter 01, How fast could it go?"""
 
-from functools import cache
-
 import numpy as np
 
-from bottlenecks import data
-from bottlenecks.exhibits.registry import Control, Exhibit, one, pick, stack
-from bottlenecks.exhibits.style import COLOUR, MARKERS, SERIES, axis_in, resource
+from bottlenecks.exhibits.axes import counts, panel, x_axis, y_axis
+from bottlenecks.exhibits.labels import beside, text, told
+from bottlenecks.exhibits.marks import circles, curve, diamond, line, updating
+from bottlenecks.exhibits.registry import Control, Exhibit, names, pick, row, stack
+from bottlenecks.exhibits.style import COLOUR, MARKERS, SERIES, resource
 from bottlenecks.facts.chips import chip
-from bottlenecks.facts.units import plain, si
+from bottlenecks.facts.units import plain, plural, si
 from bottlenecks.laws import roofline
 from bottlenecks.measured import first_estimate
 from bottlenecks.models import ops
-from bottlenecks.yours import roofline as your_roofline
 
 # The matrix of the chapter: gate and up projections of Llama-2-70B, the largest of that model.
 K, N = 8192, 57344
 ROWS = tuple(2**i for i in range(13))
-GPUS = (
-    "V100 SXM2 32GB",
-    "A100 SXM 80GB",
-    "H100 SXM5",
-    "H200 SXM",
-    "B200 SXM (HGX)",
-    "MI300X",
-    "TPU v4",
-    "TPU v5p",
-    "TPU v6e",
-    "TPU v7",
-    "Trainium2",
-    "RTX 4090",
+GPUS = names(
+    "V100 SXM2 32GB, A100 SXM 80GB, H100 SXM5, H200 SXM, B200 SXM (HGX), MI300X, TPU v4, TPU v5p, TPU v6e, TPU "
+    "v7, Trainium2, RTX 4090"
 )
 CHIP = Control(label="chip", values=GPUS, start="H100 SXM5")
 BATCH = Control(label="rows", values=ROWS, start=64, unit="rows")
@@ -71,67 +60,47 @@ def _two_times_table(chip_name, rows):
 
 
 def _two_times_draw(figure):
-    ax = figure.add_axes([0.135, 0.13, 0.84, 0.83])
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlim=(0.8, 5500),
-        ylim=(3e-7, 0.12),
-        xlabel="rows multiplied at once",
-        ylabel="time of one product",
+    ax = panel(figure)
+    x_axis(ax, "rows multiplied at once", 0.8, 5500, log="")
+    y_axis(ax, "time of one product", 3e-7, 0.12, log="s")
+    at = ("rows", "time_s")
+    return updating(
+        curve(ax, "larger", *at, color=COLOUR["total"], lw=5, alpha=0.18, solid_capstyle="round"),
+        curve(ax, "arithmetic", *at, **resource("compute")),
+        curve(ax, "memory", *at, **resource("memory")),
+        circles(ax, "measured", *at),
+        diamond(ax, *at),
+        beside(ax, "arithmetic", "arithmetic", *at, 24, dx=1.25, color=COLOUR["compute"], va="top"),
+        beside(ax, "memory", "memory", *at, 0, dx=1.1, dy=0.62, color=COLOUR["memory"], va="top"),
+        told(ax, lambda table: f"thick grey: the larger of the two   {_found(table)}", "lower right"),
     )
-    axis_in(ax.yaxis, "s")
-    axis_in(ax.xaxis, "")
-    (larger,) = ax.plot([], [], color=COLOUR["total"], lw=5, alpha=0.18, solid_capstyle="round")
-    (arithmetic,) = ax.plot([], [], **resource("compute"))
-    (memory,) = ax.plot([], [], **resource("memory"))
-    (measured,) = ax.plot([], [], "o", mfc="white", mec=COLOUR["measured"], mew=1.3, zorder=3)
-    (here,) = ax.plot([], [], "D", ms=9, color=COLOUR["highlight"], mec="black", mew=0.8)
-    labels = [
-        ax.text(0, 0, "arithmetic", color=COLOUR["compute"], ha="left", va="top"),
-        ax.text(1.1, 0, "memory", color=COLOUR["memory"], ha="left", va="bottom"),
-        ax.text(0.98, 0.05, "", transform=ax.transAxes, ha="right", va="bottom"),
-    ]
 
-    def update(table):
-        arithmetic.set_data(*pick(table, "arithmetic", "rows", "time_s"))
-        memory.set_data(*pick(table, "memory", "rows", "time_s"))
-        larger.set_data(*pick(table, "larger", "rows", "time_s"))
-        measured.set_data(*pick(table, "measured", "rows", "time_s"))
-        here.set_data(*pick(table, "here", "rows", "time_s"))
-        rows, seconds = pick(table, "arithmetic", "rows", "time_s")
-        labels[0].set_position((rows[24] * 1.25, seconds[24]))
-        labels[1].set_position((1.1, pick(table, "memory", "time_s")[0] * 0.62))
-        labels[1].set_va("top")
-        found = "○ measured" if pick(table, "measured", "rows").size else "no measurement of this chip in the corpus"
-        labels[2].set_text(f"thick grey: the larger of the two   {found}")
-        return [larger, arithmetic, memory, measured, here, *labels]
 
-    return update
+def _found(table, of="this chip"):
+    """Whether there are circles."""
+    return "○ measured" if (table["series"] == "measured").any() else f"no measurement of {of} in the corpus"
 
 
 def _two_times_summary(table):
-    rows, arithmetic, memory, seconds, measured = (
-        one(table, "here", c) for c in ("rows", "arithmetic_s", "memory_s", "time_s", "measured_s")
-    )
-    bound = "arithmetic" if arithmetic > memory else "memory"
+    here = row(table)
+    bound = "arithmetic" if here.arithmetic_s > here.memory_s else "memory"
     text = (
-        f"At {plain(rows, 5)} row{'s' * (rows != 1)}: arithmetic {si(arithmetic, 's')}, memory {si(memory, 's')}; "
-        f"the larger is {bound}, so no faster than {si(seconds, 's')}."
+        f"At {plural(here.rows, 'row', 5)}: arithmetic {si(here.arithmetic_s, 's')}, memory {si(here.memory_s, 's')}; "
+        f"the larger is {bound}, so no faster than {si(here.time_s, 's')}."
     )
-    if np.isfinite(measured):
-        text += f" Measured: {si(measured, 's')}, {plain(measured / seconds, 3)} times the bound."
+    if np.isfinite(here.measured_s):
+        text += f" Measured: {si(here.measured_s, 's')}, {plain(here.measured_s / here.time_s, 3)} times the bound."
     return text
 
 
 two_times = Exhibit(
     slug="01-two-times",
     title="Two times and a maximum.",
-    caption="Time of one matrix product, m rows against the 8,192 by 57,344 gate and up projection of "
-    "Llama-2-70B in 16 bits: the arithmetic at the dense peak, the traffic at the datasheet's "
-    "bandwidth, and kernels as measured.",
-    alt="Log-log plot of time against rows. The memory line is flat, then rises slowly; the arithmetic "
-    "line rises in proportion to the rows and crosses it at the ridge. Measured points follow the larger.",
+    caption="Time of one matrix product, m rows against the 8,192 by 57,344 gate and up projection of Llama-2-70B "
+    "in 16 bits: the arithmetic at the dense peak, the traffic at the datasheet's bandwidth, and kernels as "
+    "measured.",
+    alt="Log-log plot of time against rows. The memory line is flat, then rises slowly; the arithmetic line rises "
+    "in proportion to the rows and crosses it at the ridge. Measured points follow the larger.",
     controls={"chip_name": CHIP, "rows": BATCH},
     table=_two_times_table,
     draw=_two_times_draw,
@@ -202,83 +171,67 @@ def _format_of(device, width):
 GHOSTS = ("V100 SXM2 32GB", "A100 SXM 80GB", "B200 SXM (HGX)")
 
 
+ROOF = ("intensity_flop_per_byte", "rate_flop_per_s")
+
+
+def roof_panel(figure, intensities, rates, right=0.975):
+    """Axes of a roofline, from end to end of each."""
+    ax = panel(figure, 0.165, 0.13, right, 0.97)
+    x_axis(ax, "arithmetic intensity [FLOP per byte of memory traffic]", *intensities, log="")
+    y_axis(ax, "attainable rate", *rates, log="FLOP/s")
+    return ax
+
+
 def _roofline_draw(figure):
-    ax = figure.add_axes([0.165, 0.13, 0.81, 0.84])
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlim=(0.7, 20000),
-        ylim=(4e11, 1.2e16),
-        xlabel="arithmetic intensity [FLOP per byte of memory traffic]",
-        ylabel="attainable rate",
+    ax = roof_panel(figure, (0.7, 20000), (4e11, 1.2e16))
+
+    def corners(table):
+        """The roof's three points."""
+        x, y = pick(table, "roof", *ROOF)
+        ridge = row(table, "ridge")
+        bend, peak = ridge.intensity_flop_per_byte, ridge.rate_flop_per_s
+        return np.array([x[0], bend, x[-1]]), np.array([y[0], peak, peak])
+
+    def height(table, name):
+        """Where the name of another chip's roof stands, or nowhere if the two roofs lie on each other."""
+        top = pick(table, name, "rate_flop_per_s")[-1]
+        return 0.1 if 0.6 < top / row(table, "ridge").rate_flop_per_s < 1.7 else top * 1.03
+
+    ghosts = {"color": "#6E6E6E", "fontsize": 8.5, "ha": "right", "va": "bottom"}
+    clear = {"facecolor": "#FFFFFFCC", "edgecolor": "none", "pad": 1}
+    return updating(
+        *(curve(ax, name, *ROOF, color=COLOUR["idle"], lw=1) for name in GHOSTS),
+        *(text(ax, 18500, lambda t, n=name: height(t, n), name.split(" ")[0], **ghosts) for name in GHOSTS),
+        line(ax, lambda table: [c[:2] for c in corners(table)], lw=7, alpha=0.3, color=COLOUR["memory"]),
+        line(ax, lambda table: [c[1:] for c in corners(table)], lw=7, alpha=0.3, color=COLOUR["compute"]),
+        line(ax, corners, color=COLOUR["total"], lw=2.4),
+        circles(ax, "measured", *ROOF),
+        curve(ax, "ridge", *ROOF, marker="o", ms=8, ls="", color=COLOUR["total"]),
+        diamond(ax, *ROOF),
+        beside(ax, "ridge", "ridge", *ROOF, 0, dx=0.84, dy=1.2, ha="right", va="bottom", weight="bold", bbox=clear),
+        told(ax, lambda table: _found(table, "this"), "lower right"),
     )
-    axis_in(ax.yaxis, "FLOP/s")
-    axis_in(ax.xaxis, "")
-    ghosts = {name: ax.plot([], [], color=COLOUR["idle"], lw=1)[0] for name in GHOSTS}
-    names = {
-        name: ax.text(18500, 1, name.split(" ")[0], color="#6E6E6E", fontsize=8.5, ha="right", va="bottom")
-        for name in GHOSTS
-    }
-    (slope,) = ax.plot([], [], lw=7, alpha=0.3, color=COLOUR["memory"])
-    (flat,) = ax.plot([], [], lw=7, alpha=0.3, color=COLOUR["compute"])
-    (roof,) = ax.plot([], [], color=COLOUR["total"], lw=2.4)
-    (measured,) = ax.plot([], [], "o", mfc="white", mec=COLOUR["measured"], mew=1.3, zorder=3)
-    (ridge,) = ax.plot([], [], "o", ms=8, color=COLOUR["total"])
-    (here,) = ax.plot([], [], "D", ms=9, color=COLOUR["highlight"], mec="black", mew=0.8)
-    words = [
-        ax.text(
-            0,
-            0,
-            "ridge",
-            ha="right",
-            va="bottom",
-            weight="bold",
-            bbox={"facecolor": "#FFFFFFCC", "edgecolor": "none", "pad": 1},
-        ),
-        ax.text(0.985, 0.04, "", transform=ax.transAxes, ha="right"),
-    ]
-
-    def update(table):
-        x, y = pick(table, "roof", "intensity_flop_per_byte", "rate_flop_per_s")
-        bend, peak = (one(table, "ridge", c) for c in ("intensity_flop_per_byte", "rate_flop_per_s"))
-        roof.set_data([x[0], bend, x[-1]], [y[0], peak, peak])
-        slope.set_data([x[0], bend], [y[0], peak])
-        flat.set_data([bend, x[-1]], [peak, peak])
-        for artist, series in ((measured, "measured"), (ridge, "ridge"), (here, "here")):
-            artist.set_data(*pick(table, series, "intensity_flop_per_byte", "rate_flop_per_s"))
-        for name, ghost in ghosts.items():
-            ghost.set_data(*pick(table, name, "intensity_flop_per_byte", "rate_flop_per_s"))
-            same = 0.6 < ghost.get_ydata()[-1] / peak < 1.7
-            names[name].set_position((18500, 1 if same else ghost.get_ydata()[-1] * 1.03))
-        words[0].set_position((bend * 0.84, peak * 1.2))
-        words[1].set_text("○ measured" if len(measured.get_xdata()) else "no measurement of this in the corpus")
-        return [*ghosts.values(), *names.values(), slope, flat, roof, measured, ridge, here, *words]
-
-    return update
-
-
-def _rows(rows):
-    return "1 row gives" if rows == 1 else f"{plain(rows, 5)} rows give"
 
 
 def _roofline_summary(table):
-    rows, x, y = (one(table, "here", c) for c in ("rows", "intensity_flop_per_byte", "rate_flop_per_s"))
-    bend, peak = (one(table, "ridge", c) for c in ("intensity_flop_per_byte", "rate_flop_per_s"))
+    here, ridge = row(table), row(table, "ridge")
+    x, bend = here.intensity_flop_per_byte, ridge.intensity_flop_per_byte
     side = "left of it: memory decides" if x < bend else "right of it: arithmetic decides"
+    give = "gives" if here.rows == 1 else "give"
     return (
-        f"Ridge of {one(table, 'here', 'format')} at {plain(bend)} FLOP/B. {_rows(rows)} {plain(x)} FLOP/B, {side}; "
-        f"at most {si(y, 'FLOP/s')}, {plain(100 * y / peak)} % of the peak."
+        f"Ridge of {here.format} at {plain(bend)} FLOP/B. {plural(here.rows, 'row', 5)} {give} {plain(x)} FLOP/B, {side}; at "
+        f"most {si(here.rate_flop_per_s, 'FLOP/s')}, {plain(100 * here.rate_flop_per_s / ridge.rate_flop_per_s)} % of the peak."
     )
 
 
 the_roofline = Exhibit(
     slug="01-roofline",
     title="The roofline.",
-    caption="The rate that a chip can reach against the operations done for each byte it must move: "
-    "sloped where memory decides (blue), flat where arithmetic does (orange). The diamond is the matrix "
-    "product of the figure before, moved along the roof by its number of rows. Grey: other chips in 16 bits.",
-    alt="Log-log plot of attainable FLOP/s against arithmetic intensity: a sloped line that meets a flat "
-    "one at the ridge point, with the roofs of V100, A100 and B200 in grey.",
+    caption="The rate that a chip can reach against the operations done for each byte it must move: sloped where "
+    "memory decides (blue), flat where arithmetic does (orange). The diamond is the matrix product of the figure "
+    "before, moved along the roof by its number of rows. Grey: other chips in 16 bits.",
+    alt="Log-log plot of attainable FLOP/s against arithmetic intensity: a sloped line that meets a flat one at the "
+    "ridge point, with the roofs of V100, A100 and B200 in grey.",
     controls={
         "chip_name": CHIP,
         "format": Control(label="format", values=("16-bit", "8-bit"), start="16-bit"),
@@ -291,32 +244,17 @@ the_roofline = Exhibit(
 )
 
 
+def short(name):
+    """A chip's name without what its line leaves no doubt about."""
+    return name.split(" (")[0].replace(" SXM2", "").replace(" SXM5", " SXM")
+
+
 # ---- 3: the ridges of the catalog ---------------------------------------------------------------------
 
-SHOWN = (
-    "T4",
-    "V100 SXM2 32GB",
-    "A100 SXM 80GB",
-    "H100 SXM5",
-    "H200 SXM",
-    "B200 SXM (HGX)",
-    "RTX 4090",
-    "MI250X",
-    "MI300X",
-    "MI355X",
-    "TPU v2",
-    "TPU v3",
-    "TPU v4",
-    "TPU v5e",
-    "TPU v5p",
-    "TPU v6e",
-    "TPU v7",
-    "Trainium1",
-    "Trainium2",
-    "Gaudi 2",
-    "Gaudi 3",
-    "Groq LPU v1",
-    "Xeon 6980P",
+SHOWN = names(
+    "T4, V100 SXM2 32GB, A100 SXM 80GB, H100 SXM5, H200 SXM, B200 SXM (HGX), RTX 4090, MI250X, MI300X, MI355X, "
+    "TPU v2, TPU v3, TPU v4, TPU v5e, TPU v5p, TPU v6e, TPU v7, Trainium1, Trainium2, Gaudi 2, Gaudi 3, Groq LPU "
+    "v1, Xeon 6980P"
 )
 
 
@@ -334,9 +272,9 @@ def _ridges_table():
 
 def _ridges_draw(figure):
     figure.set_size_inches(7.6, 5.6)
-    ax = figure.add_axes([0.24, 0.09, 0.73, 0.85])
-    ax.set(xscale="log", xlim=(1.6, 1500), ylim=(len(SHOWN) - 0.4, -0.7), xlabel="ridge point, 16-bit [FLOP per byte]")
-    axis_in(ax.xaxis, "")
+    ax = panel(figure, 0.24, 0.09, 0.97, 0.94)
+    x_axis(ax, "ridge point, 16-bit [FLOP per byte]", 1.6, 1500, log="")
+    y_axis(ax, "", len(SHOWN) - 0.4, -0.7)
 
     def update(table):
         names, makers, launches, ridges = pick(table, "ridge", "chip", "vendor", "launch", "ridge_flop_per_byte")
@@ -346,7 +284,7 @@ def _ridges_draw(figure):
             mine = makers == maker
             drawn += ax.plot(ridges[mine], y[mine], MARKERS[i % 8], color=SERIES[i % 8], label=maker)
         drawn += [ax.text(r * 1.09, i, plain(r), va="center", fontsize=8) for i, r in enumerate(ridges)]
-        ax.set_yticks(y, [f"{_short(n)}, {d[:4]}" for n, d in zip(names, launches, strict=True)], fontsize=8.5)
+        ax.set_yticks(y, [f"{short(n)}, {d[:4]}" for n, d in zip(names, launches, strict=True)], fontsize=8.5)
         ax.legend(loc="lower left", bbox_to_anchor=(-0.25, 1.0), ncols=6, fontsize=8.5, handletextpad=0.1)
         return drawn
 
@@ -410,51 +348,42 @@ def hiding_tile(device, level):
     return 2 / (level.bytes_per_s / peak - 1 / SIDE)
 
 
-LEVEL_STYLE = {"L1/shared": ("#56B4E9", ":"), "L2": ("#0072B2", "-."), "HBM": ("#003F63", "--")}
-
-
 def _levels_draw(figure):
-    ax = figure.add_axes([0.135, 0.13, 0.84, 0.83])
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlim=(7, 2400),
-        ylim=(2e-5, 0.7),
-        xlabel="side of the square tile kept on the near side of the level",
-        ylabel="time to feed an 8,192-cubed product",
+    ax = panel(figure)
+    x_axis(ax, "side of the square tile kept on the near side of the level", 7, 2400, log="", ticks=counts(TILES))
+    y_axis(ax, "time to feed an 8,192-cubed product", 2e-5, 0.7, log="s")
+    at = ("tile", "time_s")
+    styles = {"L1/shared": ("#56B4E9", ":"), "L2": ("#0072B2", "-."), "HBM": ("#003F63", "--")}
+
+    def words(name):
+        return lambda table: f"from {name}, {si(row(table, name).bytes_per_s, 'B/s')}"
+
+    rising = {"va": "bottom", "rotation": -18, "rotation_mode": "anchor"}
+    return updating(
+        curve(ax, "arithmetic", *at, **resource("compute")),
+        text(
+            ax,
+            2300,
+            lambda table: pick(table, "arithmetic", "time_s")[0] * 1.08,
+            "arithmetic at peak",
+            color=COLOUR["compute"],
+            ha="right",
+            va="bottom",
+        ),
+        *(curve(ax, name, *at, color=colour, ls=dash) for name, (colour, dash) in styles.items()),
+        *(diamond(ax, *at, series=f"here {name}", ms=7) for name in styles),
+        *(
+            beside(ax, words(name), name, *at, 2, dy=1.08, color=colour, **rising)
+            for name, (colour, _) in styles.items()
+        ),
     )
-    axis_in(ax.yaxis, "s")
-    ax.set_xticks(TILES, [str(t) for t in TILES])
-    ax.minorticks_off()
-    (arithmetic,) = ax.plot([], [], **resource("compute"))
-    label = ax.text(2300, 1, "arithmetic at peak", color=COLOUR["compute"], ha="right", va="bottom")
-    lines, points, names = {}, {}, {}
-    for name, (colour, dash) in LEVEL_STYLE.items():
-        (lines[name],) = ax.plot([], [], color=colour, linestyle=dash)
-        (points[name],) = ax.plot([], [], "D", ms=7, color=COLOUR["highlight"], mec="black", mew=0.8)
-        names[name] = ax.text(9, 1, name, color=colour, ha="left", va="bottom", rotation=-18, rotation_mode="anchor")
-
-    def update(table):
-        arithmetic.set_data(*pick(table, "arithmetic", "tile", "time_s"))
-        label.set_position((2300, arithmetic.get_ydata()[0] * 1.08))
-        present = set(table["series"])
-        for name, line in lines.items():
-            shown = name in present
-            line.set_data(*(pick(table, name, "tile", "time_s") if shown else ([], [])))
-            points[name].set_data(*(pick(table, f"here {name}", "tile", "time_s") if shown else ([], [])))
-            if shown:
-                names[name].set_text(f"from {name}, {si(pick(table, name, 'bytes_per_s')[0], 'B/s')}")
-                names[name].set_position((line.get_xdata()[2], line.get_ydata()[2] * 1.08))
-        return [arithmetic, label, *lines.values(), *points.values(), *names.values()]
-
-    return update
 
 
 def _levels_summary(table):
     arithmetic = pick(table, "arithmetic", "time_s")[0]
-    here = {s[5:]: one(table, s, "time_s") for s in dict.fromkeys(table["series"]) if s.startswith("here ")}
-    tile = pick(table, f"here {next(iter(here))}", "tile")[0]
-    parts = [f"{name} {si(s, 's')}{' (hidden)' if s <= arithmetic else ''}" for name, s in here.items()]
+    here = {s[5:]: row(table, s) for s in dict.fromkeys(table["series"]) if s.startswith("here ")}
+    tile = next(iter(here.values())).tile
+    parts = [f"{n} {si(at.time_s, 's')}{' (hidden)' if at.time_s <= arithmetic else ''}" for n, at in here.items()]
     return (
         f"Tile {plain(tile, 4)}: arithmetic takes {si(arithmetic, 's')}; feeding it takes {', '.join(parts)}. "
         "Hidden: no longer than the arithmetic."
@@ -464,11 +393,11 @@ def _levels_summary(table):
 levels = Exhibit(
     slug="01-levels",
     title="One roof for each level.",
-    caption="Time to bring the operands of a product of two 8,192 by 8,192 matrices in 16 bits from each level of the "
-    "memory, against the side of the tile that is kept on the near side of that level. A level whose line is below "
-    "the orange one is hidden behind the arithmetic.",
-    alt="Log-log plot of feeding time against tile side: one falling line for each memory level and a flat "
-    "line for the arithmetic. Each line crosses the flat one at its own tile size.",
+    caption="Time to bring the operands of a product of two 8,192 by 8,192 matrices in 16 bits from each level of "
+    "the memory, against the side of the tile that is kept on the near side of that level. A level whose line is "
+    "below the orange one is hidden behind the arithmetic.",
+    alt="Log-log plot of feeding time against tile side: one falling line for each memory level and a flat line for "
+    "the arithmetic. Each line crosses the flat one at its own tile size.",
     controls={
         "chip_name": Control(label="chip", values=LEVELLED, start="A100 SXM 80GB"),
         "tile": Control(label="tile side", values=TILES, start=128),
@@ -512,60 +441,51 @@ def _little_table(chip_name, threads):
 
 
 def _little_draw(figure):
-    ax = figure.add_axes([0.15, 0.13, 0.82, 0.84])
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlim=(800, 330000),
-        ylim=(1.3e10, 4e12),
-        xlabel="threads, each with one 8-byte load in flight",
-        ylabel="bandwidth drawn from memory",
+    ax = panel(figure, 0.15, right=0.97, top=0.97)
+    x_axis(ax, "threads, each with one 8-byte load in flight", 800, 330000, log="")
+    y_axis(ax, "bandwidth drawn from memory", 1.3e10, 4e12, log="B/s")
+    at = ("threads", "bytes_per_s")
+
+    def side(flat):
+        """The law's points on one side of its bend."""
+
+        def points(table):
+            n, rate = pick(table, "law", *at)
+            there = (rate >= row(table).peak_bytes_per_s) == flat
+            return n[there], rate[there]
+
+        return points
+
+    over = {"color": COLOUR["memory"], "ha": "right", "va": "bottom"}
+    return updating(
+        line(ax, side(False), **resource("latency")),
+        line(ax, side(True), **resource("memory")),
+        circles(ax, "measured", *at),
+        diamond(ax, *at),
+        beside(ax, "bytes in flight / latency ", "law", *at, 50, color=COLOUR["latency"], ha="right"),
+        text(ax, 3.2e5, lambda table: row(table).peak_bytes_per_s * 1.06, "datasheet bandwidth", **over),
+        told(ax, "○ measured", "lower right"),
     )
-    axis_in(ax.yaxis, "B/s")
-    axis_in(ax.xaxis, "")
-    (rising,) = ax.plot([], [], **resource("latency"))
-    (flat,) = ax.plot([], [], **resource("memory"))
-    (measured,) = ax.plot([], [], "o", mfc="white", mec=COLOUR["measured"], mew=1.3, zorder=3)
-    (here,) = ax.plot([], [], "D", ms=9, color=COLOUR["highlight"], mec="black", mew=0.8)
-    words = [
-        ax.text(0, 0, "bytes in flight / latency ", color=COLOUR["latency"], ha="right"),
-        ax.text(3.2e5, 0, "datasheet bandwidth", color=COLOUR["memory"], ha="right", va="bottom"),
-        ax.text(0.98, 0.05, "○ measured", transform=ax.transAxes, ha="right"),
-    ]
-
-    def update(table):
-        n, rate = pick(table, "law", "threads", "bytes_per_s")
-        top = one(table, "here", "peak_bytes_per_s")
-        rising.set_data(n[rate < top], rate[rate < top])
-        flat.set_data(n[rate >= top], rate[rate >= top])
-        measured.set_data(*pick(table, "measured", "threads", "bytes_per_s"))
-        here.set_data(*pick(table, "here", "threads", "bytes_per_s"))
-        words[0].set_position((n[50], rate[50]))
-        words[1].set_position((3.2e5, top * 1.06))
-        return [rising, flat, measured, here, *words]
-
-    return update
 
 
 def _little_summary(table):
-    threads, rate, latency, needed, top = (
-        one(table, "here", c) for c in ("threads", "bytes_per_s", "latency_s", "needed_bytes", "peak_bytes_per_s")
-    )
+    here = row(table)
     measured, predicted = pick(table, "measured", "bytes_per_s", "predicted_bytes_per_s")
     return (
-        f"Latency {si(latency, 's')}: the full {si(top, 'B/s')} needs {si(needed, 'B')} in flight. "
-        f"Little's law gives {plain(threads, 5)} threads {si(rate, 'B/s')}, {plain(100 * rate / top)} % of it. "
-        f"Mean absolute error at the {measured.size} measured points: {plain(100 * np.mean(np.abs(predicted / measured - 1)), 2)} %."
+        f"Latency {si(here.latency_s, 's')}: the full {si(here.peak_bytes_per_s, 'B/s')} needs {si(here.needed_bytes, 'B')} in "
+        f"flight. Little's law gives {plain(here.threads, 5)} threads {si(here.bytes_per_s, 'B/s')}, "
+        f"{plain(100 * here.bytes_per_s / here.peak_bytes_per_s)} % of it. Mean absolute error at the {measured.size} measured "
+        f"points: {plain(100 * np.mean(np.abs(predicted / measured - 1)), 2)} %."
     )
 
 
 little = Exhibit(
     slug="01-little",
     title="A bandwidth is a number of bytes in flight.",
-    caption="Bandwidth that a read kernel draws against its threads, from Little's law with the measured latency "
-    "of a pointer chase and no fitted number; circles are measurements at three occupancies.",
-    alt="Log-log plot: bandwidth rises in proportion to the threads in flight until it meets the flat line "
-    "of the datasheet bandwidth; measured points round the corner off.",
+    caption="Bandwidth that a read kernel draws against its threads, from Little's law with the measured latency of "
+    "a pointer chase and no fitted number; circles are measurements at three occupancies.",
+    alt="Log-log plot: bandwidth rises in proportion to the threads in flight until it meets the flat line of the "
+    "datasheet bandwidth; measured points round the corner off.",
     controls={
         "chip_name": Control(label="chip", values=CHASED, start="A100 SXM 80GB"),
         "threads": Control(label="threads", values=tuple(1000 * 2**i for i in range(9)), start=16000),
@@ -574,447 +494,4 @@ little = Exhibit(
     draw=_little_draw,
     summary=_little_summary,
     sources=("gpubenches", "little1961"),
-)
-
-
-# ---- 6: advertised and achieved ---------------------------------------------------------------------------
-
-WHAT = ("matmul, best shape", "matmul, sustained", "stream")
-
-
-def _advertised_table():
-    table = first_estimate.achieved()
-    order = np.lexsort((table["fraction"], [WHAT.index(w) for w in table["what"]]))
-    return stack(
-        **{
-            what: {
-                name: values[order][table["what"][order] == what] for name, values in table.items() if name != "what"
-            }
-            for what in WHAT
-        }
-    )
-
-
-def _advertised_draw(figure):
-    axes = [figure.add_axes([0.23, 0.11, 0.26, 0.80]), figure.add_axes([0.73, 0.11, 0.25, 0.80])]
-    for ax, title in zip(axes, ("matrix product", "streaming memory"), strict=True):
-        ax.set(xlim=(0.4, 1.02), xlabel="achieved / advertised")
-        ax.set_title(title)
-    figure.set_size_inches(7.6, 5.6)
-
-    def update(table):
-        drawn = []
-        for ax, shown in zip(axes, (WHAT[:2], WHAT[2:]), strict=True):
-            rows = np.isin(table["series"], shown)
-            order = np.argsort(table["fraction"][rows])
-            series, fraction = table["series"][rows][order], table["fraction"][rows][order]
-            y = np.arange(fraction.size)
-            for what, marker, colour in (
-                (WHAT[0], "o", COLOUR["compute"]),
-                (WHAT[1], "s", "#7A3300"),
-                (WHAT[2], "o", COLOUR["memory"]),
-            ):
-                mine = series == what
-                if mine.any():
-                    drawn += ax.plot(fraction[mine], y[mine], marker, color=colour, label=what.split(", ")[-1])
-            names = [
-                f"{_short(n)}, {f if w != 'stream' else source.split('_')[0]}"
-                for n, f, w, source in zip(
-                    table["chip_name"][rows][order],
-                    table["format"][rows][order],
-                    series,
-                    table["source_id"][rows][order],
-                    strict=True,
-                )
-            ]
-            ax.set_yticks(y, names, fontsize=7)
-            ax.axvline(np.median(fraction), color=COLOUR["idle"], lw=1, ls=":")
-            ax.set_ylim(-0.7, fraction.size - 0.3)
-        axes[0].legend(fontsize=8, loc="lower right", handletextpad=0.1)
-        return drawn
-
-    return update
-
-
-def _short(name):
-    return name.split(" (")[0].replace(" SXM2", "").replace(" SXM5", " SXM")
-
-
-def _advertised_summary(table):
-    def median(*what):
-        return plain(100 * np.median(table["fraction"][np.isin(table["series"], what)]))
-
-    return (
-        f"Median reached: {median(*WHAT[:2])} % of the dense peak by matrix products, {median('stream')} % of the "
-        f"datasheet's bandwidth by streaming kernels. Range: {plain(100 * table['fraction'].min())} to "
-        f"{plain(100 * table['fraction'].max())} %."
-    )
-
-
-advertised = Exhibit(
-    slug="01-advertised",
-    title="Advertised and achieved.",
-    caption="What the best measured kernels reach of the datasheet. Best shape: the fastest of a sweep of matrix "
-    "shapes. Sustained: a large cube of random numbers on a warm chip. Dotted: median. Not shown: rows that "
-    "gpu-benches labels H200, which level off at the bandwidth of a GH200.",
-    alt="Two dot plots of achieved over advertised rate by chip, one for matrix products and one for streaming "
-    "memory. No chip reaches one; memory comes nearer than arithmetic.",
-    table=_advertised_table,
-    draw=_advertised_draw,
-    summary=_advertised_summary,
-    sources=("mamf", "azure_guide", "gpubenches"),
-)
-
-
-def mixed_up():
-    """Rows of a table: a number that one wants, and the one that one may read in its place."""
-    sxm, geforce = chip("H100 SXM5"), chip("RTX 4090")
-    pairs = [
-        ("dense, not sparse", sxm.peak_flop_per_s("fp8"), 2 * sxm.peak_flop_per_s("fp8"), "FLOP/s"),
-        (
-            "the die you run on, not the package",
-            chip("MI250X (one GCD)").peak_flop_per_s("fp16"),
-            chip("MI250X").peak_flop_per_s("fp16"),
-            "FLOP/s",
-        ),
-        ("sums in 32 bits, not 16", geforce.peak_flop_per_s("fp16"), geforce.peak_flop_per_s("fp16_acc16"), "FLOP/s"),
-        ("the right board", chip("H100 PCIe").peak_flop_per_s("bf16"), sxm.peak_flop_per_s("bf16"), "FLOP/s"),
-        ("one direction, not both", sxm.link_bytes_per_s, 2 * sxm.link_bytes_per_s, "B/s"),
-        (
-            "decimal bytes, not binary",
-            chip("Trainium2").memory_bytes,
-            chip("Trainium2").memory_bytes / 2**30 * 1e9,
-            "B",
-        ),
-    ]
-    return [
-        {"what you want": what, "is": si(want, unit, 4), "you may read": si(read, unit, 4), "times": plain(read / want)}
-        for what, want, read, unit in pairs
-    ]
-
-
-# ---- 7: your machine -----------------------------------------------------------------------------------------
-
-
-@cache
-def _machine(machine):
-    return your_roofline.load(None if machine == "yours" else data.FOLDER / "sample_machine.json")
-
-
-def _machine_table(machine):
-    result = _machine(machine)
-    x = np.geomspace(0.05, 20000, 141)
-    mine = {
-        f"{format}{' on the GPU' * (device == 'cuda')}": {
-            "intensity_flop_per_byte": x,
-            "name": found["name"],
-            "origin": result["origin"],
-            "asked": machine,
-            "rate_flop_per_s": roofline.attainable_flop_per_s(
-                x, peak_flop_per_s=rate, bytes_per_s=found["bytes_per_s"]
-            ),
-        }
-        for device in ("cpu", "cuda")
-        for found in [your_roofline.roof(result, device)]
-        if "bytes_per_s" in found
-        for format, rate in found["flop_per_s"].items()
-    }
-    theirs = {
-        f"{name} {f}": {
-            "intensity_flop_per_byte": x,
-            "name": name,
-            "rate_flop_per_s": roofline.attainable_flop_per_s(
-                x, peak_flop_per_s=chip(name).peak_flop_per_s(f), bytes_per_s=chip(name).memory_bytes_per_s
-            ),
-        }
-        for name, f in (("RTX 4090", "fp32"), ("H100 SXM5", "bf16"))
-    }
-    return stack(**mine, **theirs)
-
-
-def _machine_draw(figure):
-    ax = figure.add_axes([0.165, 0.13, 0.81, 0.84])
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlim=(0.05, 20000),
-        ylim=(3e7, 5e15),
-        xlabel="arithmetic intensity [FLOP per byte of memory traffic]",
-        ylabel="attainable rate",
-    )
-    axis_in(ax.yaxis, "FLOP/s")
-    axis_in(ax.xaxis, "")
-    slots = [(*ax.plot([], []), ax.text(0, 0, "", fontsize=8.5, ha="right", va="bottom")) for _ in range(10)]
-    title = ax.text(0.985, 0.03, "", transform=ax.transAxes, ha="right", weight="bold")
-
-    def update(table):
-        order = list(dict.fromkeys(table["series"]))
-        for i, (line, label) in enumerate(slots):
-            shown = i < len(order)
-            x, y = pick(table, order[i], "intensity_flop_per_byte", "rate_flop_per_s") if shown else ([], [])
-            yours = shown and pick(table, order[i], "origin")[0] != ""
-            line.set(
-                data=(x, y),
-                color=SERIES[i % 8] if yours else COLOUR["idle"],
-                linestyle=("-", "--", "-.", (0, (5, 1)))[i % 4] if yours else ":",
-            )
-            label.set(text=order[i] if shown else "", color=line.get_color())
-            label.set_position((18000, y[-1] * 1.05) if shown else (1, 1))
-        sample = pick(table, order[0], "origin")[0] == "sample"
-        title.set_text(
-            f"{pick(table, order[0], 'name')[0]}{' (the sample; run `bottlenecks measure`)' if sample else ''}"
-        )
-        return [*(line for line, _ in slots), *(label for _, label in slots), title]
-
-    return update
-
-
-def _machine_summary(table):
-    roofs = {
-        series: pick(table, series, "rate_flop_per_s").max()
-        for series in dict.fromkeys(table["series"][table["origin"] != ""])
-    }
-    first = next(iter(roofs))
-    x, y = pick(table, first, "intensity_flop_per_byte", "rate_flop_per_s")
-    bandwidth = y[0] / x[0]
-    ridges = ", ".join(f"{f} {si(r, 'FLOP/s')} (ridge {plain(r / bandwidth)})" for f, r in roofs.items())
-    text = f"{pick(table, first, 'name')[0]}: memory {si(bandwidth, 'B/s')}; {ridges}."
-    if pick(table, first, "asked")[0] == "yours" and pick(table, first, "origin")[0] == "sample":
-        text = f"Nothing is measured on this machine yet (run `bottlenecks measure`); the sample is shown. {text}"
-    return text
-
-
-your_machine = Exhibit(
-    slug="01-your-machine",
-    title="Your machine under the same roof.",
-    caption="Rooflines as `bottlenecks measure` found them (in colour), one for each number format, beside two "
-    "datasheets (grey, dotted).",
-    alt="Log-log roofline plot with one measured roof for each number format of the machine and dotted roofs of "
-    "an RTX 4090 and an H100 far above it.",
-    controls={"machine": Control(label="machine", values=("sample", "yours"), start="sample")},
-    table=_machine_table,
-    draw=_machine_draw,
-    summary=_machine_summary,
-)
-
-
-# ---- 8: energy -----------------------------------------------------------------------------------------------
-
-
-@cache
-def _energy_rows():
-    """(operation, bits, process) -> joules, from the energy table."""
-    rows = data.rows("energy")
-    return {(r["operation"], r["bits"], r["process_nm"]): float(r["energy_pj"]) * 1e-12 for r in rows}
-
-
-# arithmetic: bits of the multiplication, bits of the sum, process
-ARITHMETIC = {
-    "FP16 with 32-bit sums, 7 nm": ("16", "32", "7"),
-    "FP16, 7 nm": ("16", "16", "7"),
-    "FP32, 7 nm": ("32", "32", "7"),
-    "FP16, 45 nm": ("16", "16", "45"),
-    "FP32, 45 nm": ("32", "32", "45"),
-}
-MEMORY = {
-    "HBM2": ("HBM2 access", "1", ""),
-    "GDDR5": ("GDDR5 access", "1", ""),
-    "DRAM of 2014": ("DRAM read (low)", "64", "45"),
-    "SRAM, 8 KB": ("SRAM read 8 KB", "64", "7"),
-}
-
-
-def energy_per_flop(arithmetic):
-    """Joules of one operation: the mean of a multiplication and an addition."""
-    multiply, add, process = ARITHMETIC[arithmetic]
-    rows = _energy_rows()
-    return (rows["FP multiply", multiply, process] + rows["FP add", add, process]) / 2
-
-
-def energy_per_byte(memory):
-    """Joules of moving one byte from a memory."""
-    operation, bits, process = MEMORY[memory]
-    return _energy_rows()[operation, bits, process] / float(bits) * 8
-
-
-def _energy_table(arithmetic, memory, intensity):
-    joules_per_flop = energy_per_flop(arithmetic)
-    joules_per_byte = energy_per_byte(memory)
-    x = np.geomspace(0.1, 10000, 121)
-
-    def parts(x):
-        return {
-            "intensity_flop_per_byte": x,
-            "arithmetic_joules_per_flop": joules_per_flop + 0 * x,
-            "memory_joules_per_flop": joules_per_byte / x,
-            "joules_per_flop": 1
-            / roofline.attainable_flop_per_joule(x, joules_per_flop=joules_per_flop, joules_per_byte=joules_per_byte),
-        }
-
-    balance = roofline.energy_balance_flop_per_byte(joules_per_flop=joules_per_flop, joules_per_byte=joules_per_byte)
-    board = chip("H100 SXM5")
-    return stack(
-        curve=parts(x),
-        here=parts(float(intensity)),
-        balance=parts(balance),
-        board={"joules_per_flop": board.tdp_watts / board.peak_flop_per_s("bf16")},
-    )
-
-
-def _energy_draw(figure):
-    ax = figure.add_axes([0.135, 0.13, 0.84, 0.83])
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlim=(0.1, 8000),
-        ylim=(3e-14, 3e-9),
-        xlabel="arithmetic intensity [FLOP per byte moved]",
-        ylabel="energy of one operation",
-    )
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value * 1e12:g} pJ")
-    axis_in(ax.xaxis, "")
-    (total,) = ax.plot([], [], color=COLOUR["total"], lw=2.4)
-    (arithmetic,) = ax.plot([], [], **resource("compute"))
-    (memory,) = ax.plot([], [], **resource("memory"))
-    (board,) = ax.plot([], [], color=COLOUR["idle"], ls=":")
-    (balance,) = ax.plot([], [], "o", ms=8, color=COLOUR["total"])
-    (here,) = ax.plot([], [], "D", ms=9, color=COLOUR["highlight"], mec="black", mew=0.8)
-    words = [
-        ax.text(7500, 0, "arithmetic", color=COLOUR["compute"], ha="right", va="top"),
-        ax.text(0, 0, " moving the bytes", color=COLOUR["memory"], ha="left", va="bottom"),
-        ax.text(0.11, 0, "a whole H100 board, at full power and peak rate", color="#6E6E6E", va="bottom", fontsize=8.5),
-    ]
-
-    def update(table):
-        x = pick(table, "curve", "intensity_flop_per_byte")
-        total.set_data(x, pick(table, "curve", "joules_per_flop"))
-        arithmetic.set_data(x, pick(table, "curve", "arithmetic_joules_per_flop"))
-        memory.set_data(x, pick(table, "curve", "memory_joules_per_flop"))
-        level = one(table, "board", "joules_per_flop")
-        board.set_data(x[[0, -1]], [level, level])
-        balance.set_data(*pick(table, "balance", "intensity_flop_per_byte", "joules_per_flop"))
-        here.set_data(*pick(table, "here", "intensity_flop_per_byte", "joules_per_flop"))
-        words[0].set_position((7500, arithmetic.get_ydata()[0] * 0.9))
-        words[1].set_position((x[22], memory.get_ydata()[22] * 1.15))
-        words[2].set_position((0.11, level * 1.08))
-        return [board, arithmetic, memory, total, balance, here, *words]
-
-    return update
-
-
-def _energy_summary(table):
-    x, arithmetic, memory, total = (
-        one(table, "here", c)
-        for c in ("intensity_flop_per_byte", "arithmetic_joules_per_flop", "memory_joules_per_flop", "joules_per_flop")
-    )
-    balance = one(table, "balance", "intensity_flop_per_byte")
-
-    def pj(joules):
-        return f"{plain(joules * 1e12)} pJ"
-
-    return (
-        f"At {plain(x)} FLOP/B one operation costs {pj(total)}: {pj(arithmetic)} of arithmetic and {pj(memory)} of "
-        f"movement, {plain(100 * memory / total)} % of the energy. They are equal at {plain(balance)} FLOP/B."
-    )
-
-
-energy = Exhibit(
-    slug="01-energy",
-    title="Energy adds where time overlaps.",
-    caption="Energy of one operation against intensity: the mean of a multiplication and an addition, and its share "
-    "of the bytes moved. Black: their sum; the dot is where both are equal. The dotted line is not a bound: it is "
-    "all that a board draws.",
-    alt="Log-log plot of energy an operation against arithmetic intensity: movement falls in proportion, "
-    "arithmetic is flat, and their sum bends between the two.",
-    controls={
-        "arithmetic": Control(label="arithmetic", values=tuple(ARITHMETIC), start="FP16 with 32-bit sums, 7 nm"),
-        "memory": Control(label="memory", values=tuple(MEMORY), start="HBM2"),
-        "intensity": Control(label="intensity", values=tuple(2**i for i in range(-2, 13)), start=1, unit="FLOP/B"),
-    },
-    table=_energy_table,
-    draw=_energy_draw,
-    summary=_energy_summary,
-    sources=("choi2013energy-roofline", "jouppi2021lessons", "horowitz2014energy", "oconnor2017fgdram"),
-)
-
-
-# ---- 9: reality ------------------------------------------------------------------------------------------------
-
-
-def _steps_table(rates):
-    scored, _ = first_estimate.llm_steps()
-    predicted = first_estimate.estimate_s(scored) if rates == "achieved" else scored["bound_s"]
-    series = np.char.add(np.char.add(scored["source_id"], " "), scored["phase"])
-    columns = {"predicted_s": predicted, "measured_s": scored["measured_s"], "chip": scored["chip_name"]}
-    return stack(
-        **{str(name): {c: v[series == name] for c, v in columns.items()} for name in sorted(set(series))},
-        diagonal={"predicted_s": np.array([5e-3, 3.0]), "measured_s": np.array([5e-3, 3.0])},
-    )
-
-
-STEP_STYLE = {
-    "llamacpp_dai decode": ("memory", "o", "decode, llama.cpp"),
-    "llamacpp_dai prefill": ("compute", "o", "prefill, llama.cpp"),
-    "gptfast decode": ("memory", "s", "decode, gpt-fast"),
-    "kipply_ft13b decode": ("memory", "^", "decode, FasterTransformer"),
-    "kipply_ft13b prefill": ("compute", "^", "prefill, FasterTransformer"),
-}
-
-
-def _steps_draw(figure):
-    figure.set_size_inches(7.6, 5.4)
-    ax = figure.add_axes([0.135, 0.12, 0.84, 0.85])
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlim=(2.5e-3, 3),
-        ylim=(2.5e-3, 8),
-        xlabel="predicted: the larger of weight fetch and matrix products",
-        ylabel="measured",
-    )
-    axis_in(ax.xaxis, "s")
-    axis_in(ax.yaxis, "s")
-    ax.axline((1, 1), (2, 2), color=COLOUR["idle"], lw=1)
-    ax.axline((1, 2), (2, 4), color=COLOUR["idle"], lw=1, ls=":")
-    ax.text(1.0, 0.93, "as predicted", rotation=36.5, rotation_mode="anchor", color="#6E6E6E", fontsize=8.5, va="top")
-    ax.text(1.55, 3.3, "twice", rotation=36.5, rotation_mode="anchor", color="#6E6E6E", fontsize=8.5, va="bottom")
-    points = {
-        series: ax.plot([], [], marker, ls="", ms=5, mfc="none", mew=1.2, color=COLOUR[colour], label=label)[0]
-        for series, (colour, marker, label) in STEP_STYLE.items()
-    }
-    ax.legend(loc="lower right")
-
-    def update(table):
-        for series, artist in points.items():
-            artist.set_data(*pick(table, series, "predicted_s", "measured_s"))
-        return list(points.values())
-
-    return update
-
-
-def _steps_summary(table):
-    rows = table["series"] != "diagonal"
-    ratio = table["measured_s"][rows] / table["predicted_s"][rows]
-    decode = np.char.endswith(table["series"][rows], "decode")
-    error = np.abs(1 / ratio - 1)
-    return (
-        f"{rows.sum()} steps on {len(set(table['chip'][rows]))} chips. Measured over predicted, median: decode "
-        f"{plain(np.median(ratio[decode]))}, prefill {plain(np.median(ratio[~decode]))}; smallest of all "
-        f"{plain(ratio.min())}. Mean absolute error: decode {plain(100 * error[decode].mean())} %, prefill "
-        f"{plain(100 * error[~decode].mean())} %."
-    )
-
-
-steps = Exhibit(
-    slug="01-steps",
-    title="Does it hold?",
-    caption="Single-chip LLM steps, measured against the larger of two times: weights fetched at the memory's "
-    "rate, products done at the arithmetic's. `datasheet` takes both rates as advertised; `achieved` takes the "
-    "median fractions of the figure before, fitted on other sources.",
-    alt="Log-log scatter of measured against predicted step time, with the diagonal and twice it.",
-    controls={"rates": Control(label="rates", values=("datasheet", "achieved"), start="datasheet")},
-    table=_steps_table,
-    draw=_steps_draw,
-    summary=_steps_summary,
-    sources=("llamacpp_dai", "gptfast", "kipply_ft13b"),
 )

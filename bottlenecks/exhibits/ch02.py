@@ -1,17 +1,18 @@
 """Figures of chapter 02, What does a transformer ask for?"""
 
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
-from matplotlib.collections import LineCollection, PolyCollection
 
 from bottlenecks import data
-from bottlenecks.exhibits.registry import Control, Exhibit, one, pick, stack
-from bottlenecks.exhibits.style import COLOUR, Labels, axis_in
+from bottlenecks.exhibits.axes import HALVES, QUARTERS, panel, rows, x_axis, y_axis
+from bottlenecks.exhibits.labels import beside, end_labels, key, labels, text, told
+from bottlenecks.exhibits.marks import curve, diamond, live, stacked, stems, updating, upright
+from bottlenecks.exhibits.registry import Control, Exhibit, names, pick, row, stack
+from bottlenecks.exhibits.style import COLOUR, GREY
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
-from bottlenecks.facts.units import plain, si
+from bottlenecks.facts.units import plain, plural, si
 from bottlenecks.laws import counting
 from bottlenecks.models import kernels, ops
 from bottlenecks.studies import ledgers
@@ -22,7 +23,6 @@ MODEL = Control(label="model", values=MODELS, start="Llama-3-8B")
 CHIP = Control(label="chip", values=GPUS, start="H100 SXM5")
 BATCH = Control(label="batch", values=tuple(2**i for i in range(9)), start=1, unit="sequences")
 TOKENS = Control(label="tokens of each", values=tuple(2**i for i in range(7, 18)), start=4096, unit="tokens")
-GREY = "#6E6E6E"
 FORMAT = "bf16"
 
 
@@ -37,12 +37,20 @@ def _percent(share):
     return "" if share < 0.005 else f"{100 * share:.0f} %"
 
 
-def _heights(n):
-    """Where the rows of a chart lie on an axis from 0 (top) to 1, as many as there are."""
+# ---- 1: the ledger --------------------------------------------------------------------------------
+
+
+def _at(table):
+    """Where the rows of the operations lie on an axis from 0 (top) to 1, as many as there are."""
+    n = (table["series"] == "operation").sum()
     return (np.arange(n) + 0.5) / n
 
 
-# ---- 1: the ledger --------------------------------------------------------------------------------
+def _operations(ax):
+    """The names of the operations, at the left of axes."""
+    found = "operation", "operation"
+    return labels(ax, lambda table: (pick(table, *found), -0.02, _at(table)), of="row", align="right")
+
 
 KINDS = {
     "weight_bytes": ("weights", "#003F63"),
@@ -62,71 +70,43 @@ def _ledger_table(model_name, phase, batch, tokens):
 
 def _ledger_draw(figure):
     figure.set_size_inches(7.6, 6.0)
-    left = figure.add_axes([0.245, 0.055, 0.36, 0.845])
-    right = figure.add_axes([0.63, 0.055, 0.36, 0.845])
+    left, right = panel(figure, 0.245, 0.055, 0.605, 0.90), panel(figure, 0.63, 0.055, 0.99, 0.90)
     for ax in (left, right):
-        ax.set(xlim=(0, 1.16), xticks=(0, 0.25, 0.5, 0.75, 1), xticklabels=("0", "25", "50", "75", "100 %"))
-        ax.set(ylim=(1, 0), yticks=())
-    names = Labels(left, transform=left.get_yaxis_transform(), align="right")
-    flop = _bars(left, COLOUR["compute"])
-    parts = {kind: _bars(right, colour) for kind, (_, colour) in KINDS.items()}
-    ends = [Labels(ax, color=GREY) for ax in (left, right)]
-    heads = [ax.text(0, 1.045, "", transform=ax.transAxes, weight="bold") for ax in (left, right)]
-    for x, (word, colour) in zip((0, 0.31, 0.72), KINDS.values(), strict=True):
-        right.text(x, 1.012, f"■ {word}", transform=right.transAxes, fontsize=9, color=colour)
+        x_axis(ax, "", 0, 1.16, ticks=QUARTERS)
+        y_axis(ax, "", 1, 0, ticks=())
+    key(right, dict(KINDS.values()), 0, 1.02, size=9)
 
-    def update(table):
-        operations, of_flop, of_bytes = pick(table, "operation", "operation", "flop_share", "bytes_share")
-        y = _heights(operations.size)
-        half = 0.36 / y.size
-        _fill(flop, y, half, 0 * of_flop, of_flop)
-        moved = one(table, "whole", "bytes")
-        start = 0 * of_flop
-        for kind, bars in parts.items():
-            share = pick(table, "operation", kind) / moved
-            _fill(bars, y, half, start, start + share)
-            start = start + share
-        labels = [
-            end.show([_percent(v) for v in shares], shares + 0.015, y)
-            for end, shares in zip(ends, (of_flop, of_bytes), strict=True)
-        ]
-        heads[0].set_text(f"share of {si(one(table, 'whole', 'flop'), 'FLOP')}")
-        heads[1].set_text(f"share of {si(moved, 'B')} moved")
-        return [flop, *parts.values(), *heads, *labels, names.show(operations, -0.02, y)]
+    def kinds(table):
+        return _at(table), np.array([pick(table, "operation", kind) for kind in KINDS]) / row(table, "whole").bytes
 
-    return update
+    def ends(table, column):
+        share = pick(table, "operation", column)
+        return [_percent(v) for v in share], share + 0.015, _at(table)
 
-
-def _bars(ax, colour):
-    return ax.add_collection(PolyCollection([], facecolors=colour, edgecolors="none"))
-
-
-def _fill(bars, y, half, start, end):
-    low, high = y - half, y + half
-    bars.set_verts(
-        np.stack(
-            [np.stack([start, low], 1), np.stack([end, low], 1), np.stack([end, high], 1), np.stack([start, high], 1)],
-            axis=1,
-        )
+    bold = {"of": "axes", "weight": "bold"}
+    return updating(
+        stacked(left, [COLOUR["compute"]], lambda table: (_at(table), [pick(table, "operation", "flop_share")])),
+        stacked(right, [colour for _, colour in KINDS.values()], kinds),
+        text(left, 0, 1.045, lambda table: f"share of {si(row(table, 'whole').flop, 'FLOP')}", **bold),
+        text(right, 0, 1.045, lambda table: f"share of {si(row(table, 'whole').bytes, 'B')} moved", **bold),
+        labels(left, lambda table: ends(table, "flop_share"), color=GREY),
+        labels(right, lambda table: ends(table, "bytes_share"), color=GREY),
+        _operations(left),
     )
 
 
 def _step(table):
     """The step in words, from the row of a table that names it."""
-    batch, tokens = (one(table, "whole", c) for c in ("batch", "tokens"))
-    of = f"{plain(batch, 5)} sequence{'s' * (batch != 1)}"
-    return f"{one(table, 'whole', 'model')}, {one(table, 'whole', 'phase')}, {of} of {plain(tokens, 6)} tokens"
+    step = row(table, "whole")
+    return f"{step.model}, {step.phase}, {plural(step.batch, 'sequence', 5)} of {plural(step.tokens, 'token')}"
 
 
 def _ledger_summary(table):
     operations, of_flop, of_bytes = pick(table, "operation", "operation", "flop_share", "bytes_share")
-    most, moves = np.argmax(of_flop), np.argmax(of_bytes)
-    flop, moved = (one(table, "whole", c) for c in ("flop", "bytes"))
-    parts = ", ".join(
-        f"{word} {plain(100 * one(table, 'whole', kind) / moved, 2)} %" for kind, (word, _) in KINDS.items()
-    )
+    most, moves, whole = np.argmax(of_flop), np.argmax(of_bytes), row(table, "whole")
+    parts = ", ".join(f"{w} {plain(100 * getattr(whole, kind) / whole.bytes, 2)} %" for kind, (w, _) in KINDS.items())
     return (
-        f"{_step(table)}: {si(flop, 'FLOP')}, {si(moved, 'B')}, {plain(flop / moved)} FLOP/B. Most FLOP: "
+        f"{_step(table)}: {si(whole.flop, 'FLOP')}, {si(whole.bytes, 'B')}, {plain(whole.flop / whole.bytes)} FLOP/B. Most FLOP: "
         f"{operations[most]}, {plain(100 * of_flop[most])} %. Most bytes: {operations[moves]}, "
         f"{plain(100 * of_bytes[moves])} %. Of the bytes: {parts}."
     )
@@ -135,8 +115,8 @@ def _ledger_summary(table):
 ledger = Exhibit(
     slug="02-ledger",
     title="The ledger of a step.",
-    caption="Every operation of one step of a model in 16 bits, all layers together: its share of the operations and "
-    "of the least traffic to memory, each operand read once and each result written once. Of attention's causal "
+    caption="Every operation of one step of a model in 16 bits, all layers together: its share of the operations "
+    "and of the least traffic to memory, each operand read once and each result written once. Of attention's causal "
     "square the half that is needed is counted. A decode step makes one token for each sequence.",
     alt="Two bar charts side by side, one row for each operation: its share of the FLOP, and its share of the "
     "bytes, split into weights, activations and cache.",
@@ -162,23 +142,11 @@ def _device(chip_name):
 
 def _intensity_table(model_name, chip_name, phase, batch, tokens):
     rows = _rows(model_name, phase, batch, tokens, _device(chip_name))
-    shares = {
-        "intensity_flop_per_byte": rows["flop"] / rows["bytes"],
-        "time_share": rows["time_s"] / rows["time_s"].sum(),
-    }
+    whole = rows["time_s"].sum()
+    shares = {"intensity_flop_per_byte": rows["flop"] / rows["bytes"], "time_share": rows["time_s"] / whole}
     ridge = ops.ridge_flop_per_byte(chip(chip_name), format=FORMAT)
-    return stack(
-        operation=rows | shares,
-        whole={
-            "model": model_name,
-            "phase": phase,
-            "batch": batch,
-            "tokens": tokens,
-            "chip": chip_name,
-            "ridge_flop_per_byte": ridge,
-            "time_s": rows["time_s"].sum(),
-        },
-    )
+    named = {"model": model_name, "phase": phase, "batch": batch, "tokens": tokens, "chip": chip_name}
+    return stack(operation=rows | shares, whole=named | {"ridge_flop_per_byte": ridge, "time_s": whole})
 
 
 LEAST = 0.035  # left end of the axis of intensity
@@ -186,50 +154,50 @@ LEAST = 0.035  # left end of the axis of intensity
 
 def _intensity_draw(figure):
     figure.set_size_inches(7.6, 6.0)
-    ax = figure.add_axes([0.245, 0.085, 0.66, 0.855])
-    ax.set(xscale="log", xlim=(LEAST, 4e5), xlabel="arithmetic intensity [FLOP per byte moved]")
-    axis_in(ax.xaxis, "")
-    ax.set(ylim=(1, 0), yticks=())
-    beside = {"transform": ax.get_yaxis_transform(), "align": "right"}
-    names, times = Labels(ax, **beside), Labels(ax, **beside, color=GREY)
-    (ridge,) = ax.plot([], [], color=COLOUR["total"], lw=1.4)
-    stems = ax.add_collection(LineCollection([], colors="#DDDDDD", linewidths=1, zorder=1))
-    dots = ax.scatter([], [], s=[], zorder=3, edgecolors="white", linewidths=0.6)
-    above = {"transform": ax.get_xaxis_transform(), "va": "bottom", "fontsize": 9}
-    words = [
-        ax.text(0, 1.035, "", ha="center", weight="bold", **above),
-        ax.text(0, 1.003, "memory decides   ", color=COLOUR["memory"], ha="right", **above),
-        ax.text(0, 1.003, "   arithmetic decides", color=COLOUR["compute"], ha="left", **above),
-    ]
+    ax = panel(figure, 0.245, 0.085, 0.905, 0.94)
+    x_axis(ax, "arithmetic intensity [FLOP per byte moved]", LEAST, 4e5, log="")
+    y_axis(ax, "", 1, 0, ticks=())
     ax.text(1.115, 1.005, "of the time", transform=ax.transAxes, ha="right", va="bottom", fontsize=8.5, color=GREY)
 
-    def update(table):
-        operations, x, share = pick(table, "operation", "operation", "intensity_flop_per_byte", "time_share")
-        bend = one(table, "whole", "ridge_flop_per_byte")
-        y = _heights(operations.size)
-        inside = np.maximum(x, LEAST)
-        dots.set_offsets(np.column_stack([np.where(x > 0, x, np.nan), y]))
-        dots.set_sizes(16 + 700 * share)
-        dots.set_facecolors([COLOUR["compute" if v > bend else "memory"] for v in x])
-        stems.set_segments([[(LEAST, at), (v, at)] for v, at in zip(inside, y, strict=True)])
-        told = times.show([_percent(v) or "<1 %" for v in share], 1.115, y)
-        ridge.set_data([bend, bend], [0, 1])
-        words[0].set_text(f"ridge of {one(table, 'whole', 'chip')}: {plain(bend)} FLOP/B")
-        for word in words:
-            word.set_x(bend)
-        return [stems, ridge, dots, *words, told, names.show(operations, -0.02, y)]
+    def x(table, least=LEAST):
+        return np.maximum(pick(table, "operation", "intensity_flop_per_byte"), least)
 
-    return update
+    def ridge(table):
+        return row(table, "whole").ridge_flop_per_byte
+
+    def times(table):
+        return [_percent(v) or "<1 %" for v in pick(table, "operation", "time_share")], 1.115, _at(table)
+
+    dots = {  # none without arithmetic
+        "offsets": lambda table: np.column_stack([np.where(x(table, 0) > 0, x(table), np.nan), _at(table)]),
+        "sizes": lambda table: 16 + 700 * pick(table, "operation", "time_share"),
+        "facecolors": lambda table: [COLOUR["compute" if v > ridge(table) else "memory"] for v in x(table)],
+    }
+    above, bold = {"of": "column", "va": "bottom", "fontsize": 9}, {"ha": "center", "weight": "bold"}
+
+    def bend(table):
+        return f"ridge of {row(table, 'whole').chip}: {plain(ridge(table))} FLOP/B"
+
+    return updating(
+        stems(ax, LEAST, lambda table: (x(table), _at(table)), linewidths=1),
+        upright(ax, ridge, color=COLOUR["total"], lw=1.4),
+        live(ax.scatter, [], [], zorder=3, edgecolors="white", linewidths=0.6, **dots),
+        text(ax, ridge, 1.035, bend, **above, **bold),
+        text(ax, ridge, 1.003, "memory decides   ", color=COLOUR["memory"], ha="right", **above),
+        text(ax, ridge, 1.003, "   arithmetic decides", color=COLOUR["compute"], ha="left", **above),
+        labels(ax, times, of="row", align="right", color=GREY),
+        _operations(ax),
+    )
 
 
 def _intensity_summary(table):
     x, share, flop = pick(table, "operation", "intensity_flop_per_byte", "time_share", "flop")
-    bend, seconds = (one(table, "whole", c) for c in ("ridge_flop_per_byte", "time_s"))
-    right = x > bend
+    whole = row(table, "whole")
+    right = x > whole.ridge_flop_per_byte
     return (
-        f"{_step(table)}, on {one(table, 'whole', 'chip')} (ridge {plain(bend)} FLOP/B): {right.sum()} of {x.size} "
+        f"{_step(table)}, on {whole.chip} (ridge {plain(whole.ridge_flop_per_byte)} FLOP/B): {right.sum()} of {x.size} "
         f"operations lie right of the ridge, with {plain(100 * flop[right].sum() / flop.sum())} % of the FLOP and "
-        f"{plain(100 * share[right].sum())} % of the {si(seconds, 's')} that the kernels take."
+        f"{plain(100 * share[right].sum())} % of the {si(whole.time_s, 's')} that the kernels take."
     )
 
 
@@ -237,12 +205,12 @@ intensity = Exhibit(
     slug="02-intensity",
     title="Which operations the arithmetic holds up.",
     caption="The operations of a step by their arithmetic intensity, beside the ridge of a chip in 16 bits by its "
-    "datasheet. The area of a dot is the operation's share of the time, as the kernel times of this book have it. "
-    "A backward pass has its two products for each product under the forward's name. The embedding's lookup has "
-    "no arithmetic, so no dot.",
+    "datasheet. The area of a dot is the operation's share of the time, as the kernel times of this book have it. A "
+    "backward pass has its two products for each product under the forward's name. The embedding's lookup has no "
+    "arithmetic, so no dot.",
     alt="Dot plot with one row for each operation against a logarithmic axis of FLOP per byte, and a vertical line "
-    "at the ridge: elementwise operations lie far left, matrix products right of the ridge or left of it "
-    "with the tokens of the pass.",
+    "at the ridge: elementwise operations lie far left, matrix products right of the ridge or left of it with the "
+    "tokens of the pass.",
     controls={
         "model_name": MODEL,
         "chip_name": CHIP,
@@ -291,86 +259,55 @@ def _six_n_d_table(model_name, tokens):
     )
 
 
-def _apart(heights, gap):
-    """Heights of labels moved up until each is `gap` above the one below."""
-    placed = np.array(heights, dtype=float)
-    order = np.argsort(placed, kind="stable")
-    for lower, upper in pairwise(order):
-        placed[upper] = max(placed[upper], placed[lower] + gap)
-    return placed
-
-
 def _six_n_d_draw(figure):
-    ax = figure.add_axes([0.085, 0.13, 0.705, 0.84])
-    ax.set(
-        xscale="log",
-        yscale="log",
-        xlim=(450, 150000),
-        ylim=(0.8, 12),
-        xlabel="tokens of a sequence",
-        ylabel="counted FLOP of training / 6ND",
+    ax = panel(figure, 0.085, right=0.79, top=0.97)
+    x_axis(ax, "tokens of a sequence", 450, 150000, log="")
+    y_axis(
+        ax, "counted FLOP of training / 6ND", 0.8, 12, log="", ticks={t: f"{t:g}" for t in (0.8, 1, 1.5, 2, 3, 5, 10)}
     )
-    axis_in(ax.xaxis, "")
-    axis_in(ax.yaxis, "")
-    ticks = (0.8, 1, 1.5, 2, 3, 5, 10)
-    ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
     ax.axhspan(0.9, 1.1, color=COLOUR["idle"], alpha=0.22, lw=0)
-    ax.text(160000, 1, "within a tenth", color=GREY, fontsize=9, va="center")
     style = {
         "causal half": {"lw": 2.2, "color": COLOUR["compute"]},
         "full square": {"lw": 1.8, "color": COLOUR["compute"], "ls": "--"},
         "multiply": {"lw": 1.0, "color": COLOUR["total"]},
     }
-    words = {
-        "causal half": "causal half",
-        "full square": "full square",
-        "multiply": "causal half, N of\nwhat multiplies",
-    }
-    lines = {name: ax.plot([], [], **kept)[0] for name, kept in style.items()}
-    labels = {
-        name: ax.text(160000, 1, words[name], color=kept["color"], va="center", fontsize=9, linespacing=1.1)
-        for name, kept in style.items()
-    }
-    (here,) = ax.plot([], [], "D", ms=9, color=COLOUR["highlight"], mec="black", mew=0.8, zorder=4)
-    told = ax.text(0.03, 0.95, "", transform=ax.transAxes, va="top", linespacing=1.4)
+    words = {name: (name, kept["color"]) for name, kept in style.items()}
+    words["multiply"] = ("causal half, N of\nwhat multiplies", {"color": COLOUR["total"], "linespacing": 1.1})
+    words["band"] = ("within a tenth", GREY)
 
-    def update(table):
-        ends = []
-        for name, line in lines.items():
-            line.set_data(*pick(table, name, "tokens", "ratio"))
-            ends.append(np.log(line.get_ydata()[-1]))
-        for label, height in zip(labels.values(), _apart(ends, 0.18), strict=True):
-            label.set_y(np.exp(height))
-        here.set_data(*pick(table, "here", "tokens", "ratio"))
-        ratio, tokens, name = (one(table, "here", c) for c in ("ratio", "tokens", "model"))
-        told.set_text(f"{name} at {plain(tokens, 6)} tokens:\n{ratio:.2f} times 6ND")
-        return [*lines.values(), *labels.values(), here, told]
+    def telling(table):
+        here = row(table)
+        return f"{here.model} at {plural(here.tokens, 'token')}:\n{here.ratio:.2f} times 6ND"
 
-    return update
+    return updating(
+        *(curve(ax, name, "tokens", "ratio", **kept) for name, kept in style.items()),
+        end_labels(
+            ax, words, lambda table: {"band": 1} | {name: pick(table, name, "ratio")[-1] for name in style}, size=9
+        ),
+        diamond(ax, "tokens", "ratio", zorder=4),
+        told(ax, telling),
+    )
 
 
 def _six_n_d_summary(table):
-    name, tokens, ratio, full, bare, n, multiply = (
-        one(table, "here", c)
-        for c in ("model", "tokens", "ratio", "full_ratio", "multiply_ratio", "params", "multiply_params")
-    )
+    here = row(table)
     x, y = pick(table, "causal half", "tokens", "ratio")
     above = x[y > 1.1]
     leaves = f"leaves the band at {plain(above[0], 2)} tokens" if above.size else "stays in the band"
     return (
-        f"{name} on sequences of {plain(tokens, 6)} tokens: {ratio:.2f} times 6ND, and {full:.2f} with the full "
-        f"square; N counts all {plain(n / 1e9)} billion active parameters. With the {plain(multiply / 1e9)} billion that multiply: {bare:.2f}. "
-        f"The causal half {leaves}."
+        f"{here.model} on sequences of {plural(here.tokens, 'token')}: {here.ratio:.2f} times 6ND, and {here.full_ratio:.2f} "
+        f"with the full square; N counts all {plain(here.params / 1e9)} billion active parameters. With the "
+        f"{plain(here.multiply_params / 1e9)} billion that multiply: {here.multiply_ratio:.2f}. The causal half {leaves}."
     )
 
 
 six_n_d = Exhibit(
     slug="02-six-n-d",
     title="How good is 6ND?",
-    caption="Operations of training, counted row by row (matrix products and attention), over the rule of thumb 6ND, "
-    "against the tokens of a sequence. Solid: the half of attention's square that a causal mask needs. Dashed: the "
-    "full square, as much of the literature counts it. N counts all active parameters, the input embedding too; the "
-    "thin line leaves that out.",
+    caption="Operations of training, counted row by row (matrix products and attention), over the rule of thumb "
+    "6ND, against the tokens of a sequence. Solid: the half of attention's square that a causal mask needs. Dashed: "
+    "the full square, as much of the literature counts it. N counts all active parameters, the input embedding too; "
+    "the thin line leaves that out.",
     alt="Log-log plot of a ratio against tokens of a sequence. Both lines start near one and bend upwards, the full "
     "square about twice as early as the causal half.",
     controls={
@@ -386,19 +323,9 @@ six_n_d = Exhibit(
 
 # ---- 4: where the parameters sit -------------------------------------------------------------------
 
-SHOWN = (
-    "GPT-1",
-    "GPT-2 XL",
-    "GPT-3 175B",
-    "PaLM 540B",
-    "Llama-2-7B",
-    "Llama-3-8B",
-    "Llama-3.1-405B",
-    "Gemma-3-1B",
-    "Mixtral-8x7B",
-    "gpt-oss-120b",
-    "DeepSeek-V3",
-    "Kimi-K2",
+SHOWN = names(
+    "GPT-1, GPT-2 XL, GPT-3 175B, PaLM 540B, Llama-2-7B, Llama-3-8B, Llama-3.1-405B, Gemma-3-1B, Mixtral-8x7B, "
+    "gpt-oss-120b, DeepSeek-V3, Kimi-K2"
 )
 PARTS = {
     "attention": "#003F63",
@@ -407,7 +334,6 @@ PARTS = {
     "output head": "#8C6D31",
     "embedding": "#DCCB9F",
 }
-LIGHT = ("experts not met", "embedding")
 COUNTED = ("all parameters", "met by a token")
 
 
@@ -417,61 +343,48 @@ def _parameters_table(counted):
     if counted == "met by a token":
         parts = [part | {"experts not met": 0} for part in parts]
     totals = np.array([sum(part.values()) for part in parts], dtype=float)
+    shown = {"model": SHOWN, "released": [int(years[n]) for n in SHOWN], "counted": counted}
+    params = {name: np.array([part[name] for part in parts], dtype=float) for name in PARTS}
     return stack(
-        **{
-            name: {
-                "model": SHOWN,
-                "released": [int(years[n]) for n in SHOWN],
-                "counted": counted,
-                "params": params,
-                "share": params / totals,
-                "total_params": totals,
-            }
-            for name in PARTS
-            for params in [np.array([part[name] for part in parts], dtype=float)]
-        }
+        **{name: shown | {"params": n, "share": n / totals, "total_params": totals} for name, n in params.items()}
     )
 
 
 def _parameters_draw(figure):
     figure.set_size_inches(7.6, 4.9)
-    ax = figure.add_axes([0.235, 0.075, 0.625, 0.83])
-    ax.set(
-        xlim=(0, 1),
-        ylim=(len(SHOWN) - 0.4, -0.6),
-        xticks=(0, 0.25, 0.5, 0.75, 1),
-        xticklabels=("0", "25", "50", "75", "100 %"),
-    )
-    ax.grid(visible=False, axis="y")
-    ax.set_yticks([])
-    bars = {name: _bars(ax, colour) for name, colour in PARTS.items()}
+    ax = panel(figure, 0.235, 0.075, 0.86, 0.905)
+    x_axis(ax, "", 0, 1, ticks=QUARTERS)
+    rows(ax, SHOWN, labelled=False)
+    key(ax, PARTS, -0.36, 1.045)
     y = np.arange(len(SHOWN))
-    beside = ax.get_yaxis_transform()
-    names = Labels(ax, transform=beside, size=9, align="right")
-    totals = Labels(ax, transform=beside, size=9)
-    inside = {name: Labels(ax, align="center", color="#222222" if name in LIGHT else "white") for name in PARTS}
-    places = (-0.36, -0.16, 0.09, 0.38, 0.62)
-    for x, (name, colour) in zip(places, PARTS.items(), strict=True):
-        ink = {"experts not met": "#4C97C4", "embedding": "#B39B5A"}.get(name, colour)
-        ax.text(x, 1.02, f"■ {name}", transform=ax.transAxes, color=ink, fontsize=9.5)
-    head = ax.text(1.015, 1.02, "", transform=ax.transAxes, fontsize=9.5, color=GREY)
+    dark = [name not in ("experts not met", "embedding") for name in PARTS]
 
-    def update(table):
-        start = np.zeros(len(SHOWN))
-        drawn = list(bars.values())
-        for name, bar in bars.items():
-            share = pick(table, name, "share")
-            _fill(bar, y, 0.38, start, start + share)
-            words = [f"{100 * s:.0f}" if s > 0.035 else "" for s in share]
-            drawn.append(inside[name].show(words, start + share / 2, y))
-            start = start + share
-        shown, released, total = pick(table, "attention", "model", "released", "total_params")
-        drawn.append(names.show([f"{n}, {r:.0f}" for n, r in zip(shown, released, strict=True)], -0.015, y))
-        drawn.append(totals.show([f"{plain(t / 1e9)} billion" for t in total], 1.015, y))
-        head.set_text("in all" if pick(table, "attention", "counted")[0] == COUNTED[0] else "a token meets")
-        return [*drawn, head]
+    def shares(table):
+        return np.array([pick(table, name, "share") for name in PARTS])
 
-    return update
+    def inside(table):
+        parts = shares(table)
+        middles = np.cumsum(parts, 0) - parts / 2
+        words = [f"{100 * s:.0f}" if s > 0.035 else "" for s in parts.ravel()]
+        colours = np.repeat(np.where(dark, "white", "#222222"), y.size)
+        return words, middles.ravel(), np.tile(y, len(PARTS)), colours
+
+    def at_left(table):
+        return [f"{n}, {r:.0f}" for n, r in zip(*pick(table, "attention", "model", "released"), strict=True)], -0.015, y
+
+    def at_right(table):
+        return [f"{plain(t / 1e9)} billion" for t in pick(table, "attention", "total_params")], 1.015, y
+
+    def counted(table):
+        return "in all" if row(table, "attention").counted == COUNTED[0] else "a token meets"
+
+    return updating(
+        stacked(ax, PARTS.values(), lambda table: (y, shares(table)), thick=0.76),
+        labels(ax, inside, align="center"),
+        labels(ax, at_left, of="row", size=9, align="right"),
+        labels(ax, at_right, of="row", size=9),
+        text(ax, 1.015, 1.045, counted, of="axes", va="center", fontsize=9.5, color=GREY),
+    )
 
 
 def _parameters_summary(table):
@@ -493,11 +406,12 @@ def _parameters_summary(table):
 parameters = Exhibit(
     slug="02-parameters",
     title="Where the parameters sit.",
-    caption="Parameters of twelve models by what they do, eight dense ones above four mixtures. Of a mixture, the experts that one token does not meet are "
-    "apart (light). An embedding that is also the output head is counted once, as the head.",
+    caption="Parameters of twelve models by what they do, eight dense ones above four mixtures. Of a mixture, the "
+    "experts that one token does not meet are apart (light). An embedding that is also the output head is counted "
+    "once, as the head.",
     alt="Stacked bars of shares, one for each model: attention, feed-forward, experts not met, output head, "
-    "embedding. In dense models the feed-forward has about two thirds; in late mixtures nearly all are experts "
-    "that a token does not meet.",
+    "embedding. In dense models the feed-forward has about two thirds; in late mixtures nearly all are experts that "
+    "a token does not meet.",
     controls={"counted": Control(label="counted", values=COUNTED, start=COUNTED[0])},
     table=_parameters_table,
     draw=_parameters_draw,
@@ -527,77 +441,54 @@ def _experts_table(model_name, tokens):
 
 def _experts_draw(figure):
     figure.set_size_inches(7.6, 5.4)
-    top = figure.add_axes([0.135, 0.40, 0.84, 0.58])
-    low = figure.add_axes([0.135, 0.10, 0.84, 0.26])
-    top.set(xscale="log", yscale="log", xlim=(0.9, 4600), ylim=(1e6, 2e12), ylabel="weights fetched, a token")
-    low.set(
-        xscale="log",
-        xlim=(0.9, 4600),
-        ylim=(0, 1.08),
-        xlabel="tokens in the pass",
-        ylabel="experts touched",
-        yticks=(0, 0.5, 1),
-        yticklabels=("0", "50 %", "100 %"),
+    top, low = panel(figure, bottom=0.40, top=0.98), panel(figure, bottom=0.10, top=0.36)
+    x_axis(top, "", 0.9, 4600, log="")
+    x_axis(low, "tokens in the pass", 0.9, 4600, log="")
+    top.tick_params(axis="x", which="both", labelbottom=False)
+    y_axis(top, "weights fetched, a token", 1e6, 2e12, log="B")
+    y_axis(low, "experts touched", 0, 1.08, ticks=HALVES)
+    every = ("curve", "tokens", "all_bytes")
+    plainly = ("curve", "tokens", "dense_bytes")
+    mixed = ("curve", "tokens", "mixture_bytes")
+
+    def telling(table):
+        here = row(table)
+        times = plain(here.mixture_bytes / here.dense_bytes)
+        return f"{here.model}, {plural(here.tokens, 'token', 5)}:\n{times} times the dense model's"
+
+    return updating(
+        curve(top, *every, color=COLOUR["idle"], ls=":"),
+        curve(top, *plainly, color=COLOUR["total"], lw=1.2),
+        curve(top, *mixed, color=COLOUR["memory"], lw=2.4),
+        curve(low, "curve", "tokens", "touched", color=COLOUR["memory"], lw=2.4),
+        diamond(top, "tokens", "mixture_bytes"),
+        diamond(low, "tokens", "touched"),
+        beside(top, "the mixture", *mixed, 60, dy=1.5, color=COLOUR["memory"], va="bottom"),
+        text(top, 1.05, lambda table: pick(table, *plainly)[1][36], "dense, with as many\nactive parameters", va="top"),
+        beside(top, "all its experts, every pass", *every, 10, dy=1.6, color=GREY, va="bottom"),
+        told(top, telling, "upper right"),
     )
-    axis_in(top.yaxis, "B")
-    axis_in(low.xaxis, "")
-    top.xaxis.set_major_formatter(lambda value, _: "")
-    (whole,) = top.plot([], [], color=COLOUR["idle"], ls=":")
-    (dense,) = top.plot([], [], color=COLOUR["total"], lw=1.2)
-    (mixture,) = top.plot([], [], color=COLOUR["memory"], lw=2.4)
-    (touched,) = low.plot([], [], color=COLOUR["memory"], lw=2.4)
-    diamond = {"ms": 9, "color": COLOUR["highlight"], "mec": "black", "mew": 0.8, "ls": "", "marker": "D"}
-    marks = [ax.plot([], [], **diamond)[0] for ax in (top, low)]
-    words = [
-        top.text(1, 1, "the mixture", color=COLOUR["memory"], va="bottom"),
-        top.text(1.05, 1, "dense, with as many\nactive parameters", color=COLOUR["total"], va="top"),
-        top.text(1, 1, "all its experts, every pass", color=GREY, va="bottom"),
-        top.text(0.985, 0.95, "", transform=top.transAxes, ha="right", va="top", linespacing=1.4),
-    ]
-
-    def update(table):
-        t, mixed, plainly, every, share = pick(
-            table, "curve", "tokens", "mixture_bytes", "dense_bytes", "all_bytes", "touched"
-        )
-        for line, values in ((mixture, mixed), (dense, plainly), (whole, every), (touched, share)):
-            line.set_data(t, values)
-        x, y, part, beside = (one(table, "here", c) for c in ("tokens", "mixture_bytes", "touched", "dense_bytes"))
-        marks[0].set_data([x], [y])
-        marks[1].set_data([x], [part])
-        words[0].set_position((t[60], mixed[60] * 1.5))
-        words[1].set_position((1.05, plainly[36]))
-        words[2].set_position((t[10], every[10] * 1.6))
-        words[3].set_text(
-            f"{one(table, 'here', 'model')}, {plain(x, 5)} token{'s' * (x != 1)}:\n"
-            f"{plain(y / beside)} times the dense model's"
-        )
-        return [whole, dense, mixture, touched, *marks, *words]
-
-    return update
 
 
 def _experts_summary(table):
-    name, t, mixed, dense, share, experts, k = (
-        one(table, "here", c)
-        for c in ("model", "tokens", "mixture_bytes", "dense_bytes", "touched", "experts", "experts_per_token")
-    )
+    here = row(table)
     x, every = pick(table, "curve", "tokens", "touched")
     most = x[np.argmax(every >= 0.9)]
     return (
-        f"{name}, {plain(k)} of {plain(experts)} experts a token: a pass of {plain(t, 5)} token{'s' * (t != 1)} "
-        f"touches {plain(100 * share)} % of a layer's experts and fetches {si(mixed, 'B')} of weights a token, "
-        f"{plain(mixed / dense)} times a dense model's {si(dense, 'B')}. Nine tenths are touched from {plain(most, 2)} "
-        "tokens on."
+        f"{here.model}, {plain(here.experts_per_token)} of {plain(here.experts)} experts a token: a pass of "
+        f"{plural(here.tokens, 'token', 5)} touches {plain(100 * here.touched)} % of a layer's experts and fetches "
+        f"{si(here.mixture_bytes, 'B')} of weights a token, {plain(here.mixture_bytes / here.dense_bytes)} times a dense "
+        f"model's {si(here.dense_bytes, 'B')}. Nine tenths are touched from {plain(most, 2)} tokens on."
     )
 
 
 experts = Exhibit(
     slug="02-experts",
     title="A batch touches all experts.",
-    caption="Weights in 16 bits fetched from memory for each token of a pass, against the tokens that share the pass: a "
-    "mixture of experts, a dense model with as many active parameters, and the mixture if every expert were "
-    "fetched every time. Below: the experts of a layer that at least one token visits, when all are equally "
-    "liked. What a mixture saves in arithmetic it saves in traffic only alone.",
+    caption="Weights in 16 bits fetched from memory for each token of a pass, against the tokens that share the "
+    "pass: a mixture of experts, a dense model with as many active parameters, and the mixture if every expert were "
+    "fetched every time. Below: the experts of a layer that at least one token visits, when all are equally liked. "
+    "What a mixture saves in arithmetic it saves in traffic only alone.",
     alt="Log-log plot of bytes a token against tokens of the pass: the dense line falls in proportion; the mixture "
     "starts on it, falls slowly while new experts are touched, then in proportion, many times above it.",
     controls={
@@ -612,10 +503,10 @@ experts = Exhibit(
 
 # ---- 6: four phases --------------------------------------------------------------------------------
 
-PANELS = {
-    "flop": ("FLOP a token", (4e9, 2e14)),
-    "bytes": ("bytes a token", (3e6, 2e14)),
-    "intensity_flop_per_byte": ("FLOP per byte", (0.2, 1e6)),
+PANELS = {  # title, ends of the axis, unit, ticks
+    "flop": ("FLOP a token", (4e9, 2e14), "FLOP", (1e10, 1e11, 1e12, 1e13)),
+    "bytes": ("bytes a token", (3e6, 2e14), "B", (1e7, 1e9, 1e11, 1e13)),
+    "intensity_flop_per_byte": ("FLOP per byte", (0.2, 1e6), "", (1, 100, 1e4)),
 }
 
 
@@ -633,64 +524,57 @@ def _phases_table(model_name, chip_name, batch, tokens):
 
 def _phases_draw(figure):
     figure.set_size_inches(7.6, 3.2)
-    axes = {c: figure.add_axes([0.105 + 0.302 * i, 0.13, 0.28, 0.69]) for i, c in enumerate(PANELS)}
-    y = np.arange(4)
-    for (column, ax), (title, limits) in zip(axes.items(), PANELS.values(), strict=True):
-        ax.set(xscale="log", xlim=limits, ylim=(3.6, -0.6))
-        ax.set_yticks(y, ledgers.PHASES if column == "flop" else [""] * 4)
-        ax.tick_params(axis="y", length=0)
+    y, clear = range(4), {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # of the ridge behind the words
+
+    def bend(table):
+        return row(table, "whole").ridge_flop_per_byte
+
+    def ridge(table):
+        return f"ridge of {row(table, 'whole').chip.split(' (')[0]}: {plain(bend(table))}"
+
+    def marks(i, column, title, ends, unit, ticks):
+        ax = panel(figure, 0.105 + 0.302 * i, 0.13, 0.385 + 0.302 * i, 0.82)
+        x_axis(ax, "", *ends, log="", ticks={t: si(t) for t in ticks})
+        rows(ax, ledgers.PHASES, labelled=not i)
         ax.set_title(title, pad=18)
-        ax.xaxis.set_major_formatter(lambda value, _: si(value))
-        ax.xaxis.set_minor_formatter(lambda value, _: "")
-        ax.grid(visible=False, axis="y")
-    axes["flop"].set_xticks([1e10, 1e12, 1e14])
-    axes["bytes"].set_xticks([1e7, 1e9, 1e11, 1e13])
-    axes["intensity_flop_per_byte"].set_xticks([1, 100, 1e4])
-    stems = {
-        c: ax.add_collection(LineCollection([], colors="#CCCCCC", linewidths=1.2, zorder=1)) for c, ax in axes.items()
-    }
-    dots = {c: ax.scatter([], [], s=[], zorder=3) for c, ax in axes.items()}
-    clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # of the ridge behind it
-    ends = {
-        c: [ax.text(0, i, "", va="center", fontsize=8.5, bbox=clear, zorder=2.5) for i in y] for c, ax in axes.items()
-    }
-    last = axes["intensity_flop_per_byte"]
-    (ridge,) = last.plot([], [], color=COLOUR["total"], lw=1.4)
-    word = last.text(0, 1.02, "", transform=last.get_xaxis_transform(), ha="center", fontsize=8.5)
 
-    def update(table):
-        bend = one(table, "whole", "ridge_flop_per_byte")
-        for column, (_, (least, most)) in PANELS.items():
-            values = np.array([one(table, phase, column) for phase in ledgers.PHASES])
-            stems[column].set_segments([[(least, at), (v, at)] for v, at in zip(values, y, strict=True)])
-            dots[column].set_offsets(np.column_stack([values, y]))
-            dots[column].set_sizes(np.full(y.size, 70))
-            unit = {"flop": "FLOP", "bytes": "B"}.get(column, "")
-            for text, value, at in zip(ends[column], values, y, strict=True):
-                text.set_position((value * (most / least) ** 0.05, at))
-                text.set_text(si(value, unit) if unit else plain(value))
-            right = values > bend if column == "intensity_flop_per_byte" else [column == "flop"] * 4
-            dots[column].set_facecolors([COLOUR["compute" if v else "memory"] for v in right])
-        ridge.set_data([bend, bend], [-0.6, 3.6])
-        word.set_text(f"ridge of {one(table, 'whole', 'chip').split(' (')[0]}: {plain(bend)}")
-        word.set_x(bend)
-        return [*stems.values(), ridge, *dots.values(), *(t for texts in ends.values() for t in texts), word]
+        def at(table):
+            return np.array([getattr(row(table, phase), column) for phase in ledgers.PHASES])
 
-    return update
+        def colours(table):
+            return [
+                COLOUR["compute" if v else "memory"]
+                for v in (4 * [column == "flop"] if unit else at(table) > bend(table))
+            ]
+
+        def word(i):
+            return lambda table: si(at(table)[i], unit) if unit else plain(at(table)[i])
+
+        beyond = (ends[1] / ends[0]) ** 0.05
+        beside = {"va": "center", "fontsize": 8.5, "bbox": clear, "zorder": 2.5}
+        dots = {"offsets": lambda table: np.column_stack([at(table), y]), "facecolors": colours, "s": 70, "zorder": 3}
+        return [
+            stems(ax, ends[0], lambda table: (at(table), y), colors="#CCCCCC"),
+            live(ax.scatter, [], [], **dots),
+            *(text(ax, lambda table, i=i: at(table)[i] * beyond, i, word(i), **beside) for i in y),
+            *([] if unit else [upright(ax, bend, color=COLOUR["total"], lw=1.4)]),
+            *([] if unit else [text(ax, bend, 1.02, ridge, of="column", ha="center", fontsize=8.5)]),
+        ]
+
+    return updating(*(mark for i, (column, about) in enumerate(PANELS.items()) for mark in marks(i, column, *about)))
 
 
 def _phases_summary(table):
-    name, device, batch, tokens, bend = (
-        one(table, "whole", c) for c in ("model", "chip", "batch", "tokens", "ridge_flop_per_byte")
-    )
+    whole = row(table, "whole")
+    found = {phase: row(table, phase) for phase in ledgers.PHASES}
     told = [
-        f"{phase} {si(flop, 'FLOP')}, {si(moved, 'B')}, {plain(x)} FLOP/B ({'right' if x > bend else 'left'})"
-        for phase in ledgers.PHASES
-        for flop, moved, x in [[one(table, phase, c) for c in ("flop", "bytes", "intensity_flop_per_byte")]]
+        f"{phase} {si(at.flop, 'FLOP')}, {si(at.bytes, 'B')}, {plain(at.intensity_flop_per_byte)} FLOP/B "
+        f"({'right' if at.intensity_flop_per_byte > whole.ridge_flop_per_byte else 'left'})"
+        for phase, at in found.items()
     ]
     return (
-        f"{name}, {plain(batch)} sequence{'s' * (batch != 1)} of {plain(tokens, 6)} tokens; for each token: "
-        f"{'; '.join(told)}. Right or left of the ridge of {device}, {plain(bend)} FLOP/B."
+        f"{whole.model}, {plural(whole.batch, 'sequence')} of {plural(whole.tokens, 'token')}; for each token: "
+        f"{'; '.join(told)}. Right or left of the ridge of {whole.chip}, {plain(whole.ridge_flop_per_byte)} FLOP/B."
     )
 
 
@@ -700,8 +584,9 @@ phases = Exhibit(
     caption="Operations, bytes moved and their ratio for each token of one step of a model in 16 bits: forward and "
     "backward of training, a prefill, and a decode step whose sequences have the chosen tokens in the cache. The "
     "last panel is orange where the whole step lies right of the chip's ridge.",
-    alt="Three small dot plots on log axes, a row for each phase: FLOP a token, bytes a token and FLOP per byte with "
-    "the ridge of a chip. The first three phases are alike; decoding moves far more bytes for the same operations.",
+    alt="Three small dot plots on log axes, a row for each phase: FLOP a token, bytes a token and FLOP per byte "
+    "with the ridge of a chip. The first three phases are alike; decoding moves far more bytes for the same "
+    "operations.",
     controls={
         "model_name": MODEL,
         "chip_name": CHIP,

@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
@@ -145,7 +146,7 @@ def load_all():
     import bottlenecks.exhibits as package
 
     for module in pkgutil.iter_modules(package.__path__):
-        if module.name not in ("registry", "style"):
+        if module.name.startswith(("ch", "ap_")):
             importlib.import_module(f"bottlenecks.exhibits.{module.name}")
     return EXHIBITS
 
@@ -167,6 +168,16 @@ def stack(**series):
     return table
 
 
+def one(table, series, column):
+    """The single value of a column in a series of one row."""
+    return pick(table, series, column)[0].item()
+
+
+def names(text):
+    """Names set apart by commas: names("H100 SXM5, MI300X")."""
+    return tuple(re.split(r",\s+", text))
+
+
 def pick(table, series, *columns):
     """Columns of one series: x, y = pick(table, "roof", "x", "y")."""
     rows = table["series"] == series
@@ -174,10 +185,10 @@ def pick(table, series, *columns):
     return picked[0] if len(columns) == 1 else picked
 
 
-def one(table, series, column):
-    """The single value of a column in a series of one row."""
-    value = pick(table, series, column)[0]
-    return value.item()
+def row(table, series="here"):
+    """The first row of a series, its columns as attributes: here = row(table); here.chips, here.time_s."""
+    first = np.flatnonzero(table["series"] == series)[0]
+    return SimpleNamespace(**{name: column[first].item() for name, column in table.items()})
 
 
 def write_csv(table, path):

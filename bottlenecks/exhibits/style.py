@@ -1,13 +1,7 @@
 """How every figure looks: one colour and line for each resource, kept through the whole book."""
 
-from functools import cache
-
 import numpy as np
-from matplotlib.collections import PathCollection
-from matplotlib.path import Path
-from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter
-from matplotlib.transforms import Affine2D
 
 from bottlenecks.facts.units import plain, si
 
@@ -32,6 +26,7 @@ LINE = {
     "idle": (0, (1, 1)),
     "total": "-",
 }
+GREY = "#6E6E6E"  # of words: dark enough to read
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222", "#8C6D31")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
@@ -95,39 +90,3 @@ def against_measured(times, ratios, ends):
 def resource(name):
     """Line properties of a resource: colour and dash together."""
     return {"color": COLOUR[name], "linestyle": LINE[name]}
-
-
-class Labels:
-    """Many short texts as one artist, each centred at its height: outlines are kept, so redrawing is quick."""
-
-    def __init__(self, ax, *, transform=None, size=8.5, color="#222222", align="left"):
-        self.size, self.align = size, align
-        self.artist = PathCollection(
-            [],
-            offsets=np.empty((0, 2)),
-            offset_transform=transform or ax.transData,
-            facecolors=color,
-            linewidths=0,
-            clip_on=False,
-            zorder=3,
-        )
-        self.artist.set_transform(Affine2D().scale(1 / 72) + ax.figure.dpi_scale_trans)
-        ax.add_collection(self.artist, autolim=False)
-
-    def show(self, texts, x, y, colors=None):
-        """Put the texts at (x, y); returns the artist."""
-        shown = np.array([bool(text) for text in texts], dtype=bool)
-        self.artist.set_paths([_outline(str(t), self.size, self.align) for t in texts if t])
-        places = np.column_stack(np.broadcast_arrays(x, y)).astype(float)
-        self.artist.set_offsets(places[shown])
-        if colors is not None:
-            self.artist.set_facecolors([c for c, seen in zip(colors, shown, strict=True) if seen])
-        return self.artist
-
-
-@cache
-def _outline(text, size, align):
-    """A text as a path in points, from its left, middle or right, at half the height of a digit."""
-    path = TextPath((0, 0), text, size=size)
-    shift = {"left": 0, "center": 0.5, "right": 1}[align] * path.get_extents().x1
-    return Path(path.vertices - (shift, 0.365 * size), path.codes)

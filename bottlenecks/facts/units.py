@@ -84,6 +84,18 @@ def plain(value, digits=3):
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def plural(number, word, digits=6):
+    """A number and what is counted, in one or many.
+
+    >>> plural(1, "chip"), plural(2048, "copy"), plural(3, "micro-batch")
+    ('1 chip', '2,048 copies', '3 micro-batches')
+    """
+    if number != 1:
+        word = word[:-1] + "ies" if word.endswith(("by", "cy", "dy", "py", "ry", "ty")) else word
+        word += "" if word.endswith("ies") else "es" if word.endswith(("ch", "s", "x")) else "s"
+    return f"{plain(number, digits)} {word}"
+
+
 SPELLED = {  # as people write them
     "byte": "B",
     "bytes": "B",

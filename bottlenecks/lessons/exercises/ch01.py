@@ -1,6 +1,7 @@
 """Exercises of chapter 01, How fast could it go?"""
 
-from bottlenecks.exhibits.ch01 import K, N, energy_per_byte, energy_per_flop, hiding_tile
+from bottlenecks.exhibits.ch01 import K, N, hiding_tile
+from bottlenecks.exhibits.ch01_reality import energy_per_byte, energy_per_flop
 from bottlenecks.facts.chips import chip
 from bottlenecks.laws import roofline
 from bottlenecks.lessons.checks import Exercise
