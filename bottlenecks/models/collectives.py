@@ -6,6 +6,7 @@ bytes take on the tier that they load most, all tiers streaming at once. The fas
 Without an `Efficiency` wires are perfect; `measured.collectives.fitted()` has the measured ones.
 """
 
+import functools
 import re
 from dataclasses import dataclass, replace
 from functools import cache
@@ -172,6 +173,12 @@ def fastest(found, *, ranks, beyond, efficiency, call_s):
     return Timed(least, least * low, least * high, algorithm, protocol, bound)
 
 
+def fastest_s(found, *, ranks, efficiency, call_s):
+    """Seconds of the fastest of the ways alone."""
+    least = functools.reduce(np.minimum, (way_s(way, efficiency)[0] for way in found))
+    return np.where(np.equal(ranks, 1), 0.0, np.maximum(least, call_s))
+
+
 def least_s(launch, efficiency):
     """Least time of a call: `launch` by the library alone, through a framework, or without the host."""
     return {"library": efficiency.call_s, "framework": efficiency.framework_s, "queued": 0.0}[launch]
@@ -329,7 +336,7 @@ def _way(algorithm, protocol, fixed, fill, cuts, streams, kinds):
     inner = [stream for stream, kind in zip(streams, kinds, strict=True) if kind != "NET"]
 
     def busiest(of):
-        return np.max(np.broadcast_arrays(0.0, *of), axis=0) / share
+        return functools.reduce(np.maximum, of, 0.0) / share
 
     port_s = busiest(ports)
     off_ports = (port_s == 0) & (protocol == "LL128")

@@ -201,14 +201,15 @@ def _messages(model, on, software, tp, sp, cp, ep, micro_batch, seq_len, imbalan
     stream_bytes = wide * tokens * model.width
     per_domain = np.maximum(np.minimum(on.domain, 1e9) // tp, 1)
     gather = send_s("all_gather", stream_bytes, tp, on=on)
-    scatter = send_s("reduce_scatter", stream_bytes, tp, on=on)
-    reduce = send_s("all_reduce", stream_bytes, tp, on=on)
+    tensor = gather + send_s("reduce_scatter", stream_bytes, tp, on=on)
+    if not np.all(sp):
+        tensor = np.where(sp, tensor, send_s("all_reduce", stream_bytes, tp, on=on))
     kv_values = 2 * np.maximum(model.kv_heads / tp, 1) * model.head_values
     if model.attention == "MLA":
         kv_values = model.kv_lora_rank + model.qk_rope_values
     around = wide * tokens * kv_values * cp  # bytes that a rank has seen once all have gone around
     return {
-        "tensor_s": np.where(sp, gather + scatter, reduce),
+        "tensor_s": tensor,
         "gather_s": gather,
         "context_s": send_s("all_gather", around, cp, on=on, per_domain=np.minimum(per_domain, cp)),
         "experts_s": _all_to_all_s(model, on, software, tokens, tp, sp, ep, imbalance, per_domain),

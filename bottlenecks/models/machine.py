@@ -147,10 +147,10 @@ def _products_s(rows, device):
     at_once = max(TOGETHER // max(int(np.prod(shape)), 1), 1)
     for first in range(0, len(rows), at_once):
         mine = rows[first : first + at_once]
-        sizes = {
-            name: np.stack([np.broadcast_to(np.asarray(op.shape[name], dtype=float), shape) for op in mine])
-            for name in mine[0].shape
-        }
+        sizes = {name: np.empty((len(mine), *shape)) for name in mine[0].shape}
+        for i, op in enumerate(mine):
+            for name, value in op.shape.items():
+                sizes[name][i] = value
         yield from product_s(device=device, **sizes)
 
 

@@ -1,7 +1,5 @@
 """Sets: a million layouts ask few different questions. Each is answered once, and the answer given to all that asked."""
 
-from dataclasses import fields
-
 import numpy as np
 
 REMEMBERED = 32  # answers that a memo keeps, so that it does not grow with a search
@@ -51,9 +49,7 @@ def _whole(value, shape):
 
 def swept(record):
     """Whether any field of a record is an array."""
-    return any(
-        isinstance(value, np.ndarray) and value.ndim for value in (getattr(record, f.name) for f in fields(record))
-    )
+    return any(isinstance(value, np.ndarray) and value.ndim for value in vars(record).values())
 
 
 def distinct(*columns):

@@ -7,6 +7,7 @@ distinct set of them, so that a million layouts cost little more than one.
 """
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from bottlenecks.laws.pipelines import DUALPIPE, INTERLEAVED, SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.models import footprint, states
 from bottlenecks.models.layer import NAMES, UNFUSED_KERNELS, WEIGHT_CALLS, layer
-from bottlenecks.models.layouts import Layout, fullest_stages
+from bottlenecks.models.layouts import fullest_stages
 from bottlenecks.models.sets import answered
 from bottlenecks.models.software import release
 from bottlenecks.models.wiring import send_s
@@ -128,7 +129,7 @@ def _micro(model, x, on, software, memo):
 
 
 def _timed_micro(model, on, software, memo, policy, both_ways, adapted, **few):
-    one = layer(model, Layout(**few), on, software, memo)
+    one = layer(model, SimpleNamespace(**few), on, software, memo)
     again = recomputation.repeats(policy)
     forward = {name: one[name] for name in ("products_s", "attention_s", "elementwise_s")}
     forward_s, again_s = sum(forward.values()), recomputation.again_s(again, **forward)

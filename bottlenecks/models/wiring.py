@@ -78,17 +78,13 @@ def send_s(collective, message_bytes, ranks, *, on, per_domain=None, groups=1, l
     found = collectives.ways(
         collective, np.maximum(message_bytes, 1.0), tiers=on.tiers, ranks=ranks, per_domain=per_domain, groups=groups
     )
-    found = [
-        way._replace(
-            fixed_s=way.fixed_s * on.waits,
-            fill_s=way.fill_s * on.waits,
-            link_s=way.link_s / on.link_speed,
-            port_s=way.port_s / on.port_speed,
-        )
-        for way in found
-    ]
-    efficiency = collectives.of_generation(on.tiers, on.efficiency)
-    efficiency = replace(efficiency, segment_s=efficiency.segment_s * on.waits)
-    first = collectives.occupied(on.tiers, ranks, per_domain)[0]
-    call_s = 0.0 if collective == "p2p" else collectives.least_s(launch, efficiency) * on.waits
-    return collectives.fastest(found, ranks=ranks, beyond=ranks > first, efficiency=efficiency, call_s=call_s).seconds
+    usual = collectives.of_generation(on.tiers, on.efficiency)
+    scaled = replace(
+        usual,
+        link=usual.link * on.link_speed,
+        port=usual.port * on.port_speed,
+        latency=usual.latency * on.waits,
+        segment_s=usual.segment_s * on.waits,
+    )
+    call_s = 0.0 if collective == "p2p" else collectives.least_s(launch, usual) * on.waits
+    return collectives.fastest_s(found, ranks=ranks, efficiency=scaled, call_s=call_s)
