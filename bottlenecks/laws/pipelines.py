@@ -62,7 +62,7 @@ def slowest_stage_s(layer_s, first_s, last_s, *, most, last, stages, schedule):
     ℓ_1  most     layers of the fullest stage, the first among them          [-]
     ℓ_p  last     layers of the last stage; with p = 1 that is all of them   [-]
     p    stages   pipeline stages                                            [-]
-         schedule                                                            [-]
+    σ    schedule  a name of SCHEDULES                                       [-]
 
     Holds for: stages cut in whole layers, the fullest ones first. DualPipe feeds a pipeline from both
     ends, so a chip has half of the micro-batches at each of two stages, the first with the last.

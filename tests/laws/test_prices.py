@@ -1,0 +1,112 @@
+"""The prices of a training step: power, launches, recomputation, ZeRO's exchange, stages. By hand, by dimension, at limits."""
+
+import held
+import numpy as np
+import pint
+import pytest
+
+from bottlenecks.laws import launches, pipelines, power, recomputation, zero
+
+unit = pint.UnitRegistry()
+S, FLOP, J, W = unit.second, unit.dimensionless, unit.joule, unit.watt
+WINDOW = {"forward_s": 1 * S, "backward_s": 2 * S, "layers": 4, "times": 3}
+
+
+@pytest.mark.parametrize(
+    ("law", "args", "kwargs", "expected"),
+    [
+        (power.sustained_share, (8e14 / S,), {"flop_per_joule": 0.775e12 / J, "watts": 700 * W}, unit.dimensionless),
+        (launches.exposed_launches_s, (1000,), {"call_s": 6e-6 * S, "busy_s": 5e-3 * S}, S),
+        (
+            launches.exposed_routing_s,
+            (100,),
+            {"call_s": 1e-5 * S, "routed_launches": 80, "routed_s": 0.4 * S, "pass_s": 0.6 * S, "sent_s": 0 * S},
+            S,
+        ),
+        (
+            recomputation.again_s,
+            (recomputation.REPEATS["full"],),
+            {"products_s": 4 * S, "attention_s": 1 * S, "elementwise_s": 0.5 * S},
+            S,
+        ),
+        (pipelines.slowest_stage_s, (1 * S, 1 * S, 2 * S), {"most": 4, "last": 3, "stages": 4, "schedule": "1f1b"}, S),
+    ],
+)
+def test_dimensions_and_cards(law, args, kwargs, expected):
+    held.hold(law, args, kwargs, (1 * expected) if expected is S else unit.Quantity(1.0), unit)
+
+
+def test_the_cap_of_an_h100():
+    # 0.775 TFLOP/J x 700 W = 542.5 TFLOP/s, of 846 TFLOP/s that a product alone reaches
+    assert power.sustained_share(846e12, flop_per_joule=0.775e12, watts=700) * 846e12 == pytest.approx(542.5e12)
+    assert power.sustained_share(100e12, flop_per_joule=0.775e12, watts=700) == 1  # a slow kernel is not capped
+    half, whole = power.sustained_share(846e12, flop_per_joule=0.775e12, watts=np.array([350, 700]))
+    assert half == pytest.approx(whole / 2)
+
+
+def test_the_chip_waits_only_when_the_processor_is_behind():
+    # 1,000 launches of 6 us are 6 ms: 1 ms behind 5 ms of work, nothing behind 7 ms
+    assert launches.exposed_launches_s(1000, call_s=6e-6, busy_s=np.array([5e-3, 7e-3])) == pytest.approx([1e-3, 0])
+
+
+def test_counted_experts_by_hand():
+    at = {"call_s": 1e-5, "routed_launches": 80, "pass_s": 1e-3, "sent_s": 0.0}
+    # From the router on 80 launches take 0.8 ms; the chip needs 0.3 ms for them, and has done 0.7 ms before: 1.5 ms in all.
+    assert launches.exposed_routing_s(100, routed_s=3e-4, **at) == pytest.approx(0.5e-3)
+    # No product to wait for: the processor's own 1 ms fit beside the pass's 1 ms.
+    assert launches.exposed_routing_s(100, routed_s=0.9e-3, **at) == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("policy", "seconds"), [("none", 0.0), ("selective", 1.0), ("products", 4 / 2 + 0.5), ("full", 5.5)]
+)
+def test_what_each_policy_does_again(policy, seconds):
+    again = recomputation.repeats(recomputation.POLICIES.index(policy))
+    assert recomputation.again_s(again, products_s=4.0, attention_s=1.0, elementwise_s=0.5) == seconds
+    many = recomputation.repeats(np.arange(4))
+    assert recomputation.again_s(many, products_s=4.0, attention_s=1.0, elementwise_s=0.5).shape == (4,)
+
+
+def test_full_repeats_most_and_none_nothing():
+    for column in recomputation.TABLE:
+        assert column[0] == 0 and column[-1] == column.max() == 1
+
+
+def test_exposed_gradients_by_hand():
+    at = {"forward_s": 1.0, "backward_s": 2.0, "layers": 4, "times": 1}
+    both = {"hides_gradients": True, "hides_weights": True}
+    # Of 4 s of reduction three quarters can hide, 2 s of backward pass do; of 2 s of gather 1.5 s can, 1 s does.
+    exposed, hidden = zero.exposed_gradients_s(4.0, 2.0, **at, **both)
+    assert (exposed, hidden) == (3.0, 3.0)
+    nothing = zero.exposed_gradients_s(4.0, 2.0, **at, hides_gradients=False, hides_weights=False)
+    assert nothing == (6.0, 0.0)
+    # ZeRO 2 reduces with each of 8 micro-batches, and gathers once.
+    assert zero.exposed_gradients_s(4.0, 2.0, **at | {"times": 8}, **both) == (8 * 2.0 + 1.0, 8 * 2.0 + 1.0)
+    alone = zero.exposed_gradients_s(4.0, 0.0, **at | {"layers": 1}, **both)
+    assert alone == (4.0, 0.0)  # one layer has nothing to hide behind
+
+
+def test_sharded_weights_by_hand():
+    # Gathers of 2 s, forward and backward, and 2 s of gradients, with each of 3 micro-batches: 1 s and 2 s of work hide as much.
+    exposed, hidden = zero.exposed_weights_s(2.0, 2.0, forward_s=1.0, backward_s=2.0, layers=4, times=3)
+    assert (exposed, hidden) == (3 * (6 - 3), 3 * 3)
+    free, _ = zero.exposed_weights_s(0.0, 0.0, forward_s=1.0, backward_s=2.0, layers=4, times=3)
+    assert free == 0
+
+
+def test_what_is_sent_is_exposed_or_hidden():
+    for reduce, gather, layers in ((4.0, 2.0, 4), (0.1, 0.1, 80), (3.0, 9.0, 1)):
+        at = {"forward_s": 1.0, "backward_s": 2.0, "layers": layers, "times": 2}
+        both = zero.exposed_gradients_s(reduce, gather, hides_gradients=True, hides_weights=True, **at)
+        assert sum(both) == pytest.approx(2 * reduce + gather)
+        assert sum(zero.exposed_weights_s(reduce, gather, **at)) == pytest.approx(2 * (2 * gather + reduce))
+
+
+def test_the_slowest_stage_by_hand():
+    at = {"most": 4, "last": 3}
+    # first: 4 layers and an embedding, 4.5; last: 3 layers and a head of 2, 5
+    assert pipelines.slowest_stage_s(1.0, 0.5, 2.0, stages=4, schedule="1f1b", **at) == 5
+    # fed from both ends a chip has half of each: 4.75; with more than two stages another has 4 layers
+    assert pipelines.slowest_stage_s(1.0, 0.5, 2.0, stages=4, schedule="dualpipe", **at) == 4.75
+    # one stage has everything
+    assert pipelines.slowest_stage_s(1.0, 0.5, 2.0, stages=1, schedule="1f1b", most=7, last=7) == 9.5
