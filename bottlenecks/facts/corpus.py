@@ -34,6 +34,7 @@ UNITS = {  # of a file -> (unit here, times what); any other unit stays as it is
     "ms": ("s", 1e-3),
     "min": ("s", 60.0),
     "GB/s": ("B/s", 1e9),
+    "Gbit/s": ("B/s", 0.125e9),
     "GiB": ("B", 2.0**30),
     "TFLOP/s": ("FLOP/s", 1e12),
     "1e9": ("1", 1e9),
