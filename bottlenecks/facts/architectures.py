@@ -34,15 +34,19 @@ COUNTS = (
     "local_layers",
     "ssm_layers",
     "ssm_layer_params",
+    "ssm_width",
     "experts",
     "shared_experts",
     "experts_per_token",
     "expert_width",
+    "latent_width",
     "dense_layers",
+    "ahead",
     "vocab",
     "context_tokens",
 )
-MAY_BE_ZERO = {"encoder_layers", "local_layers", "ssm_layers", "shared_experts", "dense_layers"}
+MAY_BE_ZERO = {"encoder_layers", "local_layers", "ssm_layers", "shared_experts", "dense_layers", "ahead"}
+YES_OR_NO = ("tied_embeddings", "expert_biases", "both_ways", "parallel_block")
 NEEDS = {  # a field that is given, and those that it then needs
     "kv_lora_rank": ("qk_nope_values", "qk_rope_values", "v_head_values"),
     "experts": ("experts_per_token", "expert_width"),
@@ -92,6 +96,8 @@ class Model:
     tied_embeddings: bool = False
     both_ways: bool = False  # tokens attend to later ones too: an encoder
     ahead: int = 0  # tokens after the next that training predicts: a layer (of `layers`) and a head each
+    parallel_block: bool = False  # attention and feed-forward read the same values: one exchange for both
+    stored_format: str = ""  # of the weights as released, where it is not 16 bits
     context_tokens: int | None = None
     published_params: float | None = None
     published_active_params: float | None = None  # publishers differ in which embeddings they count
@@ -366,8 +372,8 @@ def _model_from_row(row):
         name=row["name"],
         attention=row["attention"],
         **{c: int(row[c]) for c in COUNTS if row[c]},
-        tied_embeddings=row["tied_embeddings"] == "yes",
-        expert_biases=row["expert_biases"] == "yes",
+        **{c: row[c] == "yes" for c in YES_OR_NO},
+        stored_format=row["stored_format"],
         published_params=float(row["params"]) if row["params"] else None,
         published_active_params=float(row["active_params"]) if row["active_params"] else None,
         training_tokens=float(row["training_tokens"]) if row["training_tokens"] else None,

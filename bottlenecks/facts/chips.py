@@ -10,25 +10,7 @@ from functools import cache
 
 from bottlenecks import data
 from bottlenecks.facts.doors import nearest, one_of, positive
-
-BYTES_PER_VALUE = {
-    "fp64": 8,
-    "fp64_matrix": 8,
-    "fp32": 4,
-    "tf32": 4,
-    "bf16": 2,
-    "fp16": 2,
-    "fp8": 1,
-    "int8": 1,
-    "fp6": 0.75,
-    "fp4": 0.5,
-    "fp16_acc16": 2,  # sums kept in 16 bits: twice the rate on some consumer boards
-}
-FORMATS = tuple(BYTES_PER_VALUE)
-# Weights in blocks with their scales, widened before they are multiplied: two 16-bit numbers for 32
-# values (gpt-fast); llama.cpp's Q4_K_M, whose files have 4.9 bits a weight; NVFP4 and MXFP4, an
-# 8-bit scale for 16 and for 32 values.
-STORED_BYTES_PER_VALUE = {"int4_g32": 0.625, "q4_k_m": 0.61, "nvfp4": 0.5625, "mxfp4": 0.53125}
+from bottlenecks.facts.formats import FORMATS, bytes_per_value  # noqa: F401
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,17 +116,6 @@ def _require_dense(chip_name, format, peak):
         raise ValueError(f"{where} must be for the whole package, got scope {peak.scope!r}")
 
 
-def bytes_per_value(format):
-    """Bytes that one value takes in `format`.
-
-    >>> bytes_per_value("bf16")
-    2
-    """
-    if format in STORED_BYTES_PER_VALUE:
-        return STORED_BYTES_PER_VALUE[format]
-    return BYTES_PER_VALUE[one_of("format", format, FORMATS)]
-
-
 def chips(*, kind=None, vendor=None, since=0, format=None):
     """The chips of the catalog, name -> Chip in the file's order; each argument narrows the choice.
 
@@ -196,6 +167,36 @@ def chip(name):
 def find_chip(name):
     """The catalog's name for a spelling of a chip, or None."""
     return data.spellings("chips", _fold).get(_fold(name))
+
+
+@cache
+def short_names():
+    """Short names that the catalog does not hold -> their row: what is meant by them ('': not told), and why."""
+    return {row["spelled"]: row for row in data.rows("chip_names")}
+
+
+def meant(name):
+    """The chip that practitioners mean by a short name, '' where none.
+
+    >>> meant("H100"), meant("H20")
+    ('H100 SXM5', '')
+    """
+    return short_names().get(name, {}).get("meant", "")
+
+
+def why_unknown(name):
+    """Why the catalog has no chip of a name, for a reader who wrote it.
+
+    >>> why_unknown("H100 SXM6")
+    "chip 'H100 SXM6' is not in the catalog; did you mean 'H100 SXM5'?"
+    """
+    if not name:
+        return "no chip is named"
+    why = short_names().get(name, {}).get("why", "")
+    if why:
+        return f"chip {name!r}: {why}"
+    near = nearest(name, _catalog())
+    return f"chip {name!r} is not in the catalog" + (f"; did you mean {near!r}?" if near else "")
 
 
 def _fold(name):

@@ -6,15 +6,16 @@ columns are added (`ADDED`), and `where` selects.
 """
 
 import csv
-import re
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from bottlenecks import data
+from bottlenecks.facts import formats
 from bottlenecks.facts.chips import chip, find_chip
 from bottlenecks.facts.doors import one_of
+from bottlenecks.facts.networks import domain_link
 
 TABLES = {  # name -> file
     "kernels": "kernels_measured",
@@ -52,99 +53,22 @@ ADDED = {  # name -> (unit, meaning)
 # The column that names the chip, where it is not `chip`; MLPerf's own words tell boards apart.
 SPELLED = {"input_pipeline": "accelerator", "mlperf_training": "accelerator_as_printed"}
 
-# Where a source's own evidence says more than its label.
-LABELS = {
-    # Cores at 1.38 GHz are the PCIe card's.
-    ("gpubenches", "V100"): "V100 PCIe 16GB",
-    # Reads of 1.77 TB/s and cores at 1.41 GHz: either board; SXM by assumption.
-    ("gpubenches", "A100-80GB"): "A100 SXM 80GB",
-    # Reads level off at 3,888 GB/s: 81 % of an H200, 97 % of a GH200 96GB.
-    ("gpubenches", "H200"): "",
-    # The source does not say which board; SXM by assumption.
-    ("vllm_fp8kv", "H100-80GB"): "H100 SXM5",
-    # A program runs on one of the card's two GPUs.
-    ("babelstream", "Tesla K80"): "K80 (one GPU)",
-    # Reads of 2.8 TB/s: more than the PCIe board's memory sends.
-    ("flashmla_h100", "H100"): "H100 SXM5",
-    # The other rows of this source say SXM.
-    ("gptfast", "A100-80GB (330W cap)"): "A100 SXM 80GB",
-}
-UNRESOLVED = {  # spellings that are left without a chip
-    "H100": "SXM or PCIe is not said",
-    "V100": "which of four boards is not said",
-    "A100": "memory size and board are not said",
-    "H200": "the measured bandwidth fits another board better (LABELS)",
-    "H20": "two boards share the name: 96 GB at 4.0 TB/s, 141 GB at 4.8 TB/s",
-    "NVIDIA H20": "two boards share the name: 96 GB at 4.0 TB/s, 141 GB at 4.8 TB/s",
-    "NVIDIA H100-SXM5-96GB": "which memory the board has is not said",
-    "NVIDIA H200-NVL-141GB": "a PCIe card at lower clocks, not in the catalog",
-    "N/A": "a submission on processors alone",
-    "DEVICE EMULATION MODE": "CUDA emulated on a host processor",
-    "h100 (emulated)": "the benchmark sleeps instead of computing",
-    "a100 (emulated)": "the benchmark sleeps instead of computing",
-}
-MARKS = {  # in a row's notes -> why it is suspect
-    "SUSPECT": "flagged by the collector: ten times slower than sister rows",
-    "looks unhealthy": "unhealthy: far below the same copy on sister machines",
-    "not yet tuned": "untuned: equal settings differ by up to 1.7 times between days",
-    "profile is noisy": "noisy: a profile below 32 KiB",
-    "FIT, not one point": "a line fitted by the source, not a point",
-    "matches 96 ranks not 64": "log and text disagree on the number of chips",
-    "does not equal the GPU count": "the printed layout does not multiply to the chips",
-    "does not multiply": "the printed layout does not multiply to the chips",
-    "trust the iteration time": "the printed rate contradicts the step time",
-    "disagreement, rate left blank": "two versions of the source disagree",
-    "prints 1.34%": "two versions of the source disagree",
-    "bounded by its launch": "host-bound: kernels take the same time over a 16-fold range of work",
-    "clocks past its boost": "above the datasheet's rate: the card clocks past its boost",
-}
+NO_BOARD = "another"  # in the column `board`: none of the catalog
 RECALLED = "recalled, not read: confirm before use"
-SLOW_NETWORK = "a slow network between two nodes, not stated which"
 SHORT_STEPS = "median_step_s: all steps make less than half of the time to train"
 
-# Pages that a vendor prints again: the start of their sources' names, and what makes a recipe.
-REPRINTS = {
+# What makes a recipe, where sources print a page again (`page` of data/corpus_sources.csv).
+RECIPES = {
     "training": (
-        ("mbridge_", "nemo_24.07"),
-        (
-            "chip",
-            "model",
-            "n_chips",
-            "global_batch_seqs",
-            "micro_batch",
-            "seq_len",
-            "compute_dtype",
-            "tp",
-            "pp",
-            "vpp",
-            "cp",
-            "ep",
-            "dp",
-            "zero_fsdp",
-        ),
+        *("chip", "model", "n_chips", "global_batch_seqs", "micro_batch", "seq_len", "compute_dtype"),
+        *("tp", "pp", "vpp", "cp", "ep", "dp", "zero_fsdp"),
     ),
     "inference": (
-        ("trtllm_",),
-        (
-            "chip",
-            "model",
-            "n_chips",
-            "batch",
-            "input_len",
-            "output_len",
-            "weight_dtype",
-            "act_dtype",
-            "kv_dtype",
-            "tp",
-            "pp",
-            "ep",
-            "phase",
-        ),
+        *("chip", "model", "n_chips", "batch", "input_len", "output_len", "weight_dtype", "act_dtype", "kv_dtype"),
+        *("tp", "pp", "ep", "phase"),
     ),
-    "mlperf_training": (  # a result carried over: every run of it has the same time
-        ("mlperf_training_",),
-        ("chip", "benchmark", "n_chips", "global_batch", "time_mean_s", "time_min_s", "time_max_s"),
-    ),
+    # A result carried over: every run of it has the same time.
+    "mlperf_training": ("chip", "benchmark", "n_chips", "global_batch", "time_mean_s", "time_min_s", "time_max_s"),
 }
 
 # What may be above a datasheet's rate without being wrong.
@@ -235,6 +159,17 @@ def columns(name):
     return file | ADDED
 
 
+def showing(name, what):
+    """Keys of the sources of a table whose rows show one thing best, by the column `shows` of their file.
+
+    >>> showing("kernels", "best of a sweep")
+    ('mamf',)
+    """
+    known = sources(name)
+    one_of("shows", what, sorted({each for row in known.values() for each in data.keys(row["shows"])}))
+    return tuple(key for key, row in known.items() if what in data.keys(row["shows"]))
+
+
 @cache
 def sources(name):
     """The sources of a table: source_id -> its row of data/corpus_sources.csv."""
@@ -271,11 +206,17 @@ def _scale(about):
 
 
 def _chip_names(rows, column):
-    if column not in rows:
-        return np.full(rows["source_id"].size, "")
-    pairs = list(zip(rows["source_id"].tolist(), rows[column].tolist(), strict=True))
-    names = {pair: LABELS.get(pair, find_chip(pair[1]) or "") for pair in set(pairs)}
+    spelled = rows.get(column, np.full(rows["source_id"].size, ""))
+    boards = rows.get("board", np.full(spelled.size, ""))
+    pairs = list(zip(boards.tolist(), spelled.tolist(), strict=True))
+    names = {pair: _chip_name(*pair) for pair in set(pairs)}
     return np.array([names[pair] for pair in pairs])
+
+
+def _chip_name(board, spelled):
+    if board:
+        return "" if board == NO_BOARD else chip(board).name
+    return find_chip(spelled) or ""
 
 
 def _by_source(name, rows, fact):
@@ -295,15 +236,11 @@ def _suspect(name, rows):
 
 
 def _doubts(name, rows):
-    if "notes" in rows:
-        notes = {note: {m for m in MARKS if m in note} for note in set(rows["notes"].tolist())}
-        for mark in set().union(*notes.values()):
-            yield MARKS[mark], np.array([mark in notes[note] for note in rows["notes"].tolist()])
+    if "doubt" in rows:
+        for doubt in set(rows["doubt"].tolist()) - {""}:
+            yield doubt, rows["doubt"] == doubt
     if "confidence" in rows:
         yield RECALLED, rows["confidence"] == "memory"
-    if name == "collectives":
-        apart = (rows["source_id"] == "vidur_net") & (rows["n_nodes"] == 2)
-        yield SLOW_NETWORK, apart & (rows["chip_name"] == "A100 SXM 80GB")
     if name == "mlperf_training":
         yield SHORT_STEPS, 2 * _steps(rows) * rows["median_step_s"] < rows["time_mean_s"]
     for roof, rate, limit in limits(name, rows):
@@ -325,7 +262,7 @@ def limits(name, rows):
         uncached = ~np.isin(rows["kernel"], CACHED)
         yield "memory bandwidth", np.where(uncached, rows["bytes_per_s"], np.nan), memory
         across = np.char.startswith(rows["kernel"], "memcpy device to device")
-        across &= ~_has(rows["kernel"], "bidirectional")
+        across &= rows["directions"] != 2
         link = _of_chip(names, lambda c: c.link_bytes_per_s)
         yield "link in one direction", np.where(across, rows["bytes_per_s"], np.nan), link
     if name == "training":
@@ -353,8 +290,8 @@ def _peaks(names, spelled):
 
 
 def _peak(name, spelled):
-    format = re.search(r"fp4|fp8|float8|int8|tf32|fp32|fp64|bf16|fp16", spelled.lower())
-    peak = format and name and chip(name).peaks.get(format[0].replace("float8", "fp8"))
+    format = next(iter(formats.named(spelled)), None)
+    peak = name and chip(name).peaks.get(format)
     return peak.flop_per_s if peak else None
 
 
@@ -368,8 +305,10 @@ def _inference_flop_per_s(rows):
 def _weights_bytes_per_s(rows):
     """Bytes of the weights a token uses over the time of a decode step at batch 1, of one chip."""
     spelled = rows["weight_dtype"].tolist()
-    bits = {text: float(re.search(r"4|8|16|$", text)[0] or "nan") for text in set(spelled)}
-    weights = rows["active_params"] * np.array([bits[text] for text in spelled]) / 8
+    stored = {text: formats.stored(text) for text in set(spelled)}
+    each = {text: formats.bytes_per_value(how) if how else np.nan for text, how in stored.items()}
+    whole = np.array([each[text] for text in spelled]) // 0.5 * 0.5  # of the values, without their blocks' scales
+    weights = rows["active_params"] * whole
     alone = (rows["phase"] == "decode") & (rows["batch"] == 1)
     return np.where(alone, weights / rows["s_per_output_token"] / rows["n_chips"], np.nan)
 
@@ -386,29 +325,25 @@ def _wire_bytes_per_s(rows):
     in_a_node = n / nodes
     with np.errstate(divide="ignore", invalid="ignore"):
         leaving = np.where(rows["collective"] == "all_to_all", (n - 1) / (n - in_a_node), in_a_node)
-    one_domain = (nodes == 1) | _has(rows["network"], "MNNVL")
+    one_domain = (nodes == 1) | (rows["one_domain"] == 1)
     wire = np.where(one_domain, link, np.minimum(link, nic * leaving))
-    adds = _has(rows["network"], "NVLink4") | _has(rows["network"], "NVLink5")
-    once = adds | _has(rows["network"], "SHARP") | (nodes == 2)
+    once = _of_chip(names, lambda c: domain_link(c)[1]) == 1
+    once |= (rows["in_network"] != "") | (nodes == 2)
     return wire * np.where(once & (rows["collective"] == "all_reduce"), 2 * (n - 1) / n, 1.0)
-
-
-def _has(texts, part):
-    return np.char.find(texts, part) >= 0
 
 
 def _duplicate_of(name, rows):
     """Row that printed the same recipe in an earlier release of the same page, or -1."""
     found = np.full(rows["source_id"].size, -1)
-    if name not in REPRINTS:
+    if name not in RECIPES:
         return found
-    pages, recipe = REPRINTS[name]
-    ours = np.flatnonzero(np.char.startswith(rows["source_id"][:, None], pages).any(axis=1))
+    pages = _by_source(name, rows, "page")
+    ours = np.flatnonzero(pages != "")
     published = _by_source(name, rows, "published")[ours]
-    keys = list(zip(*(rows[column].tolist() for column in recipe), strict=True))
+    keys = list(zip(*(rows[column].tolist() for column in RECIPES[name]), strict=True))
     first = {}
     for i in ours[np.argsort(published, kind="stable")].tolist():
-        key = tuple(map(str, keys[i]))  # as text, one NaN equals another
+        key = (pages[i], *map(str, keys[i]))  # as text, one NaN equals another
         j = first.setdefault(key, i)
         if rows["source_id"][j] != rows["source_id"][i]:
             found[i] = j
