@@ -4,8 +4,7 @@ import csv
 import sys
 from pathlib import Path
 
-from bottlenecks.measured import collectives
-from bottlenecks.measured.fits import inference, kernels
+from bottlenecks.measured.fits import collectives, inference, kernels
 
 FOLDER = Path(__file__).parents[1] / "bottlenecks" / "data"
 FITS = {"kernel": kernels, "network": collectives, "inference": inference}  # each on those before

@@ -54,6 +54,6 @@ def _measure_corpus(args):
     for reason, times in done["skipped"].items():
         print(f"skipped {reason}" + (f" ({times} rows)" if times > 1 else ""))
     if done["busy"]:
-        print(f"{done['busy']} rows were slowed by other programs (their notes say so): run it again")
+        print(f"{done['busy']} rows were slowed by other programs (their `doubt` says so): run it again")
     print(f"{done['rows']} rows in {done['path']}" if done["rows"] else "nothing was measured")
     return 130 if done["stopped"] else 0 if done["rows"] else 1

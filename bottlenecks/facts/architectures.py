@@ -17,33 +17,11 @@ from bottlenecks.facts.doors import nearest, one_of, positive
 
 ATTENTION = ("MHA", "GQA", "MQA", "MLA", "MHA-XL")  # MHA-XL: and a matrix for relative positions
 COUNTS = (
-    "layers",
-    "encoder_layers",
-    "width",
-    "ffn_width",
-    "ffn_matrices",
-    "heads",
-    "kv_heads",
-    "head_values",
-    "q_lora_rank",
-    "kv_lora_rank",
-    "qk_nope_values",
-    "qk_rope_values",
-    "v_head_values",
-    "sliding_window_tokens",
-    "local_layers",
-    "ssm_layers",
-    "ssm_layer_params",
-    "ssm_width",
-    "experts",
-    "shared_experts",
-    "experts_per_token",
-    "expert_width",
-    "latent_width",
-    "dense_layers",
-    "ahead",
-    "vocab",
-    "context_tokens",
+    *("layers", "encoder_layers", "width", "ffn_width", "ffn_matrices", "heads", "kv_heads", "head_values"),
+    *("q_lora_rank", "kv_lora_rank", "qk_nope_values", "qk_rope_values", "v_head_values"),
+    *("sliding_window_tokens", "local_layers", "ssm_layers", "ssm_layer_params", "ssm_width"),
+    *("experts", "shared_experts", "experts_per_token", "expert_width", "latent_width", "dense_layers"),
+    *("ahead", "vocab", "context_tokens"),
 )
 MAY_BE_ZERO = {"encoder_layers", "local_layers", "ssm_layers", "shared_experts", "dense_layers", "ahead"}
 YES_OR_NO = ("tied_embeddings", "expert_biases", "both_ways", "parallel_block")

@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from bottlenecks.facts import corpus
+from bottlenecks.facts import corpus, formats
 from bottlenecks.facts.architectures import model
-from bottlenecks.facts.chips import bytes_per_value, chip, find_chip
+from bottlenecks.facts.chips import chip, find_chip
+from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.facts.units import plain, si
 from bottlenecks.laws import roofline
 from bottlenecks.models import ops
 
-WEIGHT_FORMAT = {"F16": "fp16", "fp16": "fp16", "bf16": "bf16", "int8": "int8"}
+PLAIN = ("fp16", "bf16", "int8")  # formats of weights that take a whole number of bytes
 
 
 def llm_steps():
@@ -20,9 +21,9 @@ def llm_steps():
     single-chip rows of the same sources by reason.
     """
     rows = corpus.table("inference")
-    sources = ("llamacpp_dai", "gptfast", "kipply_ft13b")
+    sources = corpus.showing("inference", "steps of one chip")
     rows = corpus.where(rows, (rows["n_chips"] == 1) & np.isin(rows["source_id"], sources))
-    columns = ("model", "phase", "weight_dtype", "suspect", "notes", "chip_name")
+    columns = ("model", "phase", "weight_dtype", "suspect", "speculative", "chip_name")
     reasons = np.array([_left_out(*row) for row in zip(*(rows[c] for c in columns), strict=True)])
     kept = corpus.where(rows, reasons == "")
     names = ("source_id", "model", "chip_name", "phase", "weight_dtype", "input_len", "output_len")
@@ -39,17 +40,17 @@ def llm_steps():
     return scored, counted
 
 
-def _left_out(model_name, phase, weight_dtype, suspect, notes, chip_name):
+def _left_out(model_name, phase, weight_dtype, suspect, speculative, chip_name):
     """Why a row can not be scored by one pass through the weights, or ''."""
     if suspect:
         return f"suspect: {suspect}"
-    if model_name.startswith("Mixtral"):
+    if model(model_name).experts is not None:
         return "mixture of experts: a token fetches some of the weights (chapter 02)"
-    if "speculative" in notes:
+    if speculative == 1:
         return "speculative decoding: several tokens a pass"
     if phase not in ("decode", "prefill"):
         return "prefill and decode in one time"
-    if weight_dtype not in WEIGHT_FORMAT:
+    if formats.stored(weight_dtype) not in PLAIN:
         return "4-bit weights, of whose mixed formats this chapter has no byte count"
     if not chip_name:
         return "chip not in the catalog"
@@ -68,7 +69,7 @@ def _times_s(model_name, phase, tokens, weight_dtype, chip_name):
     """
     shape, device = model(model_name), chip(chip_name)
     params = shape.block_params + (shape.head_params if phase == "decode" else 0)
-    step = ops.weights_pass(params, tokens, weight_bytes=bytes_per_value(WEIGHT_FORMAT[weight_dtype]))
+    step = ops.weights_pass(params, tokens, weight_bytes=bytes_per_value(formats.stored(weight_dtype)))
     if not {"fp16", "bf16"} & set(device.peaks):
         return 0.0, step.bytes / device.memory_bytes_per_s
     format = "fp16_acc16" if "fp16_acc16" in device.peaks else width16(device)
@@ -137,17 +138,20 @@ def errors(scored, predicted_s):
 def achieved():
     """What kernels reach of the datasheet: one element a measurement in every column.
 
-    `what` is "matmul, best shape" (mamf), "matmul, sustained" (azure_guide's largest cube of each
-    chip and format) or "stream" (the best kernel that reads memory, of azure_guide or gpubenches).
+    `what` is "matmul, best shape" (of a sweep), "matmul, sustained" (the largest cube of each chip and
+    format) or "stream" (each source's best kernel that reads memory).
     """
     rows = corpus.table("kernels")
     known, source = rows["chip_name"] != "", rows["source_id"]
     cube = (rows["kernel"] == "matmul") & (rows["m"] == rows["n"]) & (rows["n"] == rows["k"])
     reads = np.char.startswith(rows["kernel"], "stream ") & (rows["kernel"] != "stream init (store)")
-    chosen = [("matmul, best shape", i) for i in np.flatnonzero(known & (source == "mamf"))]
-    sustained = known & cube & (source == "azure_guide")
+    chosen = [
+        ("matmul, best shape", i)
+        for i in np.flatnonzero(known & np.isin(source, corpus.showing("kernels", "best of a sweep")))
+    ]
+    sustained = known & cube & np.isin(source, corpus.showing("kernels", "sustained products"))
     chosen += [("matmul, sustained", i) for i in _largest(rows, sustained, "n")]
-    for name in ("azure_guide", "gpubenches"):
+    for name in corpus.showing("kernels", "streams"):
         chosen += [("stream", i) for i in _largest(rows, known & reads & (source == name), "bytes_per_s")]
     index = np.array([i for _, i in chosen])
     return {
@@ -221,9 +225,9 @@ def occupancy_sweep(chip_name):
     rows = corpus.table("kernels")
     mine = np.flatnonzero(
         (rows["chip_name"] == find_chip(chip_name))
-        & (rows["source_id"] == "gpubenches")
+        & np.isin(rows["source_id"], corpus.showing("kernels", "occupancy"))
         & (rows["kernel"] == "stream read")
     )
-    threads = np.array([float(rows["notes"][i].split(" threads")[0].split()[-1]) for i in mine])
+    threads = rows["threads"][mine]
     order = np.argsort(threads)
     return {"threads": threads[order], "bytes_per_s": rows["bytes_per_s"][mine][order]}

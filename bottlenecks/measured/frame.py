@@ -1,8 +1,9 @@
 """Predict: every kind of model through one frame, on the corpus or on a reader's file; `scores` has the errors.
 
-A kind of model is a module with `predict(columns)`, which returns for every row what it predicts
-with its interval, the owner of its time, what was assumed and, where nothing is predicted, why;
-`headline(columns, prediction)` puts these and the measurement in the row's own unit.
+A kind of model is a module of `measured` (see `measured.cases`). Its `cases(columns)` are made once;
+`predict(cases)` has for every row what it predicts with its interval, the owner of its time, what was
+assumed and, where nothing is predicted, why; `headline(cases, seconds)` puts these and the measurement
+in the row's own unit.
 """
 
 import csv
@@ -14,11 +15,9 @@ import numpy as np
 
 from bottlenecks.facts import corpus
 from bottlenecks.facts.doors import one_of
-from bottlenecks.measured import collective_rows, inference, kernels, training
+from bottlenecks.measured import collectives, inference, kernels, training
 
-KINDS = MappingProxyType(
-    {"kernels": kernels, "inference": inference, "collectives": collective_rows, "training": training}
-)
+KINDS = MappingProxyType({"kernels": kernels, "inference": inference, "collectives": collectives, "training": training})
 ADDED = ("predicted", "low", "high", "measured", "unit", "ratio", "bound", "assumed", "reason")
 
 
@@ -30,15 +29,16 @@ def predict(kind, columns, *, owners=True):
     why a row has no prediction.
     """
     model = KINDS[one_of("kind", kind, KINDS)]
-    return in_own_units(kind, columns, model.predict(columns, owners=owners))
+    cases = model.cases(columns)
+    return in_own_units(kind, cases, model.predict(cases, owners=owners))
 
 
-def in_own_units(kind, columns, found):
+def in_own_units(kind, cases, found):
     """The columns of `ADDED` from what a kind's `predict` returns, which is in seconds."""
     model = KINDS[kind]
     with np.errstate(divide="ignore", invalid="ignore"):
-        measured, predicted, unit = model.headline(columns, found["seconds"])
-        ends = [model.headline(columns, found[end])[1] for end in ("low_s", "high_s")]
+        measured, predicted, unit = model.headline(cases, found["seconds"])
+        ends = [model.headline(cases, found[end])[1] for end in ("low_s", "high_s")]
         ratio = predicted / measured
     return {
         "predicted": predicted,

@@ -1,6 +1,5 @@
 """Rows of the inference corpus, and of a reader's own file, as calls of `inference`."""
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -9,48 +8,35 @@ from typing import NamedTuple
 import numpy as np
 
 from bottlenecks import data
-from bottlenecks.facts import corpus
+from bottlenecks.facts import formats
 from bottlenecks.facts.architectures import find_model, model, models
-from bottlenecks.facts.chips import BYTES_PER_VALUE, bytes_per_value, chip, chips
+from bottlenecks.facts.chips import chip, why_unknown
 from bottlenecks.facts.doors import nearest
-from bottlenecks.laws import shares
+from bottlenecks.facts.formats import bytes_per_value
+from bottlenecks.measured.cases import Cases, alike, impossible, largest, predictions
 from bottlenecks.models import engines, inference, requests
 from bottlenecks.models.machine import RESOURCES, machine
-from bottlenecks.models.software import SERVER, release
+from bottlenecks.models.software import SERVER, TODAY, at, find_stack
 
 PHASES = ("prefill", "decode", "end_to_end")
 SIZES = ("n_chips", "tp", "pp", "ep", "batch")  # at least one where they are given
 LENGTHS = ("input_len", "output_len")
 MEASURED = ("latency_s", "s_per_output_token", "tokens_per_s", "ttft_s")
-SATURATED = ("max load", "saturat", "offline", "in-flight", "concurrency")
 MOST_SEQUENCES = 2048  # that serving stacks schedule at once unless told otherwise
 OPEN_OUTPUT = 200  # tokens of an answer whose length is left out, as benchmarks of one user make
 OPEN_CONTEXT = 1024  # tokens in the cache, where lengths are left out
-WEIGHTS = {  # spelling -> format of weights, format of the output head
-    "int4-g32": ("int4_g32", None),
-    "int4": ("int4_g32", None),
-    "q4_k_m": ("q4_k_m", None),
-    "fp4": ("nvfp4", "bf16"),
-    "nvfp4": ("nvfp4", "bf16"),
-    "mxfp4": ("mxfp4", "bf16"),
-}
+SERVED = ("fp8", "nvfp4", "mxfp4")  # formats of weights beside which serving stacks leave the head whole
+TEXTS = ("chip_name", "chip", "model", "phase", "weight_dtype", "act_dtype", "kv_dtype", "software", "software_date")
+TEXTS += ("load", "stationary")  # rows of a case are alike in these
+SWITCHES = ("n_chips", "tp", "pp", "ep", "speculative")  # and in these
 SPREADS = ("one chip", "many chips", "saturated")  # kinds of rows that have their own
-HOSTS = ("pytorch", "vllm", "sglang")  # serving stacks that run kernels from Python
-
-
-BY_NAME = (  # what a program calls itself, in small letters -> its software; the first that fits
-    (r"llama\.cpp|ollama|\bggml", "llama.cpp"),
-    (r"fastertransformer", "FasterTransformer"),
-    (r"megatron|transformers\b|hugging ?face|\bhf\b|\beager\b", "eager PyTorch"),
-    (r"vllm\D*0\.[0-2](\.|\b)|vllm.*\b2023\b", "vLLM 2023"),
-)
 
 
 class Case(NamedTuple):
     """Rows that one call predicts: which, of what kind; time(server) -> seconds."""
 
     rows: np.ndarray
-    server: object
+    on: object  # the server
     time: Callable
     kind: str
     assumed: str
@@ -69,64 +55,40 @@ def value(name):
     return float(constants()[name]["value"])
 
 
-def groups(columns):
-    """What a row is scored under: phase, and whether chips share the work."""
-    many = np.where(columns["n_chips"] > 1, "many chips", "one chip")
-    phase = np.where(_saturated(columns), "saturated", columns["phase"])
-    phase = np.where(phase == "end_to_end", "static", phase)
-    found = np.char.add(np.char.add(phase, ", "), many)
-    return np.where(phase == "saturated", "saturated", found)
-
-
-def _saturated(columns):
-    """Rows whose requests never run out: throughput of a server, not one batch from start to end."""
-    text = np.char.lower(np.char.add(columns["framework"], columns["notes"]))
-    told = np.any([np.char.find(text, word) >= 0 for word in SATURATED], axis=0)
-    unknown = np.isnan(columns["batch"]) & np.isnan(columns["latency_s"])
-    return (columns["phase"] == "end_to_end") & (told | unknown)
-
-
 def cases(columns):
-    """(cases, reasons): every row is in one case, or has a reason why it is in none."""
-    reasons = _impossible(columns)
-    names = ("chip_name", "chip", "model", "phase", "weight_dtype", "act_dtype", "kv_dtype", "framework")
-    texts = [columns[n].tolist() for n in names]
-    numbers = [np.nan_to_num(columns[n], nan=-1).tolist() for n in ("n_chips", "tp", "pp", "ep")]
-    blanks = [np.isnan(columns[n]).tolist() for n in ("batch", *LENGTHS, *MEASURED)]
-    words = [[_words(n) for n in columns["notes"].tolist()], _saturated(columns).tolist()]
-    together = {}
-    for i, key in enumerate(zip(*texts, *numbers, *blanks, *words, strict=True)):
-        if reasons[i] == "":
-            together.setdefault(key, []).append(i)
+    """`Cases` of a table of inference."""
+    reasons = impossible(columns, at_least_one=SIZES, zero_or_more=LENGTHS, above_zero=MEASURED)
+    for i in np.flatnonzero(~np.isin(columns["phase"], PHASES)):
+        reasons[i] = f"phase must be one of {', '.join(PHASES)}, got {str(columns['phase'][i])!r}"
+    columns = columns | {"load": _load(columns)}
     found = []
-    for rows in map(np.array, together.values()):
+    for rows in alike(columns, TEXTS, SWITCHES, ("batch", *LENGTHS, *MEASURED), among=reasons == ""):
         try:
             found.append(_case({c: columns[c][rows] for c in columns}, rows))
         except ValueError as problem:
             reasons[rows] = str(problem)
-    return found, reasons.astype(str)
+    return Cases(columns, found, reasons.astype(str))
 
 
-def _words(note):
-    """What of a row's notes changes its prediction."""
-    said = ("weight-gathered", "speculative", "MTP")
-    return tuple(word for word in said if word in note)
+def _load(columns):
+    """ "saturated" where requests never run out: stated, or a whole run with neither a batch nor a latency."""
+    unknown = np.isnan(columns["batch"]) & np.isnan(columns["latency_s"])
+    found = np.where(unknown & (columns["load"] == ""), "saturated", columns["load"])
+    return np.where((columns["phase"] == "end_to_end") & (found == "saturated"), "saturated", "static")
 
 
-def _impossible(columns):
-    """Why a row can be no run: '' or words. A blank (NaN) is none of it."""
-    reasons = np.full(columns["phase"].size, "", dtype=object)
-    for name in (*SIZES, *LENGTHS, *MEASURED):
-        least = 1 if name in SIZES else 0
-        strict = name in MEASURED
-        given = columns[name]
-        bad = np.isinf(given) | ((given <= 0) if strict else (given < least))
-        for i in np.flatnonzero(bad):
-            bound = "above zero" if strict else f"at least {least}"
-            reasons[i] = f"{name} must be {bound} and finite, got {given[i]:g}"
-    for i in np.flatnonzero(~np.isin(columns["phase"], PHASES)):
-        reasons[i] = f"phase must be one of {', '.join(PHASES)}, got {str(columns['phase'][i])!r}"
-    return reasons
+def groups(cases):
+    """What a row is scored under: `groups_of` its columns."""
+    return groups_of(cases.columns)
+
+
+def groups_of(columns):
+    """Phase, and whether chips share the work; a saturated server's rows together."""
+    c = columns | {"load": _load(columns)}
+    many = np.where(c["n_chips"] > 1, "many chips", "one chip")
+    phase = np.where(c["phase"] == "end_to_end", "static", c["phase"])
+    found = np.char.add(np.char.add(phase, ", "), many)
+    return np.where(c["load"] == "saturated", "saturated", found)
 
 
 def _case(mine, rows):
@@ -134,14 +96,13 @@ def _case(mine, rows):
     first = {c: v[0] for c, v in mine.items()}
     shape = _model(str(first["model"]))
     on = _chip(first)
-    said = _words(str(first["notes"]))
-    if "speculative" in said or "MTP" in said:
+    if first["speculative"] == 1:
         raise ValueError("speculative decoding: the acceptance rate is not in the row")
     format, weight_format, head_format, cache_format, assumed = _formats(first, shape, on)
-    phase, saturated = str(first["phase"]), bool(_saturated(mine)[0])
-    software = str(first["framework"]).casefold()
-    hosted = phase == "end_to_end" and saturated and any(word in software for word in HOSTS)
-    plan, copies, more = _plan(first, shape, on, hosted, said, weight_format, head_format, cache_format)
+    phase, saturated = str(first["phase"]), first["load"] == "saturated"
+    software = _software(first, on)
+    hosted = saturated and software.python_host
+    plan, copies, more = _plan(first, shape, on, software, hosted, weight_format, head_format, cache_format)
     assumed = assumed + more
     server = machine(on, format, experts_times=value("experts_times") if hosted else 1.0)
     batch, prompt, output = mine["batch"], mine["input_len"], mine["output_len"]
@@ -183,59 +144,43 @@ def _chip(first):
         if found.kind in ("LPU", "wafer"):
             raise ValueError(f"{found.name} keeps weights on many chips, and how many is not in the row")
         return found
-    printed = str(first["chip"])
-    if not printed:
-        raise ValueError("no chip is named")
-    if printed in corpus.UNRESOLVED:
-        raise ValueError(f"chip {printed!r}: {corpus.UNRESOLVED[printed]}")
-    near = nearest(printed, chips())
-    raise ValueError(f"chip {printed!r} is not in the catalog" + (f"; did you mean {near!r}?" if near else ""))
+    raise ValueError(why_unknown(str(first["chip"])))
 
 
-def _named(text):
+def _first(text):
     """The first format that a text names, or ''."""
-    text = text.casefold().replace("bfloat", "bf").replace("float", "fp").replace("e4m3", "fp8")
-    text = re.sub(r"\bf16\b", "fp16", text)
-    longest_first = sorted(BYTES_PER_VALUE, key=len, reverse=True)
-    found = re.search("|".join(longest_first), text)
-    return found[0] if found else ""
+    return next(iter(formats.named(str(text))), "")
 
 
 def _formats(first, shape, on):
     """(of products, of weights, of the head, of the cache, what was assumed)."""
-    spelled, assumed = str(first["weight_dtype"]).casefold(), []
+    spelled, assumed = str(first["weight_dtype"]), []
     wide = next((f for f in ("bf16", "fp16", "fp32") if f in on.peaks), None)
     if wide is None:
         raise ValueError(f"{on.name} has no 16-bit peak")
-    software = str(first["framework"]).casefold()
-    if "llama.cpp" in software and "fp16_acc16" in on.peaks:
-        wide = "fp16_acc16"  # llamacpp-pr3370
-    if spelled in WEIGHTS:
-        weights, head = WEIGHTS[spelled]
-    else:
-        weights, head = _named(spelled), None
+    if _software(first, on).sums_in_16_bits and "fp16_acc16" in on.peaks:
+        wide = "fp16_acc16"
+    weights = formats.stored(spelled)
     if not weights:
-        small = shape.name.startswith("gpt-oss")  # released in four bits
-        weights, head = ("mxfp4", "bf16") if small else ("bf16", None)
-        assumed.append("weights in four bits" if small else "16-bit weights")
+        weights = shape.stored_format or "bf16"
+        assumed.append("weights in four bits" if shape.stored_format else "16-bit weights")
+    head = "bf16" if weights in SERVED else None
     if weights == "bf16" and "bf16" not in on.peaks:
         weights = "fp16"
-    asked = _named(str(first["act_dtype"])) or (weights if weights == "fp8" else wide)
+    asked = _first(first["act_dtype"]) or (weights if weights == "fp8" else wide)
     products = asked if asked in on.peaks and bytes_per_value(asked) < 2 else wide
     if bytes_per_value(asked) < 2 and products == wide:
         assumed.append(f"{asked} operands multiplied as {wide}")
-    if weights == "fp8" and head is None:
-        head = "bf16"  # serving stacks leave the head whole
-    if shape.name.startswith("gpt-oss") and weights == "fp8":
-        weights = "mxfp4"  # the experts, nearly all of it, come in four bits and stay so
-    cache = _named(str(first["kv_dtype"]))
+    if shape.stored_format and weights == "fp8":
+        weights = shape.stored_format  # the experts, nearly all of it, come in four bits and stay so
+    cache = _first(first["kv_dtype"])
     if not cache:
         cache = "fp8" if products in ("fp8", "fp4") else "bf16"
         assumed += [f"{cache} cache"] * (cache == "fp8")
     return products, weights, head, cache, assumed
 
 
-def _plan(first, shape, on, hosted, said, weight_format, head_format, cache_format):
+def _plan(first, shape, on, software, hosted, weight_format, head_format, cache_format):
     """(Plan, copies of it on the row's chips, what was assumed)."""
     number = {n: int(first[n]) if np.isfinite(first[n]) else None for n in ("n_chips", "tp", "pp", "ep")}
     n, tp, pp, ep = number["n_chips"], number["tp"], number["pp"], number["ep"]
@@ -252,7 +197,7 @@ def _plan(first, shape, on, hosted, said, weight_format, head_format, cache_form
     if tp is None and ep is None:
         tp = max(n // (pp or 1), 1)
         if tp > 1 and on.kind == "TPU":
-            stationary = "gathered" if "weight-gathered" in said else "2-D"
+            stationary = str(first["stationary"]) or "2-D"
             assumed.append(f"weights {'gathered' if stationary == 'gathered' else 'cut both ways'}")
         elif tp > 1:
             tp = int(np.gcd(tp, shape.heads))  # a copy holds whole heads; the other chips hold copies
@@ -273,18 +218,16 @@ def _plan(first, shape, on, hosted, said, weight_format, head_format, cache_form
         head_format=head_format,
         cache_format=cache_format,
         stationary=stationary,
-        parallel_block="in parallel" in shape.notes,
-        software=_software(str(first["framework"]), maker=on.vendor),
+        parallel_block=shape.parallel_block,
+        software=software,
     )
     return plan, max(n / plan.chips, 1.0), assumed
 
 
-def _software(program, *, maker):
-    """The software of a program by its name; a compiled server, where it has no row. `maker` is that of the chip."""
-    found = next((s for words, s in BY_NAME if re.search(words, program.casefold())), None)
-    if found == "llama.cpp" and maker == "Apple":
-        found = "llama.cpp, Metal"
-    return release(found) if found else SERVER
+def _software(first, on):
+    """The software that a row names, as of its date; a compiled server, where it names none that is known."""
+    stack = find_stack(str(first["software"]))
+    return at(stack, str(first["software_date"]) or TODAY, on.family) if stack else SERVER
 
 
 def _under_load(shape, plan, server, batch, prompt, output, copies):
@@ -361,39 +304,24 @@ def _in_parts(shape, plan, on, batch, prompt):
 # ---- predictions
 
 
-def predict(columns, *, owners=True):
-    """Seconds of every row, with the interval, the owner and what was assumed: name -> array.
+def predict(cases, *, owners=True):
+    """`predictions` of the cases.
 
     Seconds are those of a prompt, a step, or a run from start to end; of a saturated server, those
-    between two tokens of all its sequences together. NaN where `reason` says why.
+    between two tokens of all its sequences together.
     """
-    size = columns["phase"].size
-    seconds, low, high = (np.full(size, np.nan) for _ in range(3))
-    bound, assumed = (np.full(size, "", dtype=object) for _ in range(2))
-    found, reasons = cases(columns)
-    for case in found:
-        seconds[case.rows] = case.time(case.server)
-        spread = constants()[f"spread_{case.kind}"]
-        low[case.rows] = seconds[case.rows] * float(spread["low"])
-        high[case.rows] = seconds[case.rows] * float(spread["high"])
-        if owners:
-            owned = shares.shares(case.time, case.server, RESOURCES)
-            bound[case.rows] = shares.largest(owned)
-        assumed[case.rows] = case.assumed
-    return {
-        "seconds": seconds,
-        "low_s": low,
-        "high_s": high,
-        "bound": bound.astype(str),
-        "assumed": assumed.astype(str),
-        "reason": reasons,
-    }
+
+    def spread(case):
+        row = constants()[f"spread_{case.kind}"]
+        return float(row["low"]), float(row["high"])
+
+    return predictions(cases, spread=spread, owner=largest(RESOURCES) if owners else None)
 
 
-def headline(columns, seconds):
+def headline(cases, seconds):
     """(measured, predicted, unit) as the row states it: a latency, seconds a token, or tokens a second."""
-    c = columns
-    saturated = _saturated(c)
+    c = cases.columns
+    saturated = c["load"] == "saturated"
     decode = ~saturated & ((c["phase"] == "decode") | np.isnan(c["latency_s"]))
     decode &= c["phase"] != "prefill"
     batch = np.where(np.isfinite(c["batch"]), c["batch"], 1)

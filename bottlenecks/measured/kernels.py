@@ -1,15 +1,16 @@
 """Rows of the kernel corpus, and of a reader's own file, as calls of `kernels`."""
 
-import re
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from bottlenecks.facts import corpus
-from bottlenecks.facts.chips import BYTES_PER_VALUE, bytes_per_value, chip, chips
-from bottlenecks.facts.doors import nearest, one_of
-from bottlenecks.laws import roofline, shares
+from bottlenecks.facts.chips import chip, why_unknown
+from bottlenecks.facts.doors import one_of
+from bottlenecks.facts.formats import FORMATS, bytes_per_value, named
+from bottlenecks.laws import roofline
+from bottlenecks.measured.cases import Cases, alike, impossible, largest, predictions
 from bottlenecks.models import kernels
 
 KINDS = {  # start of the kernel's name -> what its spread is called
@@ -32,34 +33,14 @@ ELEMENTWISE = {  # word in the kernel's name -> kind of elementwise kernel, valu
     "add": ("add", 3),
     "copy": ("add", 2),
 }
-IMPLEMENTATIONS = {  # word in the implementation's name -> how the kernel works
-    "flashattention-3": "fused, overlapped",
-    "flash attention 3": "fused, overlapped",
-    "fa3": "fused, overlapped",
-    "flashattention-4": "fused, overlapped",
-    "fa4": "fused, overlapped",
-    "cudnn": "fused, overlapped",
-    "flashmla": "fused, overlapped",
-    "flashinfer": "fused",
-    "flashattention-2": "fused",
-    "flash attention 2": "fused",
-    "fa2": "fused",
-    "aiter": "fused",
-    "flashattention triton": "fused, first",
-    "triton": "fused, first",
-    "xformers": "fused, first",
-    "flashattention-1": "fused, first",
-    "flash attention 1": "fused, first",
-    "standard": "unfused",
-    "pytorch": "unfused",
-    "eager": "unfused",
-    "naive": "unfused",
-}
-LIBRARIES = ("cublas", "pytorch", "torch", "deepgemm", "trt-llm", "hipblas", "rocblas")
+PASSES = {"attention bwd": "backward", "attention fwd+bwd": "both"}  # by the kernel's name; others: forward
+TIMES_FORWARD = {"forward": 1.0, "backward": 2.5, "both": 3.5}  # FLOP of a pass, as sources count
 LATENT_ROPE = 64  # values of a latent key that are its position (deepseek2024v3)
 HIDDEN = 2048  # width of attention where the heads are left out, as in FlashAttention's papers
 SIZES = ("m", "n", "k", "batch", "seq_len", "kv_len", "heads", "kv_heads", "head_dim", "bytes")
 MEASURED = ("time_s", "flop_per_s", "bytes_per_s")
+TEXTS = ("chip_name", "chip", "kernel", "dtype", "pass", "attention")  # rows of a case are alike in these
+SWITCHES = ("causal", "timed_alone", "best_of_sweep", "directions")  # and in these
 
 
 class Case(NamedTuple):
@@ -70,103 +51,79 @@ class Case(NamedTuple):
     format: str
     kind: str
     time: Callable
-    assumed: str
+    chosen: str  # what the rows leave open, in words
+
+    @property
+    def on(self):
+        """The chip as its kernels find it."""
+        return kernels.device(self.chip, self.format)
+
+    @property
+    def assumed(self):
+        """What was chosen, and what the device's constants assume."""
+        return "; ".join(filter(None, (self.chosen, *self.on.assumed)))
 
 
 def cases(columns):
-    """(cases, reasons): every row is in one case, or has a reason why it is in none."""
-    reasons = _impossible(columns)
-    possible = reasons == ""
-    texts = [columns[n].tolist() for n in ("chip_name", "kernel", "dtype", "implementation", "chip")]
-    blanks = [np.isnan(columns[n]).tolist() for n in SIZES]
-    causal = np.nan_to_num(columns["causal"], nan=-1).tolist()
-    groups = {}
-    for i, key in enumerate(zip(*texts, causal, *blanks, strict=True)):
-        if possible[i]:
-            groups.setdefault(key, []).append(i)
+    """`Cases` of a table of kernels."""
+    reasons = impossible(columns, above_zero=(*SIZES, *MEASURED))
+    for i in np.flatnonzero(~np.isin(columns["causal"], (0, 1)) & ~np.isnan(columns["causal"])):
+        reasons[i] = f"causal must be 1 or 0, got {columns['causal'][i]:g}"
     found = []
-    for (name, kernel, dtype, implementation, printed, *_), rows in groups.items():
-        rows = np.array(rows)
+    for rows in alike(columns, TEXTS, SWITCHES, SIZES, among=reasons == ""):
         try:
-            found += _cases(columns, rows, name, kernel.casefold(), dtype, implementation, printed)
+            found += _cases({c: v[rows] for c, v in columns.items()}, rows)
         except ValueError as problem:
             reasons[rows] = str(problem)
     taken = np.zeros(reasons.size, dtype=bool)
     for case in found:
         taken[case.rows] = True
     reasons[~taken & (reasons == "")] = "the row leaves a size of the kernel open"
-    return found, reasons.astype(str)
+    return Cases(columns, found, reasons.astype(str))
 
 
-def _impossible(columns):
-    """Why a row can be no kernel: '' or words. A blank (NaN) is none of it."""
-    reasons = np.full(columns["kernel"].size, "", dtype=object)
-    for name in (*SIZES, *MEASURED):
-        for i in np.flatnonzero((columns[name] <= 0) | np.isinf(columns[name])):
-            reasons[i] = f"{name} must be above zero and finite, got {columns[name][i]:g}"
-    for i in np.flatnonzero(~np.isin(columns["causal"], (0, 1)) & ~np.isnan(columns["causal"])):
-        reasons[i] = f"causal must be 1 or 0, got {columns['causal'][i]:g}"
-    return reasons
-
-
-def _cases(columns, rows, name, kernel, dtype, implementation, printed):
-    """The cases of rows alike in words, mask and blanks; ValueError: why there are none."""
+def _cases(mine, rows):
+    """The cases of rows alike in all but numbers; ValueError: why there are none."""
+    name, kernel = str(mine["chip_name"][0]), str(mine["kernel"][0]).casefold()
     if not name:
-        raise ValueError(_no_chip(printed))
-    device = chip(name)
+        raise ValueError(why_unknown(str(mine["chip"][0])))
     kind = next((k for start, k in KINDS.items() if kernel.startswith(start)), None)
     if kind is None:
         raise ValueError(f"no model of the kernel {kernel!r}" if kernel else "no kernel is named")
-    mine = {c: columns[c][rows] for c in columns}
-    if kind == "matmul":
-        return _matmul(mine, rows, device, kernel, dtype)
-    if kind == "attention":
-        return _attention(mine, rows, device, kernel, dtype, implementation)
-    return _traffic(mine, rows, device, kernel, dtype)
+    make = {"matmul": _matmul, "attention": _attention}.get(kind, _traffic)
+    return make(mine, rows, chip(name), kernel)
 
 
-def _no_chip(printed):
-    if not printed:
-        return "no chip is named"
-    if printed in corpus.UNRESOLVED:
-        return f"chip {printed!r}: {corpus.UNRESOLVED[printed]}"
-    near = nearest(printed, chips())
-    return f"chip {printed!r} is not in the catalog" + (f"; did you mean {near!r}?" if near else "")
-
-
-def _matmul(mine, rows, device, kernel, dtype):
-    format, assumed = _format(dtype, device)
+def _matmul(mine, rows, device, kernel):
+    format, assumed = _format(str(mine["dtype"][0]), device)
     m, k, n, groups = (mine[c] for c in ("m", "k", "n", "batch"))
     if np.isnan(m + k + n).any():  # then of all: blanks are alike
         return []
     grouped = kernel.startswith("grouped")
     several = grouped and not np.isnan(groups).any()
-    best = "best shape" in kernel
-    alone = kernel.strip() == "matmul"  # and not named as a part of a layer
-    note = (
-        assumed + ["the fastest of many calls"] * best + ["groups of equal size" if several else "one group"] * grouped
-    )
-    note += ["operands stay in the last cache where they fit"] * alone
+    best = mine["best_of_sweep"][0] == 1
+    alone = not grouped and mine["timed_alone"][0] != 0  # also where the row does not tell
+    note = assumed + ["the fastest of many calls"] * bool(best)
+    note += ["groups of equal size" if several else "one group"] * grouped
+    note += ["operands stay in the last cache where they fit"] * bool(alone)
 
     def time(on):
-        seconds = kernels.matmul_s(m, k, n, device=on, groups=groups if several else 1, warm=alone)
+        seconds = kernels.matmul_s(m, k, n, device=on, groups=groups if several else 1, warm=bool(alone))
         return seconds * (on.constants["best_of_sweep"] if best else 1.0)
 
     return [Case(rows, device, format, "matmul", time, "; ".join(note))]
 
 
-def _attention(mine, rows, device, kernel, dtype, implementation):
-    format, assumed = _format(dtype, device)
-    lowered = implementation.casefold()
-    how = next((how for word, how in IMPLEMENTATIONS.items() if word in lowered), None)
-    if how is None:
-        default = kernels.device(device, format)
-        how = kernels.default_implementation(default)
+def _attention(mine, rows, device, kernel):
+    format, assumed = _format(str(mine["dtype"][0]), device)
+    how = str(mine["attention"][0])
+    if not how:
+        how = kernels.default_implementation(kernels.device(device, format))
         assumed = [*assumed, f"{how} attention"]
-    backward = "bwd" in kernel or "backward" in kernel or "pass not stated" in kernel
-    if "pass not stated" in kernel:
-        assumed = [*assumed, "forward and backward pass"]
-    only = backward and "fwd" not in kernel and "forward" not in kernel and "pass not" not in kernel
+    else:
+        one_of("attention", how, kernels.IMPLEMENTATIONS)
+    passes = one_of("pass", str(_passes(mine)[0]), TIMES_FORWARD)
+    backward, only = passes != "forward", passes == "backward"
     latent = "mla" in kernel
     values = np.where(np.isfinite(mine["head_dim"]), mine["head_dim"], 128)
     heads = np.where(np.isfinite(mine["heads"]), mine["heads"], HIDDEN / values)
@@ -199,7 +156,7 @@ def _attention(mine, rows, device, kernel, dtype, implementation):
     return [Case(rows, device, format, "attention", time, "; ".join(assumed))]
 
 
-def _traffic(mine, rows, device, kernel, dtype):
+def _traffic(mine, rows, device, kernel):
     """Streams, copies and elementwise kernels."""
     format = next(iter(device.peaks), None)
     if format is None:
@@ -214,7 +171,7 @@ def _traffic(mine, rows, device, kernel, dtype):
     )
     if kernel.startswith("elementwise") and not word:
         raise ValueError(f"no model of the kernel {kernel!r}")
-    value_bytes = BYTES_PER_VALUE[next(iter(_formats(dtype)), "bf16")]
+    value_bytes = bytes_per_value(next(iter(named(str(mine["dtype"][0]))), "bf16"))
     others = np.nan_to_num(1 + mine["kv_heads"] / mine["heads"], nan=2.0)
     touched = touched * (others if kind == "rotary" else 1.0)
     moved = np.where(np.isfinite(mine["bytes"]), mine["bytes"], touched * value_bytes * mine["m"] * mine["n"])
@@ -222,8 +179,9 @@ def _traffic(mine, rows, device, kernel, dtype):
     if kernel.startswith("stream"):  # long ones, unless a size is given
         note = "16 GiB" * bool(np.isnan(moved).any())
         moved = np.where(np.isfinite(moved), moved, 2.0**34)
-        starved = np.array(["threads" in n for n in mine["notes"].tolist()])
-        moved = np.where(starved & ~_most_threads(mine), np.nan, moved)
+        threads = mine["threads"]  # those of an occupancy sweep wait for the memory but for the most
+        starved = threads < np.max(np.nan_to_num(threads, nan=0.0))
+        moved = np.where(starved, np.nan, moved)
     known = np.isfinite(moved)
 
     def time(on):
@@ -232,15 +190,9 @@ def _traffic(mine, rows, device, kernel, dtype):
     return [Case(rows[known], device, format, "elementwise", time, note)]
 
 
-def _most_threads(mine):
-    """Which rows of an occupancy sweep are its last: the memory is full, latency hidden."""
-    threads = np.array([float((re.findall(r"(\d+) threads", n) or ["nan"])[0]) for n in mine["notes"].tolist()])
-    return ~(threads < np.nanmax(threads)) if np.isfinite(threads).any() else np.isnan(threads)
-
-
 def _copies(mine, rows, device, kernel, format):
     moved = np.where(np.isfinite(mine["bytes"]), mine["bytes"], 2.0**30)
-    both = 2 if "bidirectional" in kernel else 1
+    both = 2 if mine["directions"][0] == 2 else 1
     local = "local" in kernel  # within one memory; the tool counts what is read and what is written
     to_host = "host" in kernel or "offload" in kernel
     way = "host_bytes_per_s" if to_host else "link_bytes_per_s"
@@ -257,26 +209,25 @@ def _copies(mine, rows, device, kernel, format):
     return [Case(rows, device, format, "elementwise", time, note)]
 
 
-def _formats(dtype):
-    """The formats that a text names, in its order."""
-    text = dtype.casefold().replace("bfloat", "bf").replace("float", "fp").replace("e4m3", "fp8")
-    longest_first = sorted(BYTES_PER_VALUE, key=len, reverse=True)
-    return list(dict.fromkeys(re.findall("|".join(longest_first), text)))
+def _passes(columns):
+    """Passes of attention that each row times: as stated, else by the kernel's name."""
+    by_name = np.array([PASSES.get(name, "forward") for name in np.char.lower(columns["kernel"]).tolist()], dtype="U8")
+    return np.where(columns["pass"] == "", by_name, columns["pass"])
 
 
 def _format(dtype, device):
     """(format, what was assumed) from the spelling of a row; of several the first that the chip has."""
-    named = _formats(dtype)
-    for format in named:
+    spelled = named(dtype)
+    for format in spelled:
         if format in device.peaks:
             return format, []
         twin = {"fp16": "bf16", "bf16": "fp16", "int8": "fp8"}.get(format)
         if twin in device.peaks:
             return twin, [f"{format} as fast as {twin}"]
-    if named:
-        raise ValueError(f"{device.name} has no {named[0]} peak; it has {', '.join(device.peaks)}")
+    if spelled:
+        raise ValueError(f"{device.name} has no {spelled[0]} peak; it has {', '.join(device.peaks)}")
     if dtype:
-        one_of("dtype", dtype, BYTES_PER_VALUE)
+        one_of("dtype", dtype, FORMATS)
     format = "bf16" if "bf16" in device.peaks else "fp16"
     if format not in device.peaks:
         raise ValueError(f"{device.name} has no 16-bit peak")
@@ -286,38 +237,18 @@ def _format(dtype, device):
 # ---- predictions
 
 
-def predict(columns, *, owners=True):
-    """Seconds of every row, with the interval, the owner and what was assumed: name -> array.
+def predict(cases, *, owners=True):
+    """`predictions` of the cases."""
 
-    `seconds`, `low_s`, `high_s` are NaN where `reason` says why.
-    """
-    size = columns["kernel"].size
-    seconds, low, high = (np.full(size, np.nan) for _ in range(3))
-    bound, assumed = (np.full(size, "", dtype=object) for _ in range(2))
-    found, reasons = cases(columns)
-    for case in found:
-        if not case.rows.size:
-            continue
-        on = kernels.device(case.chip, case.format)
-        seconds[case.rows] = case.time(on)
-        spread = kernels.spread(case.kind, case.chip.family)
-        low[case.rows], high[case.rows] = (seconds[case.rows] * factor for factor in spread)
-        if owners:
-            owned = shares.shares(case.time, on, kernels.RESOURCES)
-            bound[case.rows] = shares.largest(owned)
-        assumed[case.rows] = "; ".join(filter(None, (case.assumed, *on.assumed)))
-    return {
-        "seconds": seconds,
-        "low_s": low,
-        "high_s": high,
-        "bound": bound.astype(str),
-        "assumed": assumed.astype(str),
-        "reason": reasons,
-    }
+    def spread(case):
+        return kernels.spread(case.kind, case.chip.family)
+
+    return predictions(cases, spread=spread, owner=largest(kernels.RESOURCES) if owners else None)
 
 
-def headline(columns, seconds):
+def headline(cases, seconds):
     """(measured, predicted, unit) in the row's own unit: its time, else its rate."""
+    columns = cases.columns
     per_time, flop_rate, byte_rate = (columns[c] for c in ("time_s", "flop_per_s", "bytes_per_s"))
     work_flop, work_bytes = _flop(columns), _moved(columns)
     choices = (np.isfinite(per_time), np.isfinite(flop_rate), np.isfinite(byte_rate))
@@ -340,28 +271,23 @@ def _flop(columns):
     keys = np.where(np.isfinite(c["kv_len"]), c["kv_len"], c["seq_len"])
     batch = np.where(np.isfinite(c["batch"]), c["batch"], 1)
     pairs = c["seq_len"] * keys * np.where((c["causal"] == 1) & (c["seq_len"] == keys), 0.5, 1.0)
-    both = _any(names, ("fwd+bwd", "pass not stated", "forward and backward"))
-    alone = _any(names, ("bwd", "backward")) & ~both
-    passes = np.where(both, 3.5, np.where(alone, 2.5, 1.0))
+    passes = np.array([TIMES_FORWARD.get(each, np.nan) for each in _passes(c).tolist()])
     attention = 4 * pairs * values * heads * batch * passes
     return np.where(np.char.startswith(names, "attention"), attention, products)
 
 
 def _moved(columns):
-    size = columns["bytes"]
-    copies = _any(np.char.lower(columns["kernel"]), ("memcpy", "p2p"))
+    size, names = columns["bytes"], np.char.lower(columns["kernel"])
+    copies = np.char.startswith(names, "memcpy") | np.char.startswith(names, "p2p")
     return np.where(np.isfinite(size), size, np.where(copies, 2.0**30, 2.0**34))
 
 
-def _any(texts, words):
-    return np.any([np.char.find(texts, word) >= 0 for word in words], axis=0)
-
-
-def groups(columns):
+def groups(cases):
     """What a row is scored under; products apart by whether a tuned library did them."""
+    columns = cases.columns
     names = np.char.lower(columns["kernel"]).tolist()
     found = [next((k for s, k in KINDS.items() if n.startswith(s)), "other") for n in names]
-    tuned = _any(np.char.lower(columns["implementation"]), LIBRARIES)
+    tuned = columns["tuned_library"] == 1
     return np.where((np.array(found) == "matmul") & ~tuned, "matmul, other kernels", found)
 
 
@@ -370,7 +296,7 @@ def roofline_error(sources):
     rows = corpus.table("kernels")
     rows = corpus.where(rows, np.isin(rows["source_id"], sources))
     errors = [np.array([])]
-    for case in cases(rows)[0]:
+    for case in cases(rows).found:
         if case.kind == "matmul":
             m, k, n = (rows[c][case.rows] for c in "mkn")
             bound_s = roofline.time_s(

@@ -5,185 +5,81 @@ and what the device holds beyond the allocator. A source that prints the allocat
 neither, since no source marked fit prints that: its prediction is the bound.
 """
 
-import re
-
 import numpy as np
 
 from bottlenecks.facts import corpus
-from bottlenecks.facts.architectures import Model, find_model, model
+from bottlenecks.facts.chips import chip
+from bottlenecks.measured.open import Run, seq_len
+from bottlenecks.measured.shapes import Assumed, gpt, model_of
+from bottlenecks.measured.training import software_of
 from bottlenecks.models.footprint import total_bytes, training_rows
 from bottlenecks.models.layouts import Layout
 
-
-def gpt(layers, width, heads, *, vocab, name="GPT"):
-    """A GPT with multi-head attention and a plain feed-forward of four widths."""
-    return Model(
-        name=name,
-        layers=layers,
-        width=width,
-        ffn_width=4 * width,
-        ffn_matrices=2,
-        heads=heads,
-        kv_heads=heads,
-        head_values=width / heads,
-        attention="MHA",
-        vocab=vocab,
-        tied_embeddings=True,
-    )
-
-
-def _internlm(layers, width, heads, ffn_width):
-    return Model(
-        name="InternLM",
-        layers=layers,
-        width=width,
-        ffn_width=ffn_width,
-        heads=heads,
-        kv_heads=heads,
-        head_values=width // heads,
-        attention="MHA",
-        vocab=103168,
-    )
-
-
-SHAPES = {  # internevo-configs
-    "InternLM-7B": _internlm(32, 4096, 32, 11008),
-    "InternLM-20B": _internlm(60, 5120, 40, 13824),
-}
-BLOOM_VOCAB = 250880  # bigscience2022bloom; the pages say 250k
-BLOOM_WIDTH = 14400  # bloom_prequel: "NHIDDEN was fixed"
-BLOOM_HEADS = 64  # bloom_prequel: "all NHEADS=64"
-
 # ---- a row of the corpus as a model and a layout
-
-
-def _torchtitan(row):
-    """Model, fields of the layout, what is assumed."""
-    if not find_model(row["model"]):
-        return None, {}, "the model is not in the catalog"
-    stages = _whole(row["pp"], 1)
-    compiled_loss = row["source_id"] == "torchtitan_h200_2025_06"
-    local = re.search(r"local batch size (\d+)", row["notes"])
-    micro = int(local[1]) // stages if local else _whole(row["micro_batch"], 1)
-    interleaved = "Interleaved" in row["notes"]
-    assumed = ["fp32 weights and states, sharded; products in 16 bits"]
-    assumed += [] if np.isfinite(row["seq_len"]) else ["8,192 tokens"]
-    assumed += ["as many micro-batches as stages"] if stages > 1 else []
-    assumed += ["two chunks a stage"] if interleaved else []
-    assumed += [] if row["recompute"] else ["selective recomputation"]
-    assumed += ["compiled loss, 4 B a logit" if compiled_loss else "unfused loss, 12 B a logit"]
-    assumed += ["allocator's count: no fragmentation, no overhead"]
-    return (
-        model(row["model"]),
-        {
-            "zero": 3,
-            "recipe": "adam, fp32",
-            "gathers_once": stages > 1,
-            "keeps_outputs": True,
-            "seq_len": _whole(row["seq_len"], 8192),
-            "micro_batch": micro,
-            "micro_batches": stages,
-            "vpp": 2 if interleaved else 1,
-            "schedule": "interleaved" if interleaved else "1f1b",
-            "recompute": "full" if row["recompute"] == "full" else "products",
-            "bytes_per_logit": 4 if compiled_loss else 12,
-        },
-        "; ".join(assumed),
-    )
-
-
-def _internevo(row):
-    return (
-        SHAPES[row["model"]],
-        {
-            "zero": 3 if "FSDP" in row["zero_fsdp"] else 1,
-            "recipe": "adam, not fused",
-            "sp": False,
-            "seq_len": _whole(row["seq_len"], 2048),
-            "micro_batch": _whole(row["micro_batch"], 1),
-            "micro_batches": 4,
-            "recompute": row["recompute"],
-            "keeps_outputs": True,
-        },
-        "2,048 tokens; 16-bit gradients widened for a step that is not fused",
-    )
-
-
-def _megatron_deepspeed(row, shape, **known):
-    dp, micro = _whole(row["dp"], 1), _whole(row["micro_batch"], 1)
-    return shape, {
-        "zero": 0 if row["zero_fsdp"] == "none" else 1,
-        "sp": False,
-        "fused_attention": False,
-        "seq_len": _whole(row["seq_len"], 2048),
-        "micro_batch": micro,
-        "recompute": row["recompute"],
-        "micro_batches": max(_whole(row["global_batch_seqs"], 1) // (dp * micro), 1),
-        "keeps_outputs": True,
-        "recipe": "adam, widened gradients",
-    } | known
-
-
-def _bloom(row):
-    assumed = ["a vocabulary of 250,880"]
-    width, layers, heads = (_whole(row[c], 0) for c in ("hidden", "layers", "heads"))
-    if not width:
-        width, assumed = BLOOM_WIDTH, [*assumed, f"a width of {BLOOM_WIDTH:,}"]
-    if not layers:  # from the size that names the model, in whole layers a stage
-        size, stages = float(re.search(r"(\d+)B", row["model"])[1]) * 1e9, _whole(row["pp"], 1)
-        layers = stages * round((size - BLOOM_VOCAB * width) / (12 * width**2) / stages)
-        assumed += [f"{layers} layers"]
-    if not heads:
-        heads, assumed = BLOOM_HEADS, [*assumed, f"{BLOOM_HEADS} heads"]
-    known = {}
-    if int(re.search(r"date 02-(\d+)", row["notes"])[1]) >= 28:
-        known = {"recipe": "adam, both gradients", "embedding_slots": True}
-        assumed += ["gradients summed in fp32; embedding and head in slots of their own"]
-    shape, fields = _megatron_deepspeed(row, gpt(layers, width, heads, vocab=BLOOM_VOCAB, name="BLOOM"), **known)
-    return shape, fields, "; ".join(assumed)
-
-
-def _gpt2_52b(row):
-    """64 layers of width 8,192 make 52B, and 16 stages divide them; the page states neither."""
-    shape, fields = _megatron_deepspeed(row, gpt(64, 8192, 64, vocab=50257))
-    return shape, fields, "64 layers of width 8,192, 64 heads"
-
-
-READERS = {
-    "torchtitan_2024_12": _torchtitan,
-    "torchtitan_h200_2025_06": _torchtitan,
-    "internevo_mem": _internevo,
-    "bloom_prequel": _bloom,
-    "bigscience_v100_gpt2": _gpt2_52b,
-}
-ALLOCATOR = ("torchtitan_2024_12", "torchtitan_h200_2025_06")  # torchtitan-metrics: reserved_bytes
-
-
-def _whole(value, default):
-    return int(value) if np.isfinite(value) else default
 
 
 def layout_of(row):
     """(model, layout, assumed, reason) of a row of `corpus.table("training")`.
 
-    `assumed` names what the source leaves open, chosen as its framework's defaults have it. Where
-    `reason` is not '', the row can not be expressed, and model and layout are None.
+    `assumed` names what the row leaves open. Where `reason` is not '', the row can not be expressed,
+    and model and layout are None.
     """
-    if row["source_id"] not in READERS:
-        return None, None, "", "no reader knows what this source's framework keeps"
-    shape, fields, assumed = READERS[row["source_id"]](row)
-    if shape is None:
-        return None, None, "", assumed
-    tp, pp, cp = (_whole(row[c], 1) for c in ("tp", "pp", "cp"))
-    dp = _whole(row["dp"], int(row["n_chips"]) // (tp * pp * cp))
-    if tp * pp * cp * dp != row["n_chips"]:
-        return None, None, "", f"tp x pp x cp x dp is {tp * pp * cp * dp}, not the chips of the run"
+    assumed = Assumed()
     try:
-        layout = Layout(tp=tp, pp=pp, cp=cp, dp=dp, **fields)
-        training_rows(shape, layout)
-    except ValueError as error:
-        return None, None, "", str(error)
-    return shape, layout, assumed, ""
+        return (*_layout(row, assumed), str(assumed), "")
+    except ValueError as why:
+        return None, None, "", str(why)
+
+
+def _layout(row, assumed):
+    if not row["recipe"]:
+        raise ValueError("the row does not say which states its optimizer holds")
+    shape = model_of(row, assumed)
+    software, year = software_of(row, chip(row["chip_name"]), assumed)
+    run = Run(row, shape, chip(row["chip_name"]), software, year)
+    tp, pp, cp = (run.number(name) for name in ("tp", "pp", "cp"))
+    dp = run.number("dp", int(row["n_chips"]) // (tp * pp * cp))
+    if tp * pp * cp * dp != row["n_chips"]:
+        raise ValueError(f"tp x pp x cp x dp is {tp * pp * cp * dp}, not the chips of the run")
+    micro, many = _micro_batches(run, pp, dp, assumed)
+    policy = row["recompute"].partition(" ")[0] or "products"
+    if not row["recompute"]:
+        assumed.add("selective recomputation")
+    interleaved = row["schedule"] == "interleaved"
+    if interleaved and not run.given("vpp"):
+        assumed.add("two chunks a stage")
+    stated = {"bytes_per_logit": float, "embedding_slots": bool}
+    layout = Layout(
+        tp=tp,
+        pp=pp,
+        cp=cp,
+        dp=dp,
+        vpp=run.number("vpp", 2 if interleaved else 1),
+        sp=tp > 1 and run.number("sequence_parallel", year >= "2022") == 1,
+        zero=run.number("zero", 0),
+        recipe=row["recipe"],
+        fused_attention=software.attention != "unfused",
+        schedule="interleaved" if interleaved else "1f1b",
+        seq_len=seq_len(run, assumed),
+        micro_batch=micro,
+        micro_batches=many,
+        recompute=policy,
+        gathers_once=row["zero"] == 3 and pp > 1,
+        keeps_outputs=True,
+        **{name: kind(row[name]) for name, kind in stated.items() if run.given(name)},
+    )
+    training_rows(shape, layout)
+    return shape, layout
+
+
+def _micro_batches(run, pp, dp, assumed):
+    """(sequences of a micro-batch, micro-batches of a step): as stated; else as many micro-batches as stages."""
+    each = run.row["global_batch_seqs"] / dp if run.given("global_batch_seqs") else run.number("micro_batch")
+    if run.given("micro_batch") or pp == 1:
+        micro = run.number("micro_batch")
+        return micro, max(int(each // micro), 1)
+    assumed.add("as many micro-batches as stages")
+    return int(each // pp), pp
 
 
 # ---- predictions
@@ -197,6 +93,7 @@ def bounds():
     rows = corpus.table("training")
     rows = corpus.where(rows, np.isfinite(rows["mem_bytes_per_chip"]))
     names = ("source_id", "role", "model", "n_chips", "tp", "pp", "dp", "cp", "micro_batch", "suspect")
+    names += ("memory_counted_by",)
     columns = {name: rows[name] for name in names}
     columns["measured_bytes"] = rows["mem_bytes_per_chip"]
     found = [layout_of({name: values[i] for name, values in rows.items()}) for i in range(rows["model"].size)]
@@ -220,7 +117,7 @@ def constants(columns=None):
 
 def _fit(columns):
     sound = (columns["role"] == "fit") & (columns["reason"] == "") & (columns["suspect"] == "")
-    return sound & ~np.isin(columns["source_id"], ALLOCATOR)
+    return sound & (columns["memory_counted_by"] != "allocator")
 
 
 def predictions():
@@ -231,7 +128,7 @@ def predictions():
     """
     columns = bounds()
     fitted = constants(columns)
-    by_device = ~np.isin(columns["source_id"], ALLOCATOR)
+    by_device = columns["memory_counted_by"] != "allocator"
     bound = columns["bound_bytes"]
     reserved = bound * (1 + fitted["fragmentation"]) + fitted["overhead_bytes"]
     predicted = np.where(by_device, reserved, bound)

@@ -15,13 +15,11 @@ from bottlenecks.facts import corpus
 from bottlenecks.facts.doors import one_of
 from bottlenecks.laws import shares
 from bottlenecks.measured import frame
-from bottlenecks.measured import training as measured_training
-from bottlenecks.models import training
 from bottlenecks.models.machine import RESOURCES
 
 NUMBERS = ("seconds", "predicted", "low", "high", "measured")  # the first in seconds, the others in `unit`
 OWNERS = ("compute", "memory", "network", "latency")  # of a training step; memory with the caches
-NUMBERS_OF_RUNS = ("params", "chips", *OWNERS)  # of training alone
+NUMBERS_OF_RUNS = ("params", "chips", "open", *OWNERS)  # of training alone; open: respects of weight left open
 DIGITS = 12  # so that an error near zero, and a picture drawn of it, stay the same
 
 
@@ -30,7 +28,8 @@ def table(kind):
     """The committed predictions of a kind of rows: column -> array, with `ratio`, predicted over measured.
 
     source, group (what a row is scored under), seconds, then the columns of `frame.predict`; of
-    training also software, family (of the chip), params, chips, and the shares of OWNERS.
+    training also software, family (of the chip), params, chips, open (respects of weight that the row leaves
+    to our choice), and the shares of OWNERS.
     """
     texts = data.columns(f"predictions_{one_of('kind', kind, frame.KINDS)}")
     numbers = (*NUMBERS, *NUMBERS_OF_RUNS)
@@ -47,10 +46,11 @@ def fresh(kind, *, owners=True):
     """The same columns, computed now; without `owners`, which take most of the work, `bound` is '' and no share is known."""
     rows = corpus.table(one_of("kind", kind, frame.KINDS))
     model = frame.KINDS[kind]
-    predicted = model.predict(rows, owners=owners)
-    found = {"source": rows["source_id"], "group": model.groups(rows), "seconds": predicted["seconds"]}
-    found |= frame.in_own_units(kind, rows, predicted)
-    return _closed(found | (_of_runs(rows, owners) if kind == "training" else {}))
+    cases = model.cases(rows)
+    predicted = model.predict(cases, owners=owners)
+    found = {"source": rows["source_id"], "group": model.groups(cases), "seconds": predicted["seconds"]}
+    found |= frame.in_own_units(kind, cases, predicted)
+    return _closed(found | (_of_runs(cases, owners) if kind == "training" else {}))
 
 
 def _closed(found):
@@ -79,12 +79,13 @@ def _text(value):
 # ---- training: what a run is, and who owned its second
 
 
-def _of_runs(rows, owners):
+def _of_runs(cases, owners):
     """The columns that training alone has."""
-    count = rows["model"].size
+    count = cases.reasons.size
     found = {name: np.full(count, np.nan) for name in NUMBERS_OF_RUNS}
     found |= {name: np.full(count, "", dtype=object) for name in ("software", "family")}
-    for case in measured_training.cases(rows)[0]:
+    for case in cases.found:
+        found["open"][case.rows] = case.open
         found["software"][case.rows], found["family"][case.rows] = case.software.name, case.on.family
         found["params"][case.rows] = float(case.model.params)
         found["chips"][case.rows] = np.broadcast_to(case.layout.chips, case.rows.shape)
@@ -96,10 +97,7 @@ def _of_runs(rows, owners):
 def shares_of(case):
     """Shares of the rows of a `measured.training.Case` (eq:shares): owner -> array."""
 
-    def time(on):
-        return training.seconds(case.model, case.layout, on=on, software=case.software)
-
-    found = shares.at_once(time, case.on, RESOURCES)
+    found = shares.at_once(case.time, case.on, RESOURCES)
     return found | {"memory": found["memory"] + found.pop("cache")}
 
 

@@ -419,7 +419,7 @@ def _tree_sends(sends, parts, kind):
 @cache
 def _constant(table, hw=None, algorithm=None, protocol=None):
     rows = corpus.table("nccl_tuning_constants")
-    mask = (rows["source_id"] == "nccl_tuning") & (rows["table"] == table)
+    mask = (rows["library"] == "NCCL") & (rows["table"] == table)
     for column, value in (("hw", hw), ("algorithm", algorithm), ("protocol", protocol)):
         mask = mask & (rows[column] == value if value else True)
     (value,) = rows["value"][mask]

@@ -6,6 +6,7 @@ releases are named by years. Every other stack states only the switches in which
 switch that is a number has been read in a source or is fitted (`data/training_constants.csv`).
 """
 
+import re
 from dataclasses import dataclass, fields, replace
 from functools import cache
 
@@ -36,6 +37,8 @@ class Software:
     waits_for_counts: bool = True  # of the tokens of each expert, before it launches experts
     captured: bool = True  # steps of inference are replayed as graphs: a collective waits for no launch
     host_layer_s: float = 0.0  # of the processor to launch a layer in inference
+    python_host: bool = False  # a server that runs kernels from Python, whose routed experts have a fitted constant
+    sums_in_16_bits: bool = False  # products sum in 16 bits, where the chip is faster so
     part_tokens: float = 0.0  # of a prompt that one pass reads; 0: all
     parts_ahead: int = 1  # passes that may be under way on a pipeline's stages
     queue: int = 1024  # launches that wait for a chip before the processor does
@@ -101,6 +104,22 @@ def _releases(stack, family):
     """Rows of a stack, oldest first: those for all chips, or those for a family alone."""
     rows = [row for row in data.rows("software") if row["stack"] == stack and row["family"] == family]
     return sorted(rows, key=lambda row: row["released"])
+
+
+@cache
+def find_stack(name):
+    """The stack that a name stands for, its own or another of its program, or ''; spelling is forgiven.
+
+    >>> find_stack("LLaMA.cpp"), find_stack("MaxText"), find_stack("my trainer")
+    ('llama.cpp', 'XLA', '')
+    """
+    rows = data.rows("software")
+    known = {_fold(each): row["stack"] for row in rows for each in (row["stack"], *data.keys(row["aliases"]))}
+    return known.get(_fold(name), "") if name else ""
+
+
+def _fold(name):
+    return re.sub(r"[^a-z0-9]", "", name.casefold())
 
 
 @cache

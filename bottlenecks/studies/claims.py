@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 
 from bottlenecks import data
+from bottlenecks.facts import corpus
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import bytes_per_value, chip
 from bottlenecks.facts.doors import one_of
@@ -186,7 +187,8 @@ def _latency_floor():
 
 
 def _aggregate_bandwidth():
-    rates = {n: decoding.tokens_per_s("gptfast", "Llama-2-7B", chips=n, weights="bf16") for n in (1, 2, 4, 8)}
+    (source,) = corpus.showing("inference", "decoding over chips")
+    rates = {n: decoding.tokens_per_s(source, "Llama-2-7B", chips=n, weights="bf16") for n in (1, 2, 4, 8)}
     best = {
         name: decoding.best_chips(model(name), chip("H100 SXM5"))
         for name in ("Llama-3-8B", "Llama-3-70B", "Llama-3.1-405B")

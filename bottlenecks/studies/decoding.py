@@ -26,7 +26,7 @@ def floors():
     """
     rows = corpus.table("inference")
     alone = (rows["phase"] == "decode") & (rows["batch"] == 1) & (rows["suspect"] == "") & (rows["chip_name"] != "")
-    alone &= np.char.find(rows["notes"], "speculative") < 0
+    alone &= rows["speculative"] != 1
     found = {"source": [], "model": [], "chip": [], "chips": [], "format": [], "floor_s": [], "measured_s": []}
     for i in np.flatnonzero(alone):
         name, format = find_model(str(rows["model"][i])), str(rows["weight_dtype"][i])
@@ -34,8 +34,8 @@ def floors():
         took = 1 / rows["tokens_per_s"][i] if np.isnan(rows["s_per_output_token"][i]) else rows["s_per_output_token"][i]
         if name is None or size is None or np.isnan(took) or model(name).encoder_layers:
             continue
-        # Layers dealt to chips one after the other (llama.cpp) do not add their bandwidths.
-        together = 1 if rows["source_id"][i] == "llamacpp_dai" else rows["n_chips"][i]
+        # Layers dealt to chips one after the other do not add their bandwidths.
+        together = rows["n_chips"][i] / np.nan_to_num(rows["pp"][i], nan=1.0)
         floor = serving.latency_floor_s(
             weight_bytes(model(name), size),
             chips=together,
@@ -77,8 +77,9 @@ def step_shares(shape, plan, server, *, batch, context):
 def scaling_table(name="Llama-2-7B"):
     """Rows of a table: gpt-fast's measured decoding over more chips, beside floor and model."""
     rows = corpus.table("inference")
-    mine = (rows["source_id"] == "gptfast") & (rows["model"] == name) & (rows["weight_dtype"] == "bf16")
-    mine &= (rows["chip_name"] == "A100 SXM 80GB") & (np.char.find(rows["notes"], "speculative") < 0)
+    sources = corpus.showing("inference", "decoding over chips")
+    mine = np.isin(rows["source_id"], sources) & (rows["model"] == name) & (rows["weight_dtype"] == "bf16")
+    mine &= (rows["chip_name"] == "A100 SXM 80GB") & (rows["speculative"] != 1)
     predicted = scores.table("inference")
     lines = []
     for i in np.flatnonzero(mine):
@@ -140,7 +141,7 @@ def tokens_per_s(source, name, *, chips, weights):
     rows = corpus.table("inference")
     mine = (rows["source_id"] == source) & (rows["model"] == name) & (rows["n_chips"] == chips)
     mine &= (rows["phase"] == "decode") & np.char.startswith(rows["weight_dtype"], weights)
-    mine &= np.char.find(rows["notes"], "speculative") < 0
+    mine &= rows["speculative"] != 1
     return float(rows["tokens_per_s"][mine][0])
 
 

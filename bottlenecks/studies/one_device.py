@@ -15,6 +15,7 @@ OWNERS = {  # as kernel_time.RESOURCES, the multipliers apart from other arithme
     "other arithmetic": "vector_per_s exp_per_s core_clocks_per_s",
     **{k: v for k, v in kernels.RESOURCES.items() if k in ("memory", "cache", "latency")},
 }
+BERT, GPT = "BERT on one chip and on many", "GPT on one chip"  # what a source shows: `corpus.showing`
 FUSED_FROM = "2022-06"  # before FlashAttention, attention wrote its scores to memory
 ERA = (  # model, chip, sequences at once on a chip, tokens of a sequence, begun
     ("GPT-1", "P100 SXM2", 8, 512, "2018-06"),
@@ -55,11 +56,11 @@ def one_device_runs():
     out) and `megatron_readme_2020_09` (a GPT of 1.2 billion, all layers computed again).
     """
     rows = corpus.table("training")
-    kept = np.isin(rows["source_id"], ("dle_bert", "megatron_readme_2020_09")) & (rows["n_chips"] == 1)
-    rows = corpus.where(rows, kept)
+    bert_sources, gpt_sources = (corpus.showing("training", what) for what in (BERT, GPT))
+    rows = corpus.where(rows, np.isin(rows["source_id"], bert_sources + gpt_sources) & (rows["n_chips"] == 1))
     found = {"model": [], "chip": [], "format": [], "tokens": [], "measured": [], "predicted": [], "compute": []}
     for i in range(rows["model"].size):
-        bert = rows["source_id"][i] == "dle_bert"
+        bert = rows["source_id"][i] in bert_sources
         shape = model("BERT-large" if bert else "Megatron-LM 1.2B")
         format, tokens = FORMATS[str(rows["compute_dtype"][i])], float(rows["seq_len"][i])
         batch = rows["micro_batch"][i] if bert else rows["global_batch_seqs"][i]
@@ -121,7 +122,7 @@ def era_shares():
 def mpt_run():
     """A measured run on H100s with long sequences and full recomputation: MPT-7B, 65,536 tokens."""
     rows = corpus.table("training")
-    mine = (rows["source_id"] == "llmfoundry_h100") & (rows["model"] == "MPT-7b")
+    mine = np.isin(rows["source_id"], corpus.showing("training", "long sequences")) & (rows["model"] == "MPT-7b")
     return corpus.where(rows, mine & (rows["seq_len"] == 65536))
 
 
@@ -200,8 +201,12 @@ def throughput_slopes():
     """
     rows = corpus.table("training")
 
-    def rate(source, on, chips, **equal):
-        mine = (rows["source_id"] == source) & (rows["chip_name"] == on) & (rows["n_chips"] == chips)
+    def rate(shown, on, chips, **equal):
+        mine = (
+            np.isin(rows["source_id"], corpus.showing("training", shown))
+            & (rows["chip_name"] == on)
+            & (rows["n_chips"] == chips)
+        )
         for column, value in equal.items():
             mine &= rows[column] == value
         per_chip = rows["tokens_per_s_per_chip"][mine], rows["flop_per_s_per_chip"][mine]
@@ -209,10 +214,10 @@ def throughput_slopes():
 
     peaks = np.log(chip("A100 SXM 80GB").peak_flop_per_s("fp16") / chip("V100 SXM2 32GB").peak_flop_per_s("fp16"))
     half = {"compute_dtype": "mixed (fp16)", "seq_len": 128.0}
-    bert = [rate("dle_bert", on, 1, **half) for on in ("V100 SXM2 32GB", "A100 SXM 80GB")]
-    gpt = [rate("megatron_readme_2020_09", on, 1) for on in ("V100 SXM2 32GB", "A100 SXM 40GB")]
-    many = [rate("dle_bert", "A100 SXM 80GB", n, **half) for n in (1, 256)]
-    weak = corpus.where(rows, rows["source_id"] == "megatron2021_t1")
+    bert = [rate(BERT, on, 1, **half) for on in ("V100 SXM2 32GB", "A100 SXM 80GB")]
+    gpt = [rate(GPT, on, 1) for on in ("V100 SXM2 32GB", "A100 SXM 40GB")]
+    many = [rate(BERT, "A100 SXM 80GB", n, **half) for n in (1, 256)]
+    weak = corpus.where(rows, np.isin(rows["source_id"], corpus.showing("training", "weak scaling")))
     total = np.log(weak["n_chips"] * weak["flop_per_s_per_chip"])
     return {
         "peak, BERT-large": np.log(bert[1] / bert[0]) / peaks,

@@ -4,12 +4,12 @@ from functools import cache
 
 import numpy as np
 
+from bottlenecks import data
 from bottlenecks.facts import corpus
 from bottlenecks.facts.doors import one_of
 from bottlenecks.laws import shares
 from bottlenecks.measured import scores
 from bottlenecks.measured import training as measured_training
-from bottlenecks.models import training
 
 TABLE = "training"
 OWNER_OF = {  # of each row of a step, for a picture: the shares are finer
@@ -30,17 +30,12 @@ OWNER_OF = {  # of each row of a step, for a picture: the shares are finer
     "slowed by communication": "network",
     "optimiser": "memory",
 }
-NAMED = {  # words: cells of a row, notes by how they begin; of several rows the one with most chips
-    "GPT-3, Megatron, A100 (2021)": {"source_id": "megatron2021_t2", "model": "GPT-174.6B", "notes": "PTD-P"},
-    "GPT-1T, Megatron, A100 (2022)": {"source_id": "korthikanti2022_t5", "model": "GPT-1T", "recompute": "selective"},
-    "BLOOM-176B, A100 (2022)": {"source_id": "bloom_run", "model": "BLOOM-176B"},
-    "PaLM-540B, TPU v4 (2022)": {"source_id": "palm_t3", "model": "PaLM-540B"},
-    "GPT-3, MLPerf, H100 (2023)": {"source_id": "mlperf_gpt3_v3.0", "model": "GPT3-175B"},
-    "GPT-3, MegaScale, A100 (2024)": {"source_id": "megascale_t2", "model": "GPT-175B", "notes": "MegaScale"},
-    "Llama-3.1-405B, H100 (2024)": {"source_id": "llama3_t4", "seq_len": 8192},
-    "Llama-3.1-405B, long, H100 (2024)": {"source_id": "llama3_t4", "seq_len": 131072},
-    "DeepSeek-V3, H800 (2024)": {"source_id": "deepseek_v3", "model": "DeepSeekV3"},
-    "DeepSeek-V3, GB200 (2026)": {"source_id": "mbridge_26.02", "model": "DeepSeekV3", "chip_name": "GB200 (per GPU)"},
+NUMBERS = ("zero", "seq_len")  # columns of data/named_runs.csv that are numbers
+NAMED = {  # words: cells of a row of the corpus; of several rows the one with most chips
+    row["run"]: {
+        name: float(row[name]) if name in NUMBERS else row[name] for name in row if name != "run" and row[name]
+    }
+    for row in data.rows("named_runs")
 }
 USED = {"mfu": "model", "full": "full", "hfu": "hardware"}  # as `training.Step.utilisation` names them
 CUT = ("tp", "pp", "cp", "dp", "ep", "vpp", "micro_batch", "micro_batches")  # of a layout
@@ -75,7 +70,7 @@ def named(words):
     found = corpus.table(TABLE)
     mine = (found["suspect"] == "") & (found["duplicate_of"] < 0)
     for name, cell in NAMED[one_of("run", words, NAMED)].items():
-        mine &= np.char.startswith(found[name], cell) if name == "notes" else found[name] == cell
+        mine &= found[name] == cell
     return corpus.where(found, np.arange(mine.size) == np.argmax(np.where(mine, found["n_chips"], 0)))
 
 
@@ -90,12 +85,12 @@ def waterfall(words):
                 predicted; each with `measured_` before it, over the measured seconds
     """
     row = named(words)
-    (case,), assumed, _ = measured_training.cases(row)
-    step = training.step(case.model, case.layout, on=case.on, software=case.software, memory=False)
-    seconds = step.seconds
-    measured, predicted, unit = measured_training.headline(row, seconds)
+    cases = measured_training.cases(row)
+    (case,) = cases.found
+    step, seconds = case.step, case.step.seconds
+    measured, predicted, unit = measured_training.headline(cases, seconds)
     slower = float((measured / predicted if unit == "s" else predicted / measured)[0])
-    low, high = measured_training.spread(measured_training.unlike(case, assumed))
+    low, high = measured_training.spread(case.unlike)
     seconds = seconds.item()
     used = {name: step.utilisation(of).item() for name, of in USED.items()}
     layout = {name: int(np.ravel(getattr(case.layout, name))[0]) for name in CUT}
@@ -113,7 +108,7 @@ def waterfall(words):
         "year": int(years(row["source_id"])[0]),
         "format": case.on.product_format,
         "tokens": float(np.ravel(step.tokens)[0]),
-        "assumed": assumed[0].item(),
+        "assumed": case.assumed[0],
         **layout,
         **used,
         **{f"measured_{name}": value / slower for name, value in used.items()},
@@ -159,13 +154,12 @@ def largest(columns):
 
 def _about(found, predicted):
     """What runs are: columns."""
-    left_open = [any(word in text for word in measured_training.OPEN) for text in predicted["assumed"].tolist()]
     return {
         "source": found["source_id"],
         "model": found["model"],
         "year": years(found["source_id"]),
         "role": found["role"],
-        "stated": ~np.array(left_open),
+        "stated": predicted["open"] == 0,
         "mixture": predicted["group"] == "mixtures",
         **{name: predicted[name] for name in ("software", "family", "params", "chips")},
     }

@@ -180,12 +180,12 @@ def published(source, row):
     one_of("source", source, corpus.sources("training"))
     mine = corpus.where(every, every["source_id"] == source)
     between("row", row, 0, mine["source_id"].size - 1)
-    cases, _, reasons = measured_training.cases(mine)
-    for case in cases:
+    cases = measured_training.cases(mine)
+    for case in cases.found:
         for i in np.flatnonzero(case.rows == row):
             chosen = {f.name: getattr(case.layout, f.name) for f in fields(Layout)}
             return Layout(**{n: v[i].item() if np.ndim(v) else v for n, v in chosen.items()})
-    raise ValueError(f"{source}, row {row}: {reasons[row]}")
+    raise ValueError(f"{source}, row {row}: {cases.reasons[row]}")
 
 
 def sent_bytes(model, layout):

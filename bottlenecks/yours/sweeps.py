@@ -2,7 +2,7 @@
 
     done = sweep("mine.csv", progress=bar())     # a minute; columns of data/kernels_measured.csv
 
-A row is the median of five or more timings after a warm-up; `notes` has their range.
+A row is the median of five or more timings after a warm-up; `notes` has their range, and `doubt` whether other programs were running.
 What each row counts is said at the head of `kernels.py`; each device has a process of its own.
 """
 
@@ -52,6 +52,7 @@ COLUMNS = (
     "tflops",
     "GBps",
     "implementation",
+    "doubt",
     "notes",
 )
 BUSY_PER_S = 60  # a thread alone is put aside up to some 50 times a second; beside a busy program, 100 and more
@@ -87,7 +88,7 @@ def sweep(out, budget_s: float = 60.0, max_bytes: int = 1 << 30, progress=None) 
                 table.writerow(row)
                 file.flush()
                 done["rows"] += 1
-                done["busy"] += BUSY in row["notes"]
+                done["busy"] += row["doubt"] == BUSY
                 tell(min(0.99, (time.monotonic() - began_s) / budget_s), row["kernel"][:28])
         except KeyboardInterrupt:
             done["stopped"] = True
@@ -213,7 +214,8 @@ def finished(case, calls, took_s, per_s, implementation):
         {
             "implementation": implementation,
             "bytes": case.moved_bytes or "",
-            "notes": "; ".join(filter(None, (note, case.note, per_s > BUSY_PER_S and BUSY))),
+            "doubt": BUSY if per_s > BUSY_PER_S else "",
+            "notes": "; ".join(filter(None, (note, case.note))),
         }
         | {name: f"{value:.4g}" if value else "" for name, value in numbers.items()}
         | case.columns

@@ -41,6 +41,7 @@ def test_every_data_file_has_a_reader():
         "chip_names",
         "energy",
         "models",
+        "named_runs",
         "corpus_sources",
         "corpus_columns",
         "families",

@@ -124,9 +124,8 @@ def test_shares_of_a_kernel_are_shares(name, time):
 
 def test_shares_of_the_corpus_sum_to_one():
     """Every kind of row, links and copies too; a few of thousands lie at a tie of two tiles."""
-    found, _ = measured_kernels.cases(corpus.table("kernels"))
     away = []
-    for case in found:
+    for case in measured_kernels.cases(corpus.table("kernels")).found:
         on = kernels.device(case.chip, case.format)
         total = sum(shares(case.time, on, kernels.RESOURCES).values())
         away += np.abs(np.broadcast_to(total, case.rows.shape) - 1).tolist()

@@ -22,6 +22,10 @@ def rows(*cells):
     return {c: np.array([row[c] for row in full]) for c in blank}
 
 
+def predict(columns):
+    return measured_inference.predict(measured_inference.cases(columns))
+
+
 STEP = {"phase": "decode", "batch": 8.0, "input_len": 1000.0, "output_len": 200.0}
 PROMPT = {"phase": "prefill", "batch": 2.0, "input_len": 2048.0}
 RUN = {"phase": "end_to_end", "batch": 4.0, "input_len": 512.0, "output_len": 64.0, "latency_s": 1.0}
@@ -29,7 +33,7 @@ LOAD = {"phase": "end_to_end", "input_len": 1000.0, "output_len": 1000.0, "token
 
 
 def test_a_row_is_a_call():
-    found = measured_inference.predict(rows(STEP, PROMPT, RUN, LOAD))["seconds"]
+    found = predict(rows(STEP, PROMPT, RUN, LOAD))["seconds"]
     shape, on, plan = model("Llama-3-8B"), machine(chip("H100 SXM5")), inference.Plan()
     most = requests.largest_batch(shape, plan, on, context=2000)
     load = requests.saturated(shape, plan, on, batch=most, prompt=1000, output=1000)
@@ -52,7 +56,7 @@ def test_rows_are_answered_in_their_own_unit():
         LOAD,
         PROMPT | {"tokens_per_s": 1e4},
     )
-    measured, predicted, unit = measured_inference.headline(table, np.full(6, 2e-2))
+    measured, predicted, unit = measured_inference.headline(measured_inference.cases(table), np.full(6, 2e-2))
     assert unit.tolist() == ["ms/token", "tokens/s", "s", "s", "tokens/s", "tokens/s"]
     # 20 ms; 8 sequences over 20 ms; one token each 20 ms; 2 x 2,048 tokens in 20 ms
     assert predicted.tolist() == pytest.approx([20, 400, 0.02, 0.02, 50, 204800])
@@ -73,11 +77,11 @@ def test_rows_are_answered_in_their_own_unit():
         (PROMPT | {"input_len": np.nan}, "the row leaves the length of the prompts open"),
         (LOAD | {"output_len": np.nan}, "the row leaves the length of prompts or answers open"),
         (LOAD | {"model": "Llama-3.1-405B"}, "do not fit the chips' memory"),
-        (STEP | {"notes": "speculative decoding"}, "the acceptance rate is not in the row"),
+        (STEP | {"speculative": 1.0}, "the acceptance rate is not in the row"),
     ],
 )
 def test_a_row_without_a_prediction_says_why(cells, reason):
-    found = measured_inference.predict(rows(STEP, cells, STEP))
+    found = predict(rows(STEP, cells, STEP))
     assert reason in found["reason"][1] and np.isnan(found["seconds"][1])
     assert found["reason"][[0, 2]].tolist() == ["", ""]
 
@@ -85,13 +89,13 @@ def test_a_row_without_a_prediction_says_why(cells, reason):
 def test_a_copy_has_whole_heads():
     # 64 heads on 72 chips: nine copies on 8 chips each, and so nine times the tokens of 8 chips
     many = rows(*(LOAD | {"model": "Llama-3-70B", "n_chips": n} for n in (72.0, 8.0)))
-    seconds = measured_inference.predict(many)["seconds"]
+    seconds = predict(many)["seconds"]
     assert 9 * seconds[0] == pytest.approx(seconds[1])
 
 
 def test_groups_without_a_sequence_make_no_tokens():
     # 4 sequences on 8 chips with attention data parallel: half of the tokens of 8 in the same step
-    half, whole = measured_inference.predict(
+    half, whole = predict(
         rows(
             *(
                 LOAD
@@ -100,7 +104,8 @@ def test_groups_without_a_sequence_make_no_tokens():
                     "n_chips": 8.0,
                     "ep": 8.0,
                     "batch": n,
-                    "framework": "vLLM serve, max concurrency",
+                    "software": "vLLM",
+                    "load": "saturated",
                 }
                 for n in (4.0, 8.0)
             )
@@ -110,7 +115,7 @@ def test_groups_without_a_sequence_make_no_tokens():
 
 
 def test_what_a_row_leaves_open_is_named():
-    found = measured_inference.predict(
+    found = predict(
         rows(
             LOAD,
             STEP | {"n_chips": 8.0},
@@ -130,10 +135,37 @@ def test_what_a_row_leaves_open_is_named():
 
 
 def test_narrow_weights_are_read_narrow_and_named():
-    wide, narrow, small = measured_inference.predict(
+    wide, narrow, small = predict(
         rows(STEP | {"weight_dtype": "bf16"}, STEP | {"weight_dtype": "int8"}, STEP | {"weight_dtype": "Q4_K_M"})
     )["seconds"]
     assert narrow < 0.75 * wide and small < 0.75 * wide
+
+
+def test_each_column_is_heard():
+    """What a row states reaches its case: load, software of its date and chip, how weights are cut."""
+    stated = RUN | {"batch": 64.0, "latency_s": np.nan, "tokens_per_s": 1e3}
+    apart = rows(stated, stated | {"load": "saturated"}, LOAD, LOAD | {"load": "static", "latency_s": 1.0})
+    kinds = ["static, one chip", "saturated", "saturated", "static, one chip"]
+    assert measured_inference.groups(measured_inference.cases(apart)).tolist() == kinds
+    seconds = predict(
+        rows(
+            PROMPT,
+            PROMPT | {"software": "llama.cpp"},
+            PROMPT | {"software": "Ollama"},
+            PROMPT | {"software": "a server of ours"},
+            STEP | {"software": "vLLM", "software_date": "2023-08"},
+            STEP | {"software": "vLLM", "software_date": "2025-08"},
+            STEP,
+        )
+    )["seconds"]
+    assert seconds[0] < seconds[1] == seconds[2] and seconds[0] == seconds[3]
+    assert seconds[4] > 1.2 * seconds[5] and seconds[5] == seconds[6]
+    pod = STEP | {"model": "PaLM-540B", "chip_name": "TPU v4", "n_chips": 64.0}
+    both, gathered = predict(rows(pod, pod | {"stationary": "gathered"}))["seconds"]
+    assert gathered > 2 * both
+    mixture = LOAD | {"model": "Mixtral-8x7B", "n_chips": 8.0, "ep": 8.0, "batch": 64.0, "load": "saturated"}
+    compiled, python = predict(rows(mixture, mixture | {"software": "SGLang"}))["seconds"]
+    assert python > compiled
 
 
 def test_the_data_file_is_what_the_fit_finds():

@@ -5,6 +5,7 @@ import pytest
 
 from bottlenecks.facts import corpus
 from bottlenecks.facts.chips import chip
+from bottlenecks.facts.formats import named
 from bottlenecks.measured import kernels as measured_kernels
 from bottlenecks.models import kernels
 
@@ -18,12 +19,16 @@ def rows(*cells):
     return {c: np.array([row[c] for row in full]) for c in blank}
 
 
+def predict(columns):
+    return measured_kernels.predict(measured_kernels.cases(columns))
+
+
 SQUARE = {"m": 8192.0, "n": 8192.0, "k": 8192.0}
 PROMPT = {"kernel": "attention fwd", "batch": 2.0, "seq_len": 8192.0, "heads": 16.0, "head_dim": 128.0, "causal": 0.0}
 
 
 def test_a_row_is_a_call():
-    found = measured_kernels.predict(rows(SQUARE, SQUARE | {"kernel": "Matmul (qkv projection)"}))
+    found = predict(rows(SQUARE, SQUARE | {"kernel": "Matmul (qkv projection)", "timed_alone": 0.0}))
     on = kernels.device(chip("H100 SXM5"), "bf16")
     assert found["seconds"].tolist() == [kernels.matmul_s(8192, 8192, 8192, device=on, warm=w) for w in (True, False)]
     assert (found["low_s"] < found["seconds"]).all() and (found["seconds"] < found["high_s"]).all()
@@ -54,7 +59,7 @@ def test_a_row_is_a_call():
     ],
 )
 def test_a_row_without_a_prediction_says_why(cells, reason):
-    found = measured_kernels.predict(rows(SQUARE, cells, SQUARE))
+    found = predict(rows(SQUARE, cells, SQUARE))
     assert reason in found["reason"][1] and np.isnan(found["seconds"][1])
     assert found["reason"][[0, 2]].tolist() == ["", ""]
     assert np.isfinite(found["seconds"][[0, 2]]).all()
@@ -76,12 +81,12 @@ def test_a_row_without_a_prediction_says_why(cells, reason):
     ],
 )
 def test_formats_by_their_spelling(dtype, formats):
-    assert measured_kernels._formats(dtype) == formats
+    assert named(dtype) == tuple(formats)
 
 
 def test_what_was_assumed_is_that_of_the_row():
     table = rows(PROMPT, PROMPT | {"batch": np.nan}, PROMPT | {"causal": np.nan, "heads": np.nan})
-    full, alone, unmasked = measured_kernels.predict(table)["assumed"].tolist()
+    full, alone, unmasked = predict(table)["assumed"].tolist()
     assert "sequence" not in full and "mask" not in full
     assert "one sequence" in alone and "no mask" in unmasked and "a width of 2048" in unmasked
 
@@ -102,7 +107,7 @@ def test_headlines_by_hand():
         SQUARE,
         SQUARE | rated | {"kernel": "Grouped matmul", "batch": 4.0},
     )
-    measured, predicted, unit = measured_kernels.headline(table, np.full(9, 2e-3))
+    measured, predicted, unit = measured_kernels.headline(measured_kernels.cases(table), np.full(9, 2e-3))
     assert unit.tolist() == ["us"] + ["TFLOP/s"] * 5 + ["GB/s", "us", "TFLOP/s"]
     np.testing.assert_allclose(measured, [1000, 1, 1, 1, 1, 1, 3000, np.nan, 1])
     rate = 549.756
@@ -112,8 +117,33 @@ def test_headlines_by_hand():
 
 def test_backward_alone_is_the_rest():
     parts = [PROMPT | {"kernel": f"attention {name}"} for name in ("fwd", "bwd", "fwd+bwd")]
-    forward, backward, both = measured_kernels.predict(rows(*parts))["seconds"]
+    forward, backward, both = predict(rows(*parts))["seconds"]
     assert forward + backward == pytest.approx(both) and backward > forward
+
+
+def test_each_column_is_heard():
+    """What a row states reaches its case, whatever its kernel is called."""
+    both, named, unfused, first, plain = predict(
+        rows(
+            PROMPT | {"kernel": "attention", "pass": "both"},
+            PROMPT | {"kernel": "attention fwd+bwd"},
+            PROMPT | {"attention": "unfused"},
+            PROMPT | {"attention": "fused, first"},
+            PROMPT,
+        )
+    )["seconds"]
+    assert both == named and plain < first < unfused
+    alone, within, best = predict(rows(SQUARE, SQUARE | {"timed_alone": 0.0}, SQUARE | {"best_of_sweep": 1.0}))[
+        "seconds"
+    ]
+    assert best < alone <= within
+    copy = {"kernel": "memcpy device to device", "bytes": 1e10}
+    one, two = predict(rows(copy, copy | {"directions": 2.0}))["seconds"]
+    assert two == pytest.approx(one / 2, rel=1e-3)
+    sweep = [{"kernel": "stream read", "threads": float(n)} for n in (1024, 2048)]
+    assert np.isfinite(predict(rows(*sweep))["seconds"]).tolist() == [False, True]
+    for cells, reason in (({"pass": "fwd"}, "pass 'fwd' is unknown"), ({"attention": "flash"}, "attention 'flash'")):
+        assert reason in predict(rows(PROMPT | cells))["reason"][0]
 
 
 def test_a_copy_is_owned_by_its_link():
@@ -121,10 +151,10 @@ def test_a_copy_is_owned_by_its_link():
         {"kernel": f"memcpy {name}", "bytes": 1e9}
         for name in ("host to device", "device to device read", "device local")
     ]
-    assert measured_kernels.predict(rows(*copies))["bound"].tolist() == ["network", "network", "memory"]
+    assert predict(rows(*copies))["bound"].tolist() == ["network", "network", "memory"]
 
 
 def test_elementwise_values_are_as_wide_as_their_format():
     cells = {"kernel": "elementwise residual add", "m": 65536.0, "n": 65536.0}
-    wide, narrow = measured_kernels.predict(rows(cells | {"dtype": "float32"}, cells))["seconds"]
+    wide, narrow = predict(rows(cells | {"dtype": "float32"}, cells))["seconds"]
     assert wide == pytest.approx(2 * narrow, rel=0.01)

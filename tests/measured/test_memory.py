@@ -31,7 +31,7 @@ def test_held_out_sources_stay_within_their_budget(source, budget):
 
 
 def test_every_source_has_a_budget_and_none_is_used_twice():
-    assert {source for _, source in ERRORS} == set(memory.READERS)
+    assert {source for _, source in ERRORS} == set(COLUMNS["source_id"].tolist())
     assert [source for role, source in ERRORS if role == "fit"] == ["internevo_mem"]
 
 
@@ -53,7 +53,8 @@ def test_the_interval_covers_about_what_it_says():
 
 
 def test_an_allocators_count_gets_the_bound():
-    mine = np.isin(COLUMNS["source_id"], memory.ALLOCATOR)
+    mine = COLUMNS["memory_counted_by"] == "allocator"
+    assert mine.sum() == 20
     np.testing.assert_array_equal(COLUMNS["predicted_bytes"][mine], COLUMNS["bound_bytes"][mine])
 
 
@@ -66,11 +67,12 @@ def test_a_bloom_row_by_hand():
     assert COLUMNS["bound_bytes"][i] == pytest.approx(20 * params, rel=1e-9)
 
 
-def test_a_source_without_a_reader_and_a_layout_that_does_not_multiply():
+def test_a_row_without_a_recipe_and_a_layout_that_does_not_multiply():
     rows = corpus.table("training")
     row = {name: values[0] for name, values in rows.items()}
-    assert row["source_id"] not in memory.READERS
-    assert "no reader" in memory.layout_of(row)[3]
+    assert row["recipe"] == "" and "which states" in memory.layout_of(row)[3]
+    _, layout, _, reason = memory.layout_of(row | {"recipe": "adam", "bytes_per_logit": 4.0, "embedding_slots": 1.0})
+    assert reason == "" and layout.recipe == "adam" and layout.bytes_per_logit == 4 and layout.embedding_slots
     i = np.flatnonzero(rows["source_id"] == "bloom_prequel")[0]
     row = {name: values[i] for name, values in rows.items()}
     assert "not the chips of the run" in memory.layout_of(row | {"n_chips": 9.0})[3]

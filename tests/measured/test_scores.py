@@ -32,9 +32,7 @@ def _same(kept, values, what):
 
 
 def _every_row_is_in_one_case_or_has_a_reason(kind, reasons):
-    if kind == "collectives":  # whose rows are predicted one by one
-        return
-    taken = np.concatenate([case.rows for case in frame.KINDS[kind].cases(corpus.table(kind))[0]])
+    taken = np.concatenate([case.rows for case in frame.KINDS[kind].cases(corpus.table(kind)).found])
     assert np.unique(taken).size == taken.size and (reasons[taken] == "").all()
     assert taken.size + (reasons != "").sum() == reasons.size and taken.size > 0.85 * reasons.size
 
@@ -47,7 +45,7 @@ def test_owners_of_the_tables_are_those_of_the_models(kind):
     found = frame.predict(kind, corpus.where(corpus.table(kind), some))
     _same(kept["bound"][some], found["bound"], kind)
     if kind == "training":
-        for case in measured_training.cases(corpus.where(corpus.table(kind), some))[0]:
+        for case in measured_training.cases(corpus.where(corpus.table(kind), some)).found:
             for owner, share in scores.shares_of(case).items():
                 _same(kept[owner][some][case.rows], share, owner)
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from bottlenecks.facts import corpus
+from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.measured import collectives, frame, scores
 from bottlenecks.measured import training as measured_training
+from bottlenecks.measured.fits import training as fits
 from bottlenecks.models import training
 from bottlenecks.models.layouts import Layout
 from bottlenecks.models.machine import machine
@@ -32,7 +34,7 @@ def test_about_four_fifths_of_held_out_runs_lie_inside():
 
 
 def test_the_spread_is_that_of_the_fitted_sources():
-    assert measured_training.fit_spread() == pytest.approx(training.SPREAD, rel=0.01)
+    assert fits.spread() == pytest.approx(measured_training.SPREAD, rel=0.01)
 
 
 def test_eras_by_the_year_of_the_source():
@@ -61,11 +63,11 @@ def test_every_row_with_a_model_and_a_chip_is_predicted(tmp_path):
     """Whatever else is left open is assumed, and named."""
     path = tmp_path / "mine.csv"
     path.write_text(
-        "chip,n_chips,model,params_b,active_params_b,seq_len,global_batch_seqs,moe_experts,layers,hidden,ffn,tp,cp\n"
+        "chip,n_chips,model,params_b,model_kind,seq_len,global_batch_seqs,moe_experts,layers,hidden,ffn,tp,cp\n"
         "H100 SXM5,64,Llama-3-70B,,,,,,,,,,\n"
         "H100 SXM5,,Llama-3-8B,,,,,,,,,,\n"
         "A100 SXM 80GB,8,BERT-large,,,128,1024,,,,,,\n"
-        "A100 SXM 80GB,8,T5-3B,3,,,,,,,,,\n"
+        "A100 SXM 80GB,8,T5-3B,3,encoder-decoder,,,,,,,,\n"
         "H100 SXM5,8,LLAMA2-13B LoRA,13,,4096,32,,,,,,\n"
         "H100 SXM5,128,Qwen3-Next-80B-A3B,,,4096,,,,,,,\n"
         "H100 SXM5,64,Unheard-200B-A20B,,,4096,512,,,,,,\n"
@@ -82,18 +84,20 @@ def test_every_row_with_a_model_and_a_chip_is_predicted(tmp_path):
 
 
 def test_collectives_in_the_frame():
-    """The frame's predictions are those of network_fit, in the row's own unit."""
+    """The frame's predictions are those of the module, in the row's own unit."""
     rows = corpus.table("collectives")
-    found, plain = frame.predict("collectives", rows), collectives.predict(rows)
-    known = np.isfinite(plain["ratio"])
+    cases = collectives.cases(rows)
+    found, plain = frame.predict("collectives", rows), collectives.predict(cases)
+    ratio = plain["seconds"] / cases.asked["measured_s"]
+    known = np.isfinite(ratio)
     slower = np.where(found["unit"] == "us", found["ratio"], 1 / found["ratio"])
-    assert slower[known] == pytest.approx(plain["ratio"][known])
+    assert slower[known] == pytest.approx(ratio[known])
     assert set(np.unique(found["bound"])) <= {"", "network", "latency"}
 
 
 def test_nemotron_3_super_is_as_large_as_printed():
     """120B weights, and 85.1 GFLOP a token at 8,192 tokens, as Megatron Bridge's rates imply."""
-    shape = measured_training.NAMED["Nemotron_3_Super"]
+    shape = model("Nemotron_3_Super")
     alone = replace(shape, layers=48, ahead=0)
     assert alone.params == pytest.approx(120.7e9, rel=0.02)
     on = machine(chip("GB300 (per GPU)"))
@@ -102,11 +106,113 @@ def test_nemotron_3_super_is_as_large_as_printed():
     assert found.model_flop / found.tokens == pytest.approx(85.1e9, rel=0.02)
 
 
-def test_rules_of_software_ask_what_a_row_says_and_not_whose_it_is():
-    """A reader's own rows of a program are predicted as the corpus's rows of it are."""
+# ---- what a row states
+
+
+DENSE = {"chip": "H100 SXM5", "n_chips": "64", "model": "Llama-3-70B", "seq_len": "8192", "global_batch_seqs": "128"}
+DENSE |= {"tp": "4", "pp": "4", "micro_batch": "1", "recompute": "full", "zero": "1"}
+MIXTURE = DENSE | {"model": "Mixtral-8x7B", "tp": "2", "pp": "1", "ep": "8"}
+
+
+def case_of(tmp_path, **cells):
+    """The case of a reader's file of one row."""
+    path = tmp_path / "mine.csv"
+    path.write_text(",".join(cells) + "\n" + ",".join(f'"{cell}"' for cell in cells.values()) + "\n")
+    cases = measured_training.cases(corpus.read(path, "training")[1])
+    assert cases.reasons.tolist() == [""]
+    return cases.found[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "cells", "switch", "before", "after"),
+    [
+        (DENSE, {"software_date": "2021-06"}, "attention", "fused, overlapped", "unfused"),
+        (DENSE | {"software_date": "2021-06"}, {"attention": "fused, first"}, "attention", "unfused", "fused, first"),
+        (DENSE | {"software_date": "2021-06"}, {"mask_fused": "0"}, "mask_fused", True, False),
+        (DENSE | {"software_date": "2023-06"}, {"software": "MegaScale"}, "overlaps_gradients", False, True),
+        (DENSE | {"software_date": "2023-06"}, {"software": "LLM Foundry"}, "fuses_casts", True, False),
+        (DENSE, {"software": "Megatron-DeepSpeed"}, "scatters_sends", True, False),
+        (DENSE, {"software": "torchtitan"}, "tuned_attention", 1.3, 1.0),
+        (DENSE, {"software": "a trainer of ours"}, "fuses_casts", True, True),
+        (DENSE | {"chip": "TPU v5p"}, {"software_date": "2023-06"}, "attention", "fused, overlapped", "unfused"),
+        (MIXTURE, {"dispatcher": "plain"}, "sends_once", True, False),
+        (MIXTURE | {"software_date": "2024-06"}, {"dispatcher": "sends once"}, "sends_once", False, True),
+        (MIXTURE, {"expert_folding": "0"}, "folds_experts", True, False),
+        (MIXTURE, {"fixed_capacity": "1"}, "waits_for_counts", True, False),
+        (MIXTURE, {"graphs": "1"}, "host_s", 6e-6, 0.0),
+    ],
+)
+def test_what_a_row_states_of_its_software_wins(tmp_path, row, cells, switch, before, after):
+    found = [getattr(case_of(tmp_path, **given).software, switch) for given in (row, row | cells)]
+    assert found == [before, after] or (found[0] == "best" and found[1] == after)
+
+
+@pytest.mark.parametrize(
+    ("row", "cells", "field", "before", "after"),
+    [
+        (DENSE, {"schedule": "interleaved", "vpp": "5"}, "schedule", "1f1b", "interleaved"),
+        (DENSE, {"schedule": "dualpipe"}, "schedule", "1f1b", "dualpipe"),
+        (DENSE, {"sequence_parallel": "0"}, "sp", True, False),
+        (DENSE, {"zero": "3"}, "gathers_once", False, True),
+        (DENSE, {"zero_ranks": "2"}, "zero_ranks", 4, 2),
+        (DENSE, {"workload": "lora"}, "lora_rank", 0, 16),
+        (DENSE, {"workload": "lora", "lora_rank": "32"}, "lora_rank", 0, 32),
+        (DENSE | {"seq_len": "512", "pp": "1"}, {"padded_tokens": "288"}, "seq_len", 512, 288),
+        (DENSE | {"global_batch_seqs": ""}, {"batch_tokens": "524288"}, "micro_batches", 128, 16),
+        (DENSE | {"tp": "", "pp": "", "software_date": "2021-06"}, {"model_parallel": "32"}, "pp", None, 4),
+        (MIXTURE, {"capacity_factor": "1.25"}, "imbalance", 1.0, 1.25),
+    ],
+)
+def test_what_a_row_states_of_its_layout_wins(tmp_path, row, cells, field, before, after):
+    found = [np.ravel(getattr(case_of(tmp_path, **given).layout, field))[0] for given in (row, row | cells)]
+    assert found[1] == after and before in (None, found[0])
+
+
+def test_what_a_row_states_of_its_model_and_machine_wins(tmp_path):
+    case = case_of(tmp_path, **DENSE)
+    assert case_of(tmp_path, **DENSE | {"port_gbit_per_s": "100"}).on.tiers[-1].bytes_per_s == 12.5e9
+    assert case_of(tmp_path, **DENSE | {"power_limit_watts": "500"}).step.seconds > case.step.seconds
+    assert case_of(tmp_path, **DENSE | {"model_kind": "encoder"}).model.both_ways
+    ahead = case_of(tmp_path, **MIXTURE | {"tokens_ahead": "1"}).model
+    assert (ahead.ahead, ahead.layers) == (1, model("Mixtral-8x7B").layers + 1)
+    printed = DENSE | {"model": "of ours", "layers": "80", "hidden": "8192", "heads": "64", "head_dim": "256"}
+    assert case_of(tmp_path, **printed).model.head_values == 256
+    assert case_of(tmp_path, **DENSE | {"submission": "1"}).on.product_format == "fp8"
+    cores = DENSE | {"chip": "Trainium1", "recompute": "", "n_chips": "64", "ranks_per_chip": "2"}
+    assert case_of(tmp_path, **cores).layout.tp[0] == 2
+
+
+def test_a_rate_that_includes_evaluation_is_lower(tmp_path):
+    path = tmp_path / "mine.csv"
+    lines = [",".join([*DENSE, "tokens_per_s_per_chip", "evaluated_share"])]
+    lines += [",".join([*DENSE.values(), "1000", share]) for share in ("", "0.5")]
+    path.write_text("\n".join(lines))
+    plain, evaluated = frame.predict("training", corpus.read(path, "training")[1])["predicted"]
+    assert 0.85 < evaluated / plain < 0.9  # half as many forward passes of a third of 4/3 of the FLOP: 1 / (1 + 1/8)
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ({"n_chips": "60"}, "tp x pp x cp x dp is 48, not the 60 chips"),
+        ({"n_chips": "48", "tp": "4", "pp": "4"}, "a step of 126 sequences, not 128"),
+        ({"micro_batch": "3"}, "micro_batch 2: 3 does not divide"),
+        ({"vpp": "50"}, "vpp 1: 50 does not divide"),
+        ({"zero_ranks": "3"}, "zero_ranks 2: 3 does not divide"),
+        ({"dp": "8"}, "dp 4: 8 does not make the chips"),
+        ({"model": "Mixtral-8x7B", "ep": "5"}, "ep 4: 5 does not divide ranks and experts"),
+    ],
+)
+def test_what_can_not_be_as_stated_is_said(tmp_path, cells, words):
+    assert words in case_of(tmp_path, **DENSE | cells).assumed[0]
+
+
+def test_a_readers_columns_are_the_corpus_own():
+    """A reader's rows of a program are predicted as the corpus's rows of it are, whoever they come from."""
     every = corpus.table("training")
     theirs = corpus.where(every, every["source_id"] == "mbridge_26.02")
-    mine = theirs | {"source_id": np.full(theirs["source_id"].size, "my_cluster")}
-    found = [measured_training.predict(rows, owners=False)["seconds"] for rows in (theirs, mine)]
+    blank = np.full(theirs["source_id"].size, "")
+    mine = theirs | {"source_id": blank, "source": blank, "notes": blank, "zero_fsdp": blank}
+    found = [frame.predict("training", rows, owners=False)["seconds"] for rows in (theirs, mine)]
     assert np.isfinite(found[0]).sum() > 20
     np.testing.assert_allclose(*found)

@@ -9,9 +9,9 @@ import numpy as np
 
 from bottlenecks.facts import corpus
 from bottlenecks.measured import inference
+from bottlenecks.measured.fits import interval
 
 UNFITTED = {"experts_times": 1.0}  # what every constant is before the fit
-Z = 1.2816  # of the normal: 80 % lie within so many deviations
 
 
 def rows_to_fit():
@@ -29,10 +29,10 @@ def fit():
     times of the fit sources lie within; a kind that few sources measure has a wider one.
     """
     rows = rows_to_fit()
-    found, _ = inference.cases(rows)
-    routed = [case for case in found if case.hosted and case.routed]
+    cases = inference.cases(rows)
+    routed = [case for case in cases.found if case.hosted and case.routed]
     grid = np.geomspace(1, 6, 61)
-    losses = np.array([_loss(rows, routed, times) for times in grid])
+    losses = np.array([_loss(cases, routed, times) for times in grid])
     best = float(grid[losses.argmin()])
     near = grid[losses < losses.min() * 1.05]
     sources = sorted({str(rows["source_id"][case.rows[0]]) for case in routed})
@@ -45,37 +45,33 @@ def fit():
             "sources": sources,
         }
     }
-    return fitted | {f"spread_{kind}": _spread(rows, found, best, kind) for kind in inference.SPREADS}
+    return fitted | {f"spread_{kind}": _spread(cases, best, kind) for kind in inference.SPREADS}
 
 
-def _logs(rows, found, times):
-    """log(measured / predicted seconds) of each row, NaN where it is in no case."""
-    seconds = np.full(rows["phase"].size, np.nan)
-    for case in found:
-        on = replace(case.server, experts_times=times) if case.hosted else case.server
+def _logs(cases, chosen, times):
+    """log(measured / predicted seconds) of each row, NaN where it is in none of the chosen cases."""
+    seconds = np.full(cases.reasons.size, np.nan)
+    for case in chosen:
+        on = replace(case.on, experts_times=times) if case.hosted else case.on
         seconds[case.rows] = case.time(on)
-    measured, predicted, unit = inference.headline(rows, seconds)
+    measured, predicted, unit = inference.headline(cases, seconds)
     with np.errstate(divide="ignore"):
         return np.where(unit == "tokens/s", -1, 1) * np.log(measured / predicted)
 
 
-def _loss(rows, routed, times):
+def _loss(cases, routed, times):
     """Every model on a chip has the same weight, however many lengths were measured."""
-    logs = _logs(rows, routed, times)
+    logs = _logs(cases, routed, times)
     return float(np.mean([np.abs(logs[case.rows]).mean() for case in routed]))
 
 
-def _spread(rows, found, times, kind):
+def _spread(cases, times, kind):
     """The interval of a kind: root mean square over sources, wider the fewer there are (Student's t)."""
-    mine = [case for case in found if case.kind == kind]
-    logs = _logs(rows, mine, times)
-    seen = rows["source_id"][np.isfinite(logs)]
-    logs = logs[np.isfinite(logs)]
-    names = np.unique(seen)
-    deviation = np.sqrt(np.mean([np.mean(logs[seen == source] ** 2) for source in names]))
-    student = 1 + (Z**2 + 1) / (4 * names.size)
-    half = float(np.exp(Z * student * np.sqrt(1 + 1 / names.size) * deviation))
-    return {"value": 1.0, "low": 1 / half, "high": half, "rows": logs.size, "sources": names.tolist()}
+    logs = _logs(cases, [case for case in cases.found if case.kind == kind], times)
+    known = np.isfinite(logs)
+    logs, seen = logs[known], cases.columns["source_id"][known]
+    half = interval.half(logs, seen)
+    return {"value": 1.0, "low": 1 / half, "high": half, "rows": logs.size, "sources": np.unique(seen).tolist()}
 
 
 def table(fitted):

@@ -9,6 +9,7 @@ import numpy as np
 
 from bottlenecks.facts import corpus
 from bottlenecks.measured import kernels as measured_kernels
+from bottlenecks.measured.cases import Cases
 from bottlenecks.models import kernels
 
 START = {
@@ -33,8 +34,8 @@ UNITS = {
     "cache_bytes_per_clock": "B",
     **{f"worked_{kind}": "B" for kind in kernels.WORKED},
 }
-GRIDS = {"Ampere": "vidur_a100", "Hopper": "vidur_h100"}  # whole grids of a layer's shapes
-SINGLES = ("azure_guide", "torch_cubes", "mamf")  # products timed alone; the first to know, fits
+GRID = "grid of a layer's shapes"  # what a source shows: `corpus.showing`
+SINGLES = ("sustained products", "cubes", "best of a sweep")  # products timed alone; the first to know, fits
 STREAMS = ("stream scale", "stream triad", "stream copy", "stream mul", "stream add")
 WIDE = {"32": ("fp32",), "16": ("fp16", "bf16", "tf32"), "8": ("fp8", "int8")}
 LAYERS = {"activation": "SiLU", "norm": "norm", "rotary": "rotary"}
@@ -50,8 +51,7 @@ class Fit:
         kept = (every["role"] == "fit") & (every["suspect"] == "")
         kept |= (every["role"] == "fit") & np.char.startswith(every["kernel"], "elementwise")
         self.rows = corpus.where(every, kept & ~np.isin(every["source_id"], without))
-        cases, _ = measured_kernels.cases(self.rows)
-        self.cases = [case for case in cases if case.chip.family not in strangers]
+        self.cases = [c for c in measured_kernels.cases(self.rows).found if c.chip.family not in strangers]
         self.values, self.chosen = {}, {}
 
     def value(self, family, name):
@@ -59,13 +59,13 @@ class Fit:
         homes = (*kernels.lineage(family), "any")
         return next((self.values[f, name] for f in homes if (f, name) in self.values), START[name])
 
-    def select(self, *, family=None, kind=None, source=None, kernels=("",), formats=None):
+    def select(self, *, family=None, kind=None, sources=None, kernels=("",), formats=None):
         """Pairs (case, mask of its rows) that a step is fitted on."""
         pairs = []
         for case in self.cases:
             mine = corpus.where(self.rows, case.rows)
             mask = _any(mine["kernel"], kernels)
-            mask &= (mine["source_id"] == source) | (source is None)
+            mask &= (sources is None) | np.isin(mine["source_id"], sources or ())
             right = family in (None, case.chip.family) and kind in (None, case.kind)
             if right and (formats is None or case.format in formats) and mask.any():
                 pairs.append((case, mask))
@@ -77,7 +77,7 @@ class Fit:
         for case, mask in pairs:
             constants = {name: self.value(case.chip.family, name) for name in START}
             on = kernels.device(case.chip, case.format, constants=constants)
-            mine = corpus.where(self.rows, case.rows)
+            mine = Cases(corpus.where(self.rows, case.rows), [], [])
             measured, predicted, unit = measured_kernels.headline(mine, case.time(on))
             error = np.log(measured / predicted) * np.where(unit == "us", 1, -1)
             found.append(error[mask & np.isfinite(error)])
@@ -125,8 +125,10 @@ def fit(*, without=(), strangers=()):
     f = Fit(without=without, strangers=strangers)
     families = sorted({case.chip.family for case in f.cases})
     own = ("matmul_16", "stream", "fixed_s")
-    grids = {g: f.select(family=g, kind="matmul", source=s, formats=WIDE["16"]) for g, s in GRIDS.items()}
-    keys = [(g, name) for g in GRIDS if grids[g] for name in own]
+    shown = corpus.showing("kernels", GRID)
+    grids = {g: f.select(family=g, kind="matmul", sources=shown, formats=WIDE["16"]) for g in families}
+    grids = {g: pairs for g, pairs in grids.items() if pairs}
+    keys = [(g, name) for g in grids for name in own]
     shared = [("any", "cache_bytes_per_clock"), ("any", "tile_s")]
     f.step(keys + shared, [pair for pairs in grids.values() for pair in pairs])
     for family in families:  # memory, from streams
@@ -135,17 +137,18 @@ def fit(*, without=(), strangers=()):
     streams = {key: value for key, value in f.values.items() if key[1] == "stream"}
     middle = np.median(list(streams.values()))
     for key in streams:  # one program is one witness: halfway to the median of all families
-        if key[0] not in GRIDS:
+        if key[0] not in grids:
             f.values[key] = float(np.sqrt(streams[key] * middle))
-    for source in SINGLES:  # products timed alone, each format of each family
+    for what in SINGLES:  # products timed alone, each format of each family
+        sources = corpus.showing("kernels", what)
         for family in families:
             for width, formats in WIDE.items():
                 key = (family, f"matmul_{width}")
-                pairs = f.select(family=family, kind="matmul", source=source, formats=formats)
+                pairs = f.select(family=family, kind="matmul", sources=sources, formats=formats)
                 f.step([key] if key not in f.values else [], pairs)
-        if source == "azure_guide":
-            sweeps = [p for g in GRIDS for p in f.select(family=g, source="mamf")]
-            f.step([("any", "best_of_sweep")], sweeps)
+        if what == SINGLES[0]:
+            best = corpus.showing("kernels", SINGLES[-1])
+            f.step([("any", "best_of_sweep")], [p for g in grids for p in f.select(family=g, sources=best)])
     for name in ("matmul_32", "matmul_8", *own):
         known = [value for (_, n), value in f.values.items() if n == name]
         f.values["any", name] = float(np.median(known)) if known else START[name]
@@ -171,7 +174,7 @@ def spreads():
     strange = {f: fit(strangers=(f,)) for f in families}
     found = {}
     for kind in ("matmul", "attention", "elementwise"):
-        pairs = {s: whole.select(kind=kind, source=s) for s in sources}
+        pairs = {s: whole.select(kind=kind, sources=(s,)) for s in sources}
         known = [_ends(_as_seen(left[s], whole, pairs[s])) for s in sources if pairs[s]]
         pairs = {f: whole.select(kind=kind, family=f) for f in families}
         unknown = [_ends(_as_seen(strange[f], whole, pairs[f])) for f in families if pairs[f]]

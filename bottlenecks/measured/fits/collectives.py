@@ -1,0 +1,133 @@
+"""Fit of collectives: the few numbers of an `Efficiency`, on the sources of role fit alone.
+
+`rows()` is what `data/network_constants.csv` holds and `models.collectives.fitted` reads.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bottlenecks.facts import corpus
+from bottlenecks.measured import collectives as measured_collectives
+from bottlenecks.measured.fits import interval
+from bottlenecks.models import collectives
+from bottlenecks.models.collectives import Efficiency
+
+LATENCIES = ("latency", "latency_nvlink4", "latency_nvlink5")
+SEGMENTS = ("segment_s", "segment_nvlink4_s", "segment_nvlink5_s")
+START = Efficiency(link=0.8, call_s=30e-6, framework_s=30e-6, **dict.fromkeys(SEGMENTS, 10e-6))
+FITTED = ("link", "call_s", "framework_s", "ll128", *LATENCIES, *SEGMENTS)
+MOVED = 1e-3  # of the loss, for a number that moves by a factor of e
+
+
+def fit():
+    """The efficiencies of least error on the sources of role `fit`, with their spread.
+
+    Loss: the mean over sources of the mean |log(predicted / measured)|, so that a long sweep does not
+    outvote a short one. Left out: suspect rows, copies between two chips, which a copy engine makes,
+    and an algorithm forced against the library's choice. Spread: residuals of each source under a
+    fit to the others, every source with the same weight.
+    """
+    rows = corpus.table("collectives")
+    rows = corpus.where(rows, _to_fit(rows))
+    cases = measured_collectives.cases(rows)
+    found, asked = _ways_of_rows(cases)
+    seen = rows["source_id"]
+    best = _search(found, asked, _weights(seen, seen != ""))
+    logs = np.empty(seen.size)
+    for source in dict.fromkeys(seen.tolist()):
+        other = _search(found, asked, _weights(seen, seen != source))
+        mine = seen == source
+        logs[mine] = np.log(asked["measured_s"] / _seconds(found, asked, other))[mine]
+    waits = measured_collectives.predict(cases, efficiency=best)["held_up"] == "latency"
+    # One row leaves a domain and tells no spread: two tiers are taken to err independently.
+    spread = (
+        ("link", *interval.ends(logs[~waits], seen[~waits])),
+        ("latency", *interval.ends(logs[waits], seen[waits])),
+        ("beyond", *interval.ends(logs * 2**0.5, seen)),
+    )
+    return replace(best, spread=spread)
+
+
+def rows():
+    """The rows of data/network_constants.csv, as dictionaries: numbers, then spreads by where."""
+    best = fit()
+    blank = {"low": "", "high": "", "rows": str(int(_to_fit(corpus.table("collectives")).sum()))}
+    numbers = [
+        {"constant": name, "value": f"{getattr(best, name):.4g}", **blank, "unit": "s" if name.endswith("_s") else "1"}
+        for name in ("port", *FITTED)
+    ]
+    return numbers + [
+        {"constant": f"spread_{where}", "value": "1", **blank, "low": f"{low:.4g}", "high": f"{high:.4g}", "unit": "1"}
+        for where, low, high in best.spread
+    ]
+
+
+def _to_fit(rows):
+    ours = (rows["role"] == "fit") & (rows["collective"] != "p2p")
+    return ours & (rows["suspect"] == "") & (rows["forced"] != 1)
+
+
+def _ways_of_rows(cases):
+    """Every way of every row as one Way: ways along the first axis, rows along the second."""
+    asked, count = dict(cases.asked), cases.reasons.size
+    order = [(a, p) for a in collectives.ALGORITHMS for p in collectives.PROTOCOLS]
+    fields = {name: np.zeros((len(order), count)) for name in _TIMES}
+    fields["fixed_s"][:] = np.inf  # no such way
+    asked["generation"] = np.zeros(count, int)
+    for mine, arguments in cases.found:
+        allowed = arguments["algorithms"]
+        arguments = {k: v for k, v in arguments.items() if k not in ("algorithms", "launch")}
+        asked["generation"][mine] = LATENCIES.index(collectives.generation(arguments["tiers"])[0])
+        for way in collectives.ways(**arguments, asked=allowed):
+            if allowed is None or way.algorithm in allowed:
+                for name in _TIMES:
+                    fields[name][order.index((way.algorithm, way.protocol)), mine] = getattr(way, name)
+    return collectives.Way("", "", **fields), asked
+
+
+_TIMES = ("fixed_s", "fill_s", "cuts", "link_s", "port_s", "ll128")
+
+
+def _seconds(found, asked, efficiency):
+    latency, segment_s = (
+        np.array([getattr(efficiency, name) for name in names])[asked["generation"]] for names in (LATENCIES, SEGMENTS)
+    )
+    of_rows = replace(efficiency, latency=latency, segment_s=segment_s)
+    seconds, _, _ = collectives.way_s(found, of_rows)
+    least = {launch: collectives.least_s(launch, efficiency) for launch in collectives.LAUNCHES}
+    return np.maximum(seconds.min(axis=0), sum((asked["launch"] == k) * s for k, s in least.items()))
+
+
+def _weights(seen, mask):
+    """The same weight for every source that the mask leaves; they sum to one."""
+    kept = dict.fromkeys(seen[mask].tolist())
+    of = [mask & (seen == source) for source in kept]
+    return sum(mine / mine.sum() for mine in of) / len(of)
+
+
+def _search(found, asked, weights):
+    """Pattern search, one number at a time, by factors that shrink.
+
+    A number that no row speaks for stays where it starts: leaving costs a little.
+    """
+
+    def loss(efficiency):
+        seconds = _seconds(found, asked, efficiency)
+        moved = [np.log(getattr(efficiency, n) / getattr(START, n)) ** 2 for n in FITTED]
+        off = np.abs(np.log(seconds / asked["measured_s"]))
+        return float(np.sum(weights * off) + MOVED * np.sum(moved))
+
+    best, factor = START, 1.3
+    least = loss(best)
+    while factor > 1.001:
+        tried = [replace(best, **{name: getattr(best, name) * by}) for name in FITTED for by in (factor, 1 / factor)]
+        losses = [loss(efficiency) for efficiency in tried]
+        if min(losses) < least - 1e-9:
+            least, best = min(losses), tried[int(np.argmin(losses))]
+        else:
+            factor **= 0.5
+    # Rings are held up by their links before their ports, so a range of ports fits as well: its middle.
+    ports = np.linspace(0.5, 1.0, 101)
+    free = [port for port in ports if loss(replace(best, port=float(port))) < least + 1e-3]
+    return replace(best, port=float(np.mean(free)))
