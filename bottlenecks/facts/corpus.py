@@ -15,7 +15,7 @@ from bottlenecks import data
 from bottlenecks.facts import formats
 from bottlenecks.facts.chips import chip, find_chip
 from bottlenecks.facts.doors import one_of
-from bottlenecks.facts.networks import domain_link
+from bottlenecks.facts.networks import links
 
 TABLES = {  # name -> file
     "kernels": "kernels_measured",
@@ -327,9 +327,15 @@ def _wire_bytes_per_s(rows):
         leaving = np.where(rows["collective"] == "all_to_all", (n - 1) / (n - in_a_node), in_a_node)
     one_domain = (nodes == 1) | (rows["one_domain"] == 1)
     wire = np.where(one_domain, link, np.minimum(link, nic * leaving))
-    once = _of_chip(names, lambda c: domain_link(c)[1]) == 1
+    once = _of_chip(names, _adds_up) == 1
     once |= (rows["in_network"] != "") | (nodes == 2)
     return wire * np.where(once & (rows["collective"] == "all_reduce"), 2 * (n - 1) / n, 1.0)
+
+
+def _adds_up(chip):
+    """Can the switch that joins chips of a kind sum what they send?"""
+    wire = links().get(chip.facts["link_name"])
+    return wire is not None and "bridge" not in chip.facts["link"] and "SHARP" in wire.facts["in_network_reduction"]
 
 
 def _duplicate_of(name, rows):

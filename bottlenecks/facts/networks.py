@@ -5,7 +5,6 @@ together, and `both_ways` halves those. A catalog holds rated bandwidth of the w
 disagree the row's notes say how it was settled, and `low` and `high` keep the range.
 """
 
-import re
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -158,21 +157,6 @@ def link(name):
     63000000000.0
     """
     return _find("link", name, "links", _links())
-
-
-def domain_link(chip):
-    """(catalog's name of the link that joins a chip's domain or '', does a switch on it add up).
-
-    >>> from bottlenecks.facts.chips import chip
-    >>> domain_link(chip("H100 SXM5")), domain_link(chip("A100 PCIe 80GB"))
-    (('NVLink 4', True), ('NVLink 3', False))
-    """
-    printed = chip.facts["link"]
-    known = re.match(r"NVLink \d", printed)
-    known = known[0] if known else f"{printed.split(' (')[0]} {chip.name}"
-    if known not in links():
-        return "", False
-    return known, "bridge" not in printed and "SHARP" in link(known).facts["in_network_reduction"]
 
 
 def systems():

@@ -1,15 +1,13 @@
 """Rows of the collectives corpus, and of a reader's own file, as calls of `collectives.collective_time`."""
 
-import re
 from typing import NamedTuple
 
 import numpy as np
 
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.doors import nearest, one_of
-from bottlenecks.facts.networks import Tier, domain_link, link
 from bottlenecks.laws import collectives as law_collectives
-from bottlenecks.models import collectives
+from bottlenecks.models import collectives, wiring
 
 PEAK_BYTES = 8 * 2.0**30  # message of a row that prints a peak and no size
 NODES = 4  # of a row that names ports and no count
@@ -102,25 +100,16 @@ def _tiers(row, assumed):
     name, port = row["chip_name"], row["port_bytes_per_s"]
     sums = row["in_network"] == "ports"
     if row["rdma_only"] == 1 and port == port:
-        return (_ports(port, sums),)
+        return (wiring.ports(port, sums=sums),)
     if not name:
         if row["pcie_generation"] == row["pcie_generation"]:
-            return (_host(f"{row['pcie_generation']:.0f}", 8),)
+            return (wiring.host(f"PCIe {row['pcie_generation']:.0f}.0 x16"),)
         raise ValueError("the chip, and so its links, is not known")
-    facts, inner = chip(name).facts, ()
-    rate, domain = chip(name).link_bytes_per_s, facts["link_domain_chips"]
-    if rate and domain:
-        known, adds_up = domain_link(chip(name))
-        inner = (Tier(name="domain", ranks=int(domain), bytes_per_s=rate, link=known, in_network_reduction=adds_up),)
-    elif not facts["link"].startswith("none (PCIe"):
+    facts, inner = chip(name).facts, wiring.inside(chip(name))
+    if not inner:
         raise ValueError(f"the rate of the links of {name}, or how many they join, is not known")
-    if not rate or "bridge" in facts["link"]:
-        generation = re.search(r"PCIe (\d)", facts["link"])
-        generation = generation[1] if generation else "5" if "NVLink 4" in facts["link"] else "4"
-        shared = 2 if inner else 1  # the two cards of a pair
-        if inner:
-            assumed.append("a pair of cards shares its way to the host")
-        inner += (_host(generation, 8, shared),)
+    if len(inner) > 1:
+        assumed.append("a pair of cards shares its way to the host")
     if row["n_nodes"] == 1:
         return inner
     if port != port and (nic := facts["nic_gbits_per_s"]):
@@ -130,16 +119,7 @@ def _tiers(row, assumed):
         if row["n_nodes"] == row["n_nodes"]:
             raise ValueError("the ports are not known")
         return inner
-    return (*inner, _ports(min(port, inner[-1].bytes_per_s), sums))
-
-
-def _host(generation, ranks, shared=1):
-    wire = link(f"PCIe {generation}.0 x16")
-    return Tier(name="host", ranks=ranks, bytes_per_s=wire.bytes_per_s / shared, link=wire.name)
-
-
-def _ports(rate, sums):
-    return Tier(name="ports", ranks=None, bytes_per_s=rate, in_network_reduction=sums, link="InfiniBand NDR")
+    return (*inner, wiring.ports(min(port, inner[-1].bytes_per_s), sums=sums))
 
 
 def _ranks(row, tiers, assumed):

@@ -12,7 +12,7 @@ from bottlenecks.models.inference import Plan
 from bottlenecks.models.machine import machine
 from bottlenecks.models.software import SERVER, release
 
-LLAMA_CPP, METAL = release("llama.cpp"), release("llama.cpp, Metal")
+LLAMA_CPP, METAL = release("llama.cpp"), release("llama.cpp", "Apple")
 LLAMA = model("Llama-3-8B")
 BOARD = machine(chip("RTX 3090"), "fp16_acc16")
 
