@@ -129,7 +129,7 @@ def _stated(run, pp, chunks):
     slots = bool(layers % pp and not (layers + 2) % pp) and not run.shape.ahead
     adapters = LORA_RANK if run.row["workload"] == "lora" else 0
     return {
-        "embedding_slots": slots,
+        "embedding_slots": run.number("embedding_slots", slots) == 1,
         "schedule": "dualpipe" if stated == "dualpipe" else "interleaved" if chunks > 1 else "1f1b",
         "lora_rank": run.number("lora_rank", adapters),
         "imbalance": run.row["capacity_factor"] if run.given("capacity_factor") else 1.0,
