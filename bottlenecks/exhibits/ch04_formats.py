@@ -10,7 +10,8 @@ from bottlenecks.exhibits.labels import end_labels, key, labels
 from bottlenecks.exhibits.marks import boxes, curve, diamond, level, line, stems, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, names, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY
-from bottlenecks.facts.chips import bytes_per_value, chip
+from bottlenecks.facts.chips import chip
+from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.facts.units import plain, plural, si
 from bottlenecks.laws import roofline, shares
 from bottlenecks.models import kernels

@@ -11,7 +11,7 @@ from bottlenecks.exhibits.marks import boxes, stacked, updating, upright
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY, SERIES
 from bottlenecks.facts.architectures import model
-from bottlenecks.facts.chips import bytes_per_value
+from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.facts.units import plain, plural, si
 from bottlenecks.laws import memory
 from bottlenecks.models import footprint, requests

@@ -10,7 +10,7 @@ from functools import cache
 
 from bottlenecks import data
 from bottlenecks.facts.doors import nearest, one_of, positive
-from bottlenecks.facts.formats import FORMATS, bytes_per_value  # noqa: F401
+from bottlenecks.facts.formats import FORMATS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,7 +6,7 @@ operations add up to the row's; bytes too, but for what several ranks each need 
 
 import numpy as np
 
-from bottlenecks.facts.chips import bytes_per_value
+from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.laws import counting
 
 CUTS = {  # of a row: what tensor-parallel ranks divide

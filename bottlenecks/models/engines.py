@@ -7,7 +7,7 @@ program does otherwise, and `kernels` writes the rows that it runs instead.
 
 import numpy as np
 
-from bottlenecks.facts.chips import bytes_per_value
+from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.models import ops
 from bottlenecks.models.kernels import FEW_ROWS
 

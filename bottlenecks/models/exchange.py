@@ -2,7 +2,7 @@ r"""Exchange: the seconds that chips of a serving plan take to agree in one pass
 
 import numpy as np
 
-from bottlenecks.facts.chips import bytes_per_value
+from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.laws import counting
 from bottlenecks.models.cut import chips_along_width
 from bottlenecks.models.wiring import send_s

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bottlenecks.facts.chips import bytes_per_value
 from bottlenecks.facts.doors import one_of, positive
+from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.models import cut, engines, kernels, ops
 from bottlenecks.models.exchange import exchange_s
 from bottlenecks.models.machine import rows_s

@@ -13,8 +13,9 @@ from functools import cache
 import numpy as np
 
 from bottlenecks import data
-from bottlenecks.facts.chips import bytes_per_value, chips
+from bottlenecks.facts.chips import chips
 from bottlenecks.facts.doors import one_of
+from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.facts.units import si
 from bottlenecks.laws import tiling
 

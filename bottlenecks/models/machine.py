@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 
 from bottlenecks import data
-from bottlenecks.facts.chips import bytes_per_value
+from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.facts.networks import System
 from bottlenecks.laws import power
 from bottlenecks.models import collectives, kernels

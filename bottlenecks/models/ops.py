@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bottlenecks.facts.chips import bytes_per_value
 from bottlenecks.facts.doors import one_of, positive
+from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.laws import counting, roofline, tiling
 
 CAUSAL = ("half", "full", "none")  # half: what is needed; full: the square; none: no mask

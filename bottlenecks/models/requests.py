@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bottlenecks.facts.chips import bytes_per_value
+from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.laws import serving
 from bottlenecks.models import cache
 from bottlenecks.models.inference import decode, decode_s, one_pass, prefill, prefill_s, slowest_stage_s

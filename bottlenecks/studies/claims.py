@@ -12,8 +12,9 @@ import numpy as np
 from bottlenecks import data
 from bottlenecks.facts import corpus
 from bottlenecks.facts.architectures import model
-from bottlenecks.facts.chips import bytes_per_value, chip
+from bottlenecks.facts.chips import chip
 from bottlenecks.facts.doors import one_of
+from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.measured import first_estimate
 from bottlenecks.models import ops
 from bottlenecks.models.machine import machine

@@ -3,8 +3,9 @@ r"""Growth: what the peak of a chip is made of, and what made it grow between ge
 import math
 from itertools import pairwise
 
-from bottlenecks.facts.chips import bytes_per_value, chip
+from bottlenecks.facts.chips import chip
 from bottlenecks.facts.doors import one_of
+from bottlenecks.facts.formats import bytes_per_value
 
 WIDTHS = ("16-bit", "narrowest")
 CLOCK, CORES, PER_CLOCK = "clock", "cores", "FLOP per clock and core"

@@ -5,7 +5,7 @@ import numpy as np
 from bottlenecks.facts import tables
 from bottlenecks.facts.architectures import find_model
 from bottlenecks.facts.architectures import model as find
-from bottlenecks.facts.chips import bytes_per_value
+from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.facts.units import plain, si
 from bottlenecks.laws import counting, shares
 from bottlenecks.models import kernels, ops

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from bottlenecks.facts.chips import FORMATS, bytes_per_value
 from bottlenecks.facts.doors import one_of, positive
+from bottlenecks.facts.formats import FORMATS, bytes_per_value
 from bottlenecks.models import cache, footprint
 from bottlenecks.models.cache import Serving
 from bottlenecks.models.layouts import Layout

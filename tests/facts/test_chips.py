@@ -7,7 +7,8 @@ import pytest
 
 from bottlenecks import data
 from bottlenecks.facts import corpus
-from bottlenecks.facts.chips import FORMATS, Chip, Level, Peak, bytes_per_value, chip, chips, dense, find_chip
+from bottlenecks.facts.chips import Chip, Level, Peak, chip, chips, dense, find_chip
+from bottlenecks.facts.formats import FORMATS, bytes_per_value
 from bottlenecks.facts.tables import TABLES
 from bottlenecks.models import ops
 
