@@ -213,6 +213,6 @@ def test_a_readers_columns_are_the_corpus_own():
     theirs = corpus.where(every, every["source_id"] == "mbridge_26.02")
     blank = np.full(theirs["source_id"].size, "")
     mine = theirs | {"source_id": blank, "source": blank, "notes": blank, "zero_fsdp": blank}
-    found = [frame.predict("training", rows, owners=False)["seconds"] for rows in (theirs, mine)]
+    found = [frame.predict("training", rows, owners=False)["predicted"] for rows in (theirs, mine)]
     assert np.isfinite(found[0]).sum() > 20
     np.testing.assert_allclose(*found)
