@@ -179,24 +179,19 @@ def _coverage_draw(figure):
         names = dict.fromkeys(pick(table, "cells", "chip").tolist())
         y_axis(ax, "", CHIPS - 0.4, -0.6, ticks=dict(enumerate(names)))
         ax.tick_params(axis="y", labelsize=8)
+        for x, y, n in zip(*cells(table), strict=True):
+            colour = "#444444" if n else "#BBBBBB"
+            ax.text(x + 0.16, y, plain(n, 4) if n else "none", va="center", fontsize=7.5, color=colour)
 
     def cells(table):
         rows = pick(table, "cells", "rows")
         return np.tile(np.arange(len(ON)), CHIPS), np.repeat(np.arange(CHIPS), len(ON)), rows
 
-    def words(table):
-        x, y, rows = cells(table)
-        return [plain(r, 4) if r else "none" for r in rows], x + 0.16, y, ["#444444" if r else "#BBBBBB" for r in rows]
-
     dots = {
         "offsets": lambda table: np.stack(cells(table)[:2], -1)[cells(table)[2] > 0],
         "sizes": lambda table: 14 + 5 * cells(table)[2][cells(table)[2] > 0] ** 0.62,
     }
-    return updating(
-        Mark([], axes),
-        live(ax.scatter, [], [], color=COLOUR["memory"], alpha=0.75, **dots),
-        labels(ax, words, size=7.5),
-    )
+    return updating(Mark([], axes), live(ax.scatter, [], [], color=COLOUR["memory"], alpha=0.75, **dots))
 
 
 def _coverage_summary(table):

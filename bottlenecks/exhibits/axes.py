@@ -51,10 +51,3 @@ def rows(ax, names, *, size=None, labelled=True):
 def counts(places, shown=None):
     """Ticks at whole numbers with their thousands set apart; words at those in `shown` alone."""
     return {p: f"{p:,}" if shown is None or p in shown else "" for p in places}
-
-
-def bare(ax):
-    """Axes without lines, ticks and grid, to put things in."""
-    ax.spines[:].set_visible(False)
-    ax.set(xticks=(), yticks=())
-    ax.grid(False)

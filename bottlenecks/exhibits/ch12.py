@@ -79,7 +79,6 @@ def _fit_draw(figure):
     x_axis(mix, "of which", 0, 1, ticks={0: "0", 1: "100 %"})
     for each in (ax, mix):
         y_axis(each, "", len(WAYS) - 0.5, -0.5, ticks=())
-    ax.axvline(on, color=COLOUR["total"], lw=2.2, zorder=3)
     ax.text(on, -0.6, f"a chip has {si(on, 'B')}", ha="center", va="bottom", fontsize=9.5)
     for i, words in enumerate(WAYS.values()):
         ax.text(-0.03, i - 0.17, words, transform=ax.get_yaxis_transform(), ha="right", va="center")
@@ -115,6 +114,7 @@ def _fit_draw(figure):
     return updating(
         stacked(ax, colours.values(), lambda table: (y, parts(table)), thick=0.66, most=ROOM_SHOWN * on),
         stacked(mix, colours.values(), lambda table: (y, parts(table) / whole(table)), thick=0.66),
+        upright(ax, lambda table: row(table).memory, color=COLOUR["total"], lw=2.2, zorder=3),
         labels(ax, torn, size=13, color="white", align="right"),
         labels(ax, cuts, of="row", size=8, color=GREY, align="right"),
         labels(ax, lambda table: ([si(w, "B") for w in whole(table)], 1.04, y - 0.17), of="row", size=10),

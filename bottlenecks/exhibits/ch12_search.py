@@ -419,7 +419,7 @@ def _gain(table, inside):
 
 
 def _scaling_axes(figure):
-    """Two panels over the number of chips, with the line of perfect scaling in the upper one."""
+    """Two panels over the number of chips."""
     figure.set_size_inches(7.6, 6.4)
     top, low = panel(figure, 0.115, 0.43, 0.85, 0.975), panel(figure, 0.115, 0.085, 0.85, 0.38)
     for ax in (top, low):
@@ -428,11 +428,6 @@ def _scaling_axes(figure):
     low.set_xlabel("chips")
     y_axis(top, "chips that would do it at the peak", 1, 3e4, log="", ticks=counts(10**i for i in range(5)))
     y_axis(low, "share of the peak", 0, 0.6, ticks={0: "0", 0.2: "20 %", 0.4: "40 %", 0.6: "60 %"})
-    ends = CHIPS[[0, -1]]
-    top.plot(ends, ends, color=COLOUR["idle"], lw=1.2, ls=LINE["idle"])
-    at = ends[0] * np.array([1.2, 1.6])  # parallel to the line: of what is logarithmic, equal factors
-    slope = {"rotation": np.degrees(np.arctan2(*at[::-1])), "rotation_mode": "anchor", "transform_rotates_text": True}
-    top.text(*at, "all at the peak", color=GREY, fontsize=9.5, **slope)
     return top, low
 
 
@@ -464,10 +459,14 @@ def _scaling_draw(figure):
         return f"From {first:,} chips to {last:,}, {_times(last / first)} as many:\n{faster}"
 
     names = {inside: (word, colour) for inside, (word, colour, _) in WIRED.items()}
+    at = CHIPS[0] * np.array([1.2, 1.6])  # parallel to the line: of what is logarithmic, equal factors
+    slope = {"rotation": np.degrees(np.arctan2(*at[::-1])), "rotation_mode": "anchor", "transform_rotates_text": True}
     panels = ((top, "perfect_chips"), (low, "utilisation"))
     return updating(
         *(span(ax, no_room, color="#EFEFEF") for ax in (top, low)),
         area(top, lost, facecolors="#F4F0EA", zorder=0.5),
+        line(top, lambda table: (CHIPS, CHIPS), color=COLOUR["idle"], lw=1.2, ls=LINE["idle"]),
+        text(top, *at, "all at the peak", color=GREY, fontsize=9.5, **slope),
         area(low, between, facecolors=COLOUR["network"], alpha=0.12),
         *(
             curve(ax, inside, "chips", column, color=c, ls=d, marker="o", ms=3.5)

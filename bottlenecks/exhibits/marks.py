@@ -1,15 +1,19 @@
 """Marks: artists that know what of a table fills them.
 
     def draw(figure):
-        ax = panel(figure, log="xy", xlabel="rows", ylabel="time")
+        ax = panel(figure)
+        x_axis(ax, "rows multiplied at once", 1, 4096, log="")
+        y_axis(ax, "time of one product", 1e-6, 0.1, log="s")
         return updating(
             curve(ax, "memory", "rows", "time_s", **resource("memory")),
             circles(ax, "measured", "rows", "time_s"),
+            diamond(ax, "rows", "time_s"),
             told(ax, lambda table: f"{row(table).rows} rows"),
         )
 
-A mark's artists come into being in the order in which they are drawn. Where a function of the table is asked for, it
-is given the table of the moment; most properties of an artist may be such a function.
+Where a function of the table is asked for, it is given the table of the moment; most properties of an artist may be such
+a function. Marks that lie on the same level (`zorder`) are drawn in the order in which they are made. What stands still
+but lies in front of what moves must be a mark too: sliders paint over the rest.
 """
 
 import numpy as np

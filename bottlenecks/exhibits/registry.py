@@ -168,11 +168,6 @@ def stack(**series):
     return table
 
 
-def one(table, series, column):
-    """The single value of a column in a series of one row."""
-    return pick(table, series, column)[0].item()
-
-
 def names(text):
     """Names set apart by commas: names("H100 SXM5, MI300X")."""
     return tuple(re.split(r",\s+", text))

@@ -1,6 +1,5 @@
 """How every figure looks: one colour and line for each resource, kept through the whole book."""
 
-import numpy as np
 from matplotlib.ticker import FuncFormatter
 
 from bottlenecks.facts.units import plain, si
@@ -61,30 +60,6 @@ def axis_in(axis, unit):
     """Label the ticks of a log axis with SI prefixes (1 ms, 10 ms, ...), or plainly for a count."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: si(value, unit) if unit else plain(value)))
     axis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
-
-
-FITTED_DOT = {"marker": "o", "ms": 3, "color": "#B5B5B5", "mew": 0, "ls": ""}  # of rows fitted on
-
-
-def against_measured(times, ratios, ends):
-    """On logarithmic axes of seconds, measured over predicted, and of their ratio below: equals, a band of a tenth.
-
-    From end to end of `ends`. Returns two artists, one on each, for grey dots: what was fitted on.
-    """
-    ends, band = np.array(ends), {"color": COLOUR["idle"], "alpha": 0.35, "lw": 0}
-    times.fill_between(ends, ends * 0.9, ends * 1.1, **band)
-    ratios.fill_between(ends, [0.9, 0.9], [1.1, 1.1], **band)
-    times.plot(ends, ends, color=COLOUR["total"], lw=0.8)
-    ratios.axhline(1, color=COLOUR["total"], lw=0.8)
-    for axis in (times.xaxis, times.yaxis, ratios.xaxis):
-        axis_in(axis, "s")
-    times.tick_params(axis="x", labelbottom=False)
-    low, high = ratios.get_ylim()
-    ticks = {0.25: "1/4", 0.5: "1/2", 1: "1", 2: "2", 4: "4", 8: "8"}
-    ticks = {place: text for place, text in ticks.items() if low < place < high}
-    ratios.set_yticks(list(ticks), list(ticks.values()))
-    ratios.tick_params(axis="y", which="minor", length=0, labelleft=False)
-    return [axes.plot([], [], **FITTED_DOT)[0] for axes in (times, ratios)]
 
 
 def resource(name):
