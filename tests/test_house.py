@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,23 +30,32 @@ def wing(name):
     return -1 if first in ("", "__version__") else len(WINGS) if first == "__main__" else WINGS.index(first)
 
 
+KNOWN = {name_of(path) for path in FILES}
+
+
+@cache
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(path):
     """Modules that a file imports, ours without the package's name: `from bottlenecks.laws import tiling` is laws.tiling."""
-    known = {name_of(file) for file in FILES}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    found = []
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}".removeprefix("bottlenecks.")
-                ours = node.module.partition(".")[0] == "bottlenecks"
-                yield inner if not ours or inner in known else node.module.removeprefix("bottlenecks").removeprefix(".")
+                module = node.module.removeprefix("bottlenecks").removeprefix(".")
+                found.append(inner if inner in KNOWN or not node.module.startswith("bottlenecks") else module)
+    return found
 
 
 def ours(path):
     """The modules of this package that a file imports."""
-    known = {name_of(file) for file in FILES}
-    return {name for name in imports(path) if name in known}
+    return {name for name in imports(path) if name in KNOWN}
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -76,7 +86,7 @@ def test_heavy_libraries_stay_upstairs(path):
 def test_files_and_functions_are_short(path):
     text = path.read_text(encoding="utf-8")
     assert text.count("\n") <= MOST_LINES, f"{path.name} has {text.count(chr(10))} lines"
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.FunctionDef):
             doc = node.body[0].end_lineno if ast.get_docstring(node) else node.lineno
             body = node.end_lineno - max(doc, node.body[0].lineno - 1)
@@ -112,7 +122,7 @@ def test_labels_of_equations_are_unique_and_text_refers_to_existing_ones():
 
 def test_the_word_flops_is_not_a_name():
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             name = getattr(node, "name", None) or getattr(node, "id", None) or getattr(node, "arg", None)
             assert not (isinstance(name, str) and "flops" in name.lower().split("_")), f"{path}: {name}"
 

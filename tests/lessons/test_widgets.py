@@ -12,11 +12,11 @@ WITH_CONTROLS = [e for e in registry.load_all().values() if e.controls]
 
 
 @pytest.mark.parametrize("exhibit", WITH_CONTROLS, ids=lambda e: e.slug)
-def test_every_control_redraws_at_every_value(exhibit):
+def test_every_control_redraws_at_its_ends_and_between(exhibit):
     explorer = Explorer(exhibit)
     for name, control in exhibit.controls.items():
-        seen = set()
-        for value in control.values:
+        seen, last = set(), len(control.values) - 1
+        for value in {control.values[i]: None for i in (0, last // 2, last)}:
             explorer.inputs[name].value = value
             assert bytes(explorer.image.value).startswith(b"\x89PNG")
             seen.add((bytes(explorer.image.value), explorer.words.value))

@@ -41,7 +41,7 @@ def _every_row_is_in_one_case_or_has_a_reason(kind, reasons):
 def test_owners_of_the_tables_are_those_of_the_models(kind):
     """Of some rows: owners take several times as long as the seconds."""
     kept = scores.table(kind)
-    some = np.arange(0, kept["ratio"].size, 1 if kind == "kernels" else 40)
+    some = np.arange(0, kept["ratio"].size, 1 if kind == "kernels" else 80)
     found = frame.predict(kind, corpus.where(corpus.table(kind), some))
     _same(kept["bound"][some], found["bound"], kind)
     if kind == "training":

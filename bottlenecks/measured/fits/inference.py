@@ -11,6 +11,7 @@ from bottlenecks.facts import corpus
 from bottlenecks.measured import inference
 from bottlenecks.measured.fits import interval
 
+GRID = np.geomspace(1, 6, 61)  # values of `experts_times` that are tried
 UNFITTED = {"experts_times": 1.0}  # what every constant is before the fit
 
 
@@ -21,7 +22,7 @@ def rows_to_fit():
     return corpus.where(rows, fair)
 
 
-def fit():
+def fit(grid=GRID):
     """Constant -> {value, low, high, rows, sources}.
 
     `experts_times` has the least mean |log(predicted / measured)| over routed models on hosted
@@ -31,7 +32,6 @@ def fit():
     rows = rows_to_fit()
     cases = inference.cases(rows)
     routed = [case for case in cases.found if case.hosted and case.routed]
-    grid = np.geomspace(1, 6, 61)
     losses = np.array([_loss(cases, routed, times) for times in grid])
     best = float(grid[losses.argmin()])
     near = grid[losses < losses.min() * 1.05]
