@@ -4,10 +4,10 @@ import csv
 import sys
 from pathlib import Path
 
-from bottlenecks.measured.fits import collectives, inference, kernels
+from bottlenecks.measured.fits import collectives, inference, kernels, training
 
 FOLDER = Path(__file__).parents[1] / "bottlenecks" / "data"
-FITS = {"kernel": kernels, "network": collectives, "inference": inference}  # each on those before
+FITS = {"kernel": kernels, "network": collectives, "inference": inference, "training": training}  # each on those before
 
 
 def main():

@@ -10,14 +10,13 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from bottlenecks import data
 from bottlenecks.facts import formats
 from bottlenecks.facts.chips import chip, meant, why_unknown
 from bottlenecks.laws import shares
 from bottlenecks.measured import open as left_open
 from bottlenecks.measured.cases import Cases, predictions
 from bottlenecks.measured.shapes import Assumed, model_of
-from bottlenecks.models import training, wiring
+from bottlenecks.models import constants, training, wiring
 from bottlenecks.models.layouts import Layout
 from bottlenecks.models.machine import RESOURCES, machine
 from bottlenecks.models.software import TODAY, at, find_stack
@@ -25,7 +24,7 @@ from bottlenecks.models.software import TODAY, at, find_stack
 MEASURED = ("step_time_s", "tokens_per_s_per_chip", "flop_per_s_per_chip", "mfu", "hfu")
 ABOVE_ZERO = ("n_chips", "tp", "pp", "cp", "micro_batch", "global_batch_seqs", "seq_len")
 COMPILERS = {"TPU": "XLA", "Neuron": "Neuron"}  # family of chips -> the stack that compiles for it
-SPREAD = tuple(float(data.rows("training_constants")[-1][end]) for end in ("low", "high"))
+SPREAD = constants.spread()
 FITTED_FAMILIES = ("Ampere", "Hopper", "Volta")
 FITTED_NARROW = ("", "fp8")
 # Mixtures were fitted on two sources: by Student's t that is 1.87 times as wide as on fourteen.

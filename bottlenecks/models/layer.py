@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from bottlenecks.models import cut, kernels, ops
-from bottlenecks.models.machine import rows_s, training_constants
+from bottlenecks.models.machine import rows_s
 from bottlenecks.models.sets import answered
 from bottlenecks.models.wiring import send_s
 
@@ -160,7 +160,7 @@ def _casts_s(body, on, software, layers):
 
     def took_s(rows):
         values = sum(op.calls * op.shape["groups"] * op.shape["m"] * op.shape["k"] for op in rows)
-        moved_s = values * training_constants()["any", "cast_bytes"] / on.memory_bytes_per_s
+        moved_s = values * on.cast_bytes / on.memory_bytes_per_s
         return (sum(op.calls for op in rows) * on.light_s + moved_s) / layers
 
     return took_s(narrow), took_s(alone)

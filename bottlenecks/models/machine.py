@@ -1,15 +1,13 @@
 """Machine: a chip as kernels find it, the tiers that join chips, and the seconds of a ledger's rows on it."""
 
 from dataclasses import dataclass, fields, replace
-from functools import cache
 
 import numpy as np
 
-from bottlenecks import data
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.facts.networks import System
 from bottlenecks.laws import power
-from bottlenecks.models import collectives, kernels
+from bottlenecks.models import collectives, constants, kernels
 from bottlenecks.models.kernels import Device
 from bottlenecks.models.wiring import tiers_of
 
@@ -33,6 +31,7 @@ class Machine(Device):
     peak_flop_per_s: float = np.inf  # of `product_format`, by the datasheet
     sustained: float = 1.0  # share of `matmul_flop_per_s` that the rated power sustains (eq:power-cap)
     product_sustained: float = 1.0  # the same of `product_flop_per_s`
+    cast_bytes: float = 0.0  # moved for a value that is made narrow in training; 4 are the least
     memory_bytes: float = np.inf
     tdp_watts: float = np.nan
     tiers: tuple = ()  # of the network, innermost first; empty: no second chip
@@ -86,6 +85,7 @@ def machine(where, format="bf16", *, efficiency=None, **given):
             "peak_flop_per_s": on.peak_flop_per_s(format),
             "sustained": _sustained(on, base.matmul_flop_per_s, base.bytes_per_value),
             "product_sustained": _sustained(on, rate, bytes_per_value(format)),
+            "cast_bytes": constants.training()["any", "cast_bytes"],
             "memory_bytes": on.memory_bytes,
             "tdp_watts": on.tdp_watts or np.nan,
             "tiers": where.tiers if isinstance(where, System) else tiers_of(on),
@@ -110,15 +110,9 @@ def _beside_an_array(chip, base):
     return {"vector_per_s": vector, "exp_per_s": scalar, "core_clocks_per_s": clocks}
 
 
-@cache
-def training_constants():
-    """The constants of training: (family, constant) -> value; family 'any' holds for all."""
-    return {(row["family"], row["constant"]): float(row["value"]) for row in data.rows("training_constants")}
-
-
 def _sustained(chip, flop_per_s, size):
     """eq:power-cap with the family's fitted operations of a joule, 1 where there are none."""
-    fitted = training_constants().get((chip.family, f"flop_per_joule_{8 * size:.0f}"))
+    fitted = constants.training().get((chip.family, f"flop_per_joule_{8 * size:.0f}"))
     if not fitted or not chip.tdp_watts:
         return 1.0
     return power.sustained_share(flop_per_s, flop_per_joule=fitted, watts=chip.tdp_watts)

@@ -12,6 +12,7 @@ from functools import cache
 
 from bottlenecks import data
 from bottlenecks.facts.doors import one_of
+from bottlenecks.models import constants
 
 TODAY = "2026"
 
@@ -134,6 +135,15 @@ def years():
 
 
 def _stated(row):
-    """The switches that a row states."""
+    """The switches that a row states; "fitted 2022" is the constant of that year."""
     parse = {bool: lambda text: text == "yes", float: float, int: int, str: str}
-    return {name: parse[kind](row[name]) for name, kind in SWITCHES.items() if row[name]}
+
+    def value(name, kind):
+        text = row[name]
+        return (
+            constants.training()[text.removeprefix("fitted "), name]
+            if text.startswith("fitted ")
+            else parse[kind](text)
+        )
+
+    return {name: value(name, kind) for name, kind in SWITCHES.items() if row[name]}

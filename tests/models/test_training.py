@@ -12,9 +12,9 @@ from bottlenecks.facts.chips import chip
 from bottlenecks.facts.networks import system
 from bottlenecks.laws import pipelines, shares
 from bottlenecks.measured.memory import gpt
-from bottlenecks.models import kernels, layer, ops, sets, training
+from bottlenecks.models import constants, kernels, layer, ops, sets, training
 from bottlenecks.models.layouts import Layout
-from bottlenecks.models.machine import RESOURCES, machine, training_constants
+from bottlenecks.models.machine import RESOURCES, machine
 from bottlenecks.models.software import Software, release, years
 
 GPT = gpt(8, 1024, 16, vocab=51200)
@@ -227,7 +227,7 @@ def test_power_caps_what_is_sustained():
     full, capped = (machine(chip(n)) for n in ("H100 SXM5", "Custom H100 96GB (HBM2e)"))
     rates = [layer.worn(on, PERFECT).matmul_flop_per_s for on in (full, capped)]
     assert rates[1] / rates[0] == pytest.approx(5 / 7)
-    assert rates[0] == pytest.approx(700 * training_constants()["Hopper", "flop_per_joule_16"])
+    assert rates[0] == pytest.approx(700 * constants.training()["Hopper", "flop_per_joule_16"])
 
 
 def test_zero_3_gathers_with_every_micro_batch():

@@ -1,17 +1,166 @@
-"""Fit of the interval around training's predictions, on sources of role fit alone."""
+"""Fit of what training adds to kernels and wires: six constants, on sources of role fit alone.
+
+Each is fitted on the runs that show it, with all others held: operations of a joule where a family's power is the
+bound, the bytes of a cast where products are narrow, and what the software of a year gains. The layouts that rows leave
+open are chosen with the constants as they were; run the fit again until nothing differs.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 
 from bottlenecks.facts import corpus
+from bottlenecks.laws import power
 from bottlenecks.measured import training
 from bottlenecks.measured.fits import interval
+from bottlenecks.models import constants
+from bottlenecks.models import training as step
+
+UNITS = {"cast_bytes": "B", "flop_per_joule_16": "FLOP/J", "flop_per_joule_8": "FLOP/J"}
+FAMILY, SINCE_TUNED = "Hopper", "2024"  # whose power is the bound; from when software gains on it
+ROUNDS, NEAR = 3, 1.05  # rounds over all constants; losses so near the least are in the range
+WIDTHS = 0.30 * 0.4 ** np.arange(4)  # of a logarithm, around the present value
+
+
+def _narrow(case):
+    return case.on.narrow
+
+
+def _capped(case):
+    return case.on.family == FAMILY
+
+
+CONSTANTS = {  # (of what, constant): which runs show it
+    (FAMILY, "flop_per_joule_16"): lambda case: _capped(case) and not _narrow(case) and case.software.per_joule == 1,
+    (FAMILY, "flop_per_joule_8"): lambda case: _capped(case) and _narrow(case) and case.software.per_joule == 1,
+    ("any", "cast_bytes"): _narrow,
+    ("2022", "sustained"): lambda case: case.software.name == "2022",
+    (SINCE_TUNED, "per_joule"): lambda case: _capped(case) and case.software.name >= SINCE_TUNED,
+    (SINCE_TUNED, "tuned_attention"): lambda case: _capped(case) and case.software.name >= SINCE_TUNED,
+}
+
+
+class Fit:
+    """Constants so far, and the runs that they are fitted on, each with its measured seconds."""
+
+    def __init__(self):
+        rows = corpus.table("training")
+        rows = corpus.where(rows, (rows["role"] == "fit") & (rows["suspect"] == ""))
+        self.cases = training.cases(rows)
+        measured, predicted, unit = training.headline(self.cases, training.predict(self.cases, owners=False)["seconds"])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slower = np.where(unit == "s", measured / predicted, predicted / measured)
+        self.measured_s = {}  # by case: seconds of each row, from whatever rate its source prints
+        for case in self.cases.found:
+            self.measured_s[id(case)] = case.step.seconds * slower[case.rows]
+        self.values = {key: constants.training()[key] for key in CONSTANTS}
+
+    def shown(self, key):
+        """The cases on which a constant is fitted."""
+        return [
+            case for case in self.cases.found if CONSTANTS[key](case) and np.isfinite(self.measured_s[id(case)]).any()
+        ]
+
+    def loss(self, cases):
+        """Mean over sources of the mean |log(predicted / measured)|."""
+        sources, off = [], []
+        for case in cases:
+            on, software = _with(case, self.values)
+            seconds = step.seconds(case.model, case.layout, on=on, software=software)
+            known = np.isfinite(self.measured_s[id(case)])
+            off.append(np.abs(np.log(seconds / self.measured_s[id(case)]))[known])
+            sources.append(self.cases.columns["source_id"][case.rows][known])
+        sources, off = np.concatenate(sources), np.concatenate(off)
+        return float(np.mean([off[sources == source].mean() for source in np.unique(sources)]))
+
+    def tried(self, key, values):
+        """The loss at each of some values of one constant."""
+        present, cases = self.values[key], self.shown(key)
+        losses = []
+        for self.values[key] in values:
+            losses.append(self.loss(cases))
+        self.values[key] = present
+        return np.array(losses)
+
+    def best(self, key, widths=WIDTHS, points=9):
+        """The value of least loss, by narrowing grids around the present one."""
+        start = self.values[key]
+        for width in widths:
+            values = self.values[key] * np.exp(np.linspace(-width, width, points))
+            self.values[key] = float(values[np.argmin(self.tried(key, values))])
+        found, self.values[key] = self.values[key], start
+        return found
+
+
+def _with(case, values):
+    """(machine, software) of a case as they would be with other constants."""
+    on, software = case.on, case.software
+    size = on.bytes_per_value
+    joules = {n: values.get((on.family, f"flop_per_joule_{8 * n:.0f}")) for n in (size, 1)}
+    changed = {"cast_bytes": values["any", "cast_bytes"]}
+    for name, rate, n in (("sustained", "matmul_flop_per_s", size), ("product_sustained", "product_flop_per_s", 1)):
+        if joules[n] and (n == size or on.narrow):
+            changed[name] = power.sustained_share(getattr(on, rate), flop_per_joule=joules[n], watts=on.tdp_watts)
+    gains = {
+        name: value for (of, name), value in values.items() if of == software.name or of == SINCE_TUNED <= software.name
+    }
+    gains = {name: value for name, value in gains.items() if getattr(software, name) != 1}
+    return replace(on, **changed), replace(software, **gains)
+
+
+def fit():
+    """Constant -> {value, low, high, rows, sources}, in the order in which they can be told apart."""
+    f = Fit()
+    for _ in range(ROUNDS):
+        for key in CONSTANTS:
+            f.values[key] = f.best(key)
+    found = {}
+    for key in CONSTANTS:
+        values = f.values[key] * np.exp(np.linspace(-0.6, 0.6, 61))
+        losses = f.tried(key, values)
+        near = values[losses <= NEAR * losses.min()]
+        rows = np.concatenate([case.rows for case in f.shown(key)])
+        sources = sorted(set(f.cases.columns["source_id"][rows].tolist()))
+        found[key] = {
+            "value": f.values[key],
+            "low": near.min(),
+            "high": near.max(),
+            "rows": rows.size,
+            "sources": sources,
+        }
+    return found
 
 
 def spread():
     """(low, high) of measured over predicted seconds, as data/training_constants.csv has them."""
-    rows = corpus.table("training")
-    cases = training.cases(corpus.where(rows, (rows["role"] == "fit") & (rows["suspect"] == "")))
-    measured, predicted, unit = training.headline(cases, training.predict(cases, owners=False)["seconds"])
-    logs = np.log(measured / predicted) * np.where(unit == "s", 1, -1)
-    known = np.isfinite(logs)
-    return interval.ends(logs[known], cases.columns["source_id"][known])
+    f = Fit()
+    logs = [np.log(f.measured_s[id(case)] / case.step.seconds) for case in f.cases.found]
+    sources = [f.cases.columns["source_id"][case.rows] for case in f.cases.found]
+    logs, sources = np.concatenate(logs), np.concatenate(sources)
+    return interval.ends(logs[np.isfinite(logs)], sources[np.isfinite(logs)])
+
+
+def rows():
+    """The rows of data/training_constants.csv, as dictionaries."""
+    low, high = spread()
+    lines = [
+        {
+            "of": of,
+            "constant": name,
+            **{column: f"{found[column]:.4g}" for column in ("value", "low", "high")},
+            "unit": UNITS.get(name, "1"),
+            "rows": str(found["rows"]),
+            "sources": ";".join(found["sources"]),
+        }
+        for (of, name), found in fit().items()
+    ]
+    blank = dict.fromkeys(lines[0], "")
+    spread_row = {
+        "of": "any",
+        "constant": "spread",
+        "value": "1",
+        "low": f"{low:.4g}",
+        "high": f"{high:.4g}",
+        "unit": "1",
+    }
+    return [*lines, blank | spread_row]

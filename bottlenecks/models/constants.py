@@ -1,0 +1,17 @@
+"""Constants of training: what no source prints, fitted by `measured.fits.training` and kept with its range."""
+
+from functools import cache
+
+from bottlenecks import data
+
+
+@cache
+def training():
+    """data/training_constants.csv: (of what, constant) -> value. Of a family of chips, of software of a year, or of any."""
+    return {(row["of"], row["constant"]): float(row["value"]) for row in data.rows("training_constants")}
+
+
+def spread():
+    """(low, high): 80 % of measured over predicted seconds of runs like those fitted lie between."""
+    row = next(row for row in data.rows("training_constants") if row["constant"] == "spread")
+    return float(row["low"]), float(row["high"])
