@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bottlenecks import data
 from bottlenecks.facts import corpus
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
@@ -14,6 +15,7 @@ from bottlenecks.measured.fits import training as fits
 from bottlenecks.models import training
 from bottlenecks.models.layouts import Layout
 from bottlenecks.models.machine import machine
+from bottlenecks.models.software import SWITCHES
 
 MEGATRON = ("megatron2021_t1", "korthikanti2022_t5")
 ROWS, AT = corpus.table("training"), scores.table("training")
@@ -216,3 +218,32 @@ def test_a_readers_columns_are_the_corpus_own():
     found = [frame.predict("training", rows, owners=False)["predicted"] for rows in (theirs, mine)]
     assert np.isfinite(found[0]).sum() > 20
     np.testing.assert_allclose(*found)
+
+
+# ---- constants
+
+
+def test_each_constant_is_the_best_that_its_runs_ask_for():
+    """Values around each fitted constant, on the runs that show it: none is better by more than a hundredth of a point."""
+    f = fits.Fit()
+    for key in fits.CONSTANTS:
+        here, *others = f.tried(key, f.values[key] * np.array([1.0, 0.94, 0.97, 1.03, 1.06]))
+        assert here <= min(others) + 1e-4, key
+        row = next(r for r in data.rows("training_constants") if (r["of"], r["constant"]) == key)
+        rows = np.concatenate([case.rows for case in f.shown(key)])
+        assert int(row["rows"]) == rows.size
+        assert set(row["sources"].split(";")) == set(f.cases.columns["source_id"][rows].tolist())
+        assert float(row["low"]) <= float(row["value"]) <= float(row["high"])
+
+
+def test_a_constant_has_a_fit_with_its_range_or_a_source():
+    """Every number of data/*_constants.csv is fitted by code; every switch that is a number says where it comes from."""
+    fitted = {(row["of"], row["constant"]) for row in data.rows("training_constants")} - {("any", "spread")}
+    assert fitted == set(fits.CONSTANTS)
+    for row in data.rows("software"):
+        numbers = [row[name] for name, kind in SWITCHES.items() if kind in (int, float) and row[name]]
+        known = [text for text in numbers if text.startswith("fitted ")]
+        assert all(
+            (text.removeprefix("fitted "), name) in fitted for name in SWITCHES for text in [row[name]] if text in known
+        )
+        assert len(known) == len(numbers) or row["sources"] or row["notes"], row
