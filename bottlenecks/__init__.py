@@ -6,7 +6,7 @@ Units.        Base SI inside: bytes, seconds, FLOP, watts, joules. A name ends i
               (`_s`, `_bytes`, `_flop`, `_flop_per_s`, `_bytes_per_s`, `_flop_per_byte`, `_watts`,
               `_joules`); counts are bare. A scale enters once, when a data file is read, and
               leaves once, on an axis or in printed text.
-Peaks.        Dense, per package, with 32-bit accumulation; links per direction; sizes decimal.
+Peaks.        Dense, per package, with 32-bit accumulation; links per direction; memory as the device reports it.
 Broadcasting. Laws are arithmetic on numbers: scalars, numpy arrays, and whatever obeys
               arithmetic (xarray, pint) pass through. A record's field may be an array, to sweep it.
 Errors.       Laws do not validate. Records and the functions a reader calls stop bad input at the

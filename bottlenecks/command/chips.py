@@ -11,7 +11,7 @@ def add(commands):
     parser = commands.add_parser(
         "chips",
         help="list the catalog, or show one chip with its sources",
-        description="Dense peaks, per package, with 32-bit accumulation; decimal bytes.",
+        description="Dense peaks, per package, with 32-bit accumulation; memory as the device reports it.",
     )
     parser.add_argument("name", nargs="?", help="a chip, such as 'H100 SXM5'; spelling is forgiven")
     parser.add_argument("--json", action="store_true", help="print JSON in base units")
@@ -41,6 +41,8 @@ def _as_json(chip):
         "name": chip.name,
         "launch": chip.launch,
         "memory_bytes": chip.memory_bytes,
+        "memory_sold": chip.memory_sold,
+        "memory_basis": chip.memory_basis,
         "memory_bytes_per_s": chip.memory_bytes_per_s,
         "tdp_watts": chip.tdp_watts,
         "peak_flop_per_s": {f: peak.flop_per_s for f, peak in chip.peaks.items()},
@@ -65,7 +67,8 @@ def _one_chip(chip, as_json):
         print(f"  {format:12s} {si(peak.flop_per_s, 'FLOP/s'):>14s} dense   ridge {plain(ridge)} FLOP/B")
     if not chip.peaks:
         print("  no dense peak is published")
-    print(f"  memory       {si(chip.memory_bytes, 'B'):>14s} {chip.memory_kind}, {si(chip.memory_bytes_per_s, 'B/s')}")
+    print(f"  memory       {si(chip.memory_bytes, 'B', 4):>14s} {chip.memory_kind}, {si(chip.memory_bytes_per_s, 'B/s')}")
+    print(f"  sold as      {chip.memory_sold:>14s}   [{chip.memory_basis}]")
     for level in chip.levels:
         facts = [si(v, u) for v, u in ((level.bytes, "B"), (level.bytes_per_s, "B/s"), (level.latency_s, "s")) if v]
         print(f"  {level.name:12s} {', '.join(facts)}" + (f"   [{level.basis}]" if level.basis else ""))

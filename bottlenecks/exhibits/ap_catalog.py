@@ -27,7 +27,7 @@ PEAK16 = ("bf16_tflops", "fp16_tflops")
 QUANTITIES = {  # name: (number of a chip, unit on the axis, columns of the catalog that it rests on)
     "16-bit peak": (peak16, "FLOP/s", PEAK16),
     "memory bandwidth": (lambda c: c.memory_bytes_per_s, "B/s", ("memory_gbytes_per_s",)),
-    "memory capacity": (lambda c: c.memory_bytes, "B", ("memory_gbytes",)),
+    "memory capacity": (lambda c: c.memory_bytes, "B", ("memory_sold",)),
     "link rate, one way": (lambda c: c.link_bytes_per_s, "B/s", ("link_gbytes_per_s_per_direction",)),
     "power": (lambda c: c.tdp_watts, "W", ("tdp_watts",)),
     "price": (lambda c: c.price_usd, "USD", ("price_usd",)),

@@ -1,7 +1,12 @@
 """Chips: what a device can do at most, every number typed and with its source.
 
 A chip is one row of `data/chips.csv` (and its memory levels, rows of `data/chip_levels.csv`).
-The catalog holds dense peaks, per package, with 32-bit accumulation; bytes are decimal.
+The catalog holds dense peaks, per package, with 32-bit accumulation.
+
+A chip's memory is what the device reports. Makers print GB and mean 2^30 bytes: an H100 "80GB" has 85.5e9. The row
+keeps the printed number (`memory_sold`), the unit that it turns out to be in (`memory_unit`), what a driver or tool
+counts in total (`memory_reported_bytes`) and where that was read. Where no device's report was read, `memory_basis`
+names the rule by which the printed number is turned into bytes; see `MEMORY_SHARES`.
 """
 
 import re
@@ -11,6 +16,12 @@ from functools import cache
 from bottlenecks import data
 from bottlenecks.facts.doors import nearest, one_of, positive
 from bottlenecks.facts.formats import FORMATS
+
+MEMORY_UNITS = {"GB": 1e9, "GiB": 2.0**30}  # GB: on-chip memory, which is a sum over cores and comes in no power of two
+# Share of the printed number that a device reports, by rule. Read from the chips that do report: 0.98 to 1 of it (the
+# rest is the driver's); 0.995 on NVIDIA's HBM since the H100; 15/16 (0.93 to 0.94) on boards with GDDR memory and
+# error correction, on unless its owner turns it off: the sixteenth word is the check bits of fifteen others.
+MEMORY_SHARES = {"rule: in full": 1.0, "rule: less what the driver keeps": 0.995, "rule: less check bits": 15 / 16}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,6 +76,8 @@ class Chip:
     family: str = ""  # chips whose cores are alike: what is measured on one holds for the others
     launch: str = ""
     memory_kind: str = ""
+    memory_sold: str = ""  # as printed, in the unit that it is in: "80 GiB"
+    memory_basis: str = ""  # what reported `memory_bytes`, or the rule that gave it
     levels: tuple = ()  # Level, innermost first
     sources: tuple = ()
     confidence: str = ""  # read, secondary or memory
@@ -217,6 +230,15 @@ def _number(row, column, scale):
     return float(row[column]) * scale if row[column] else None
 
 
+def _memory_bytes(row):
+    """What the device reports, or the printed capacity by the rule that the row names."""
+    if row["memory_reported_bytes"]:
+        return float(row["memory_reported_bytes"])
+    unit = MEMORY_UNITS[one_of("memory_unit", row["memory_unit"], MEMORY_UNITS)]
+    share = MEMORY_SHARES[one_of("memory_basis", row["memory_basis"], MEMORY_SHARES)]
+    return float(row["memory_sold"]) * unit * share
+
+
 def _chip_from_row(row):
     columns = {f: f"{f}_tops" if f == "int8" else f"{f}_tflops" for f in FORMATS}
     return Chip(
@@ -229,7 +251,9 @@ def _chip_from_row(row):
         clock_hz=_number(row, "clock_ghz", 1e9),
         peaks={f: dense(_number(row, c, 1e12)) for f, c in columns.items() if row.get(c)},
         memory_kind=row["memory_kind"],
-        memory_bytes=_number(row, "memory_gbytes", 1e9),
+        memory_sold=f"{row['memory_sold']} {row['memory_unit']}",
+        memory_basis=row["memory_basis"],
+        memory_bytes=_memory_bytes(row),
         memory_bytes_per_s=_number(row, "memory_gbytes_per_s", 1e9),
         tdp_watts=_number(row, "tdp_watts", 1.0),
         price_usd=_number(row, "price_usd", 1.0),

@@ -58,9 +58,10 @@ def judge(id, answer=None, unit=""):
     if answer is None:
         return False, f"{id} is open. Hint: {exercise.hint}"
     if isinstance(answer, bool | str) or not _is_number(answer):
+        got = float(answer) if isinstance(answer, float) else answer  # NumPy's prints its type, "float64"
         return (
             False,
-            f"{id}: the answer must be one number, got {answer!r}. The unit goes after it: check({id!r}, 3.2, 'ms')",
+            f"{id}: the answer must be one number, got {got!r}. The unit goes after it: check({id!r}, 3.2, 'ms')",
         )
     try:
         scale, base = parse_unit(unit)

@@ -7,7 +7,7 @@ import pytest
 
 from bottlenecks import data
 from bottlenecks.facts import corpus
-from bottlenecks.facts.chips import Chip, Level, Peak, chip, chips, dense, find_chip
+from bottlenecks.facts.chips import MEMORY_SHARES, MEMORY_UNITS, Chip, Level, Peak, chip, chips, dense, find_chip
 from bottlenecks.facts.formats import FORMATS, bytes_per_value
 from bottlenecks.facts.tables import TABLES
 from bottlenecks.models import ops
@@ -83,6 +83,95 @@ def test_no_sparse_peak_by_the_numbers_that_datasheets_lead_with():
 def test_no_link_counts_both_directions():
     for name, both_ways in (("A100 SXM 80GB", 600e9), ("H100 SXM5", 900e9), ("B200 SXM (HGX)", 1800e9)):
         assert chip(name).link_bytes_per_s == both_ways / 2
+
+
+# ---- memory: what a device reports
+
+MIB = 2**20
+REPORTED = {  # bytes as nvidia-smi, rocm-smi or the device's own software counts them; sources in the row
+    "K80 (one GPU)": 11_441 * MIB,
+    "V100 SXM2 16GB": 16_160 * MIB,
+    "V100 SXM2 32GB": 32_510 * MIB,
+    "T4": 15_360 * MIB,
+    "A100 SXM 40GB": 40_960 * MIB,
+    "A100 SXM 80GB": 81_920 * MIB,
+    "A100 PCIe 80GB": 81_920 * MIB,
+    "A800 SXM 80GB": 81_920 * MIB,
+    "H100 SXM5": 85_520_809_984,  # 81,559 MiB
+    "H100 PCIe": 81_559 * MIB,
+    "H200 SXM": 143_771 * MIB,
+    "A10": 23_028 * MIB,
+    "L4": 23_034 * MIB,
+    "L40": 46_068 * MIB,
+    "L40S": 46_068 * MIB,
+    "B200 SXM (HGX)": 183_359 * MIB,
+    "GB200 (per GPU)": 189_471 * MIB,
+    "B300 SXM (HGX)": 275_040 * MIB,
+    "GB300 (per GPU)": 284_208 * MIB,
+    "RTX 3090": 24_576 * MIB,
+    "RTX A6000": 49_140 * MIB,
+    "RTX A5000": 24_564 * MIB,
+    "RTX 4090": 24_564 * MIB,
+    "RTX 6000 Ada": 49_140 * MIB,
+    "RTX 5090": 32_607 * MIB,
+    "RTX PRO 6000 Blackwell": 97_887 * MIB,
+    "GB10": 128_501_256_192,
+    "MI300X": 206_141_652_992,
+    "Gaudi 2": round(94.62 * 2**30),
+}
+
+
+@pytest.mark.parametrize("name", REPORTED)
+def test_memory_is_what_the_device_reports(name):
+    assert chip(name).memory_bytes == REPORTED[name]
+
+
+def test_memory_is_reported_with_a_source_or_by_a_stated_rule():
+    reported = set()
+    for row in data.rows("chips"):
+        if row["memory_basis"] in MEMORY_SHARES:
+            assert not row["memory_reported_bytes"] and not row["memory_source"], row["name"]
+            by_rule = float(row["memory_sold"]) * MEMORY_UNITS[row["memory_unit"]] * MEMORY_SHARES[row["memory_basis"]]
+            assert chip(row["name"]).memory_bytes == by_rule
+        else:
+            assert row["memory_source"] in data.keys(row["sources"]), row["name"]
+            reported.add(row["name"])
+    assert reported == set(REPORTED)
+
+
+@pytest.mark.parametrize("row", facts("memory_reported_bytes"))
+def test_the_reading_named_is_the_number_of_bytes(row):
+    tool, _, reading = row["memory_basis"].partition(": ")
+    number, unit = reading.replace(",", "").split()
+    scale = {"B": 1, "MiB": MIB, "GiB": 2**30}[unit]
+    assert tool and round(float(number) * scale) == int(row["memory_reported_bytes"])
+
+
+@pytest.mark.parametrize("row", facts("memory_reported_bytes"))
+def test_the_unit_of_the_printed_number_is_the_one_that_the_report_bears_out(row):
+    share = float(row["memory_reported_bytes"]) / (float(row["memory_sold"]) * MEMORY_UNITS[row["memory_unit"]])
+    assert 0.93 < share <= 1.0
+    if row["memory_kind"].startswith("HBM") and not row["name"].endswith(("B300 SXM (HGX)", "GB300 (per GPU)")):
+        assert share > 0.98  # in decimal GB it would be 1.05 to 1.07
+
+
+def test_rules_give_what_their_kin_report():
+    """The shares that the rules use, from the chips that do report."""
+
+    def shares(names):
+        row_of = {row["name"]: row for row in data.rows("chips")}
+        return [chip(n).memory_bytes / (float(row_of[n]["memory_sold"]) * 2**30) for n in names]
+
+    driver = shares(("H100 SXM5", "H100 PCIe", "H200 SXM", "B200 SXM (HGX)", "GB200 (per GPU)"))
+    assert np.mean(driver) == pytest.approx(MEMORY_SHARES["rule: less what the driver keeps"], abs=1e-3)
+    checked = shares(("K80 (one GPU)", "T4", "A10", "L4", "L40", "L40S"))
+    assert np.mean(checked) == pytest.approx(MEMORY_SHARES["rule: less check bits"], abs=2e-3)
+
+
+def test_the_last_level_of_a_hierarchy_is_the_chips_memory():
+    for row in data.rows("chip_levels"):
+        if row["level"] in ("HBM", "GDDR", "DDR"):
+            assert float(row["level_bytes"]) == chip(row["chip"]).memory_bytes, row["chip"]
 
 
 def test_generations_grow():
