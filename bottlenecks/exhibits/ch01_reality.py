@@ -8,7 +8,7 @@ from bottlenecks import data
 from bottlenecks.exhibits.axes import panel, x_axis, y_axis
 from bottlenecks.exhibits.ch01 import ROOF, roof_panel, short
 from bottlenecks.exhibits.labels import beside, end_labels, text, told
-from bottlenecks.exhibits.marks import curve, diamond, level, line, updating
+from bottlenecks.exhibits.marks import Mark, curve, diamond, level, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY, SERIES, resource
 from bottlenecks.facts.chips import chip
@@ -159,6 +159,7 @@ def _machine_table(machine):
 def _machine_draw(figure):
     ax = roof_panel(figure, (0.05, 20000), (3e7, 5e15), right=0.84)
     slots, dashes = range(10), ("-", "--", "-.", (0, (5, 1)))
+    curves = [ax.plot([], [])[0] for _ in slots]
 
     def roofs(table):
         """Slot -> its series, colour and dash: yours in colour, a datasheet's grey."""
@@ -168,8 +169,11 @@ def _machine_draw(figure):
             for i, name in enumerate(dict.fromkeys(table["series"].tolist()))
         }
 
-    def of(i, which):
-        return lambda table: roofs(table).get(i, ("", "none", "-"))[which]
+    def fill(table):
+        found = roofs(table)
+        for i, each in enumerate(curves):
+            series, colour, dash = found.get(i, ("", "none", "-"))
+            each.set(data=pick(table, series, *ROOF), color=colour, linestyle=dash)
 
     def words(table):
         return {i: {"text": series, "color": colour} for i, (series, colour, _) in roofs(table).items()}
@@ -182,7 +186,7 @@ def _machine_draw(figure):
         return {i: pick(table, series, "rate_flop_per_s")[-1] for i, (series, *_) in roofs(table).items()}
 
     return updating(
-        *(line(ax, lambda t, i=i: pick(t, of(i, 0)(t), *ROOF), color=of(i, 1), linestyle=of(i, 2)) for i in slots),
+        Mark(curves, fill),
         end_labels(ax, {i: ("", GREY) for i in slots}, heights, size=8.5, words=words),
         told(ax, name, "lower right", weight="bold", fontsize=8.5),
     )

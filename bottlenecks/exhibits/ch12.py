@@ -264,7 +264,7 @@ def _pipeline_draw(figure):
 
     def kept(table):
         time, held = pick(table, "alive", "start", "alive")
-        return held[:-1] / heights(table)[1], time / row(table).end
+        return held[:-1] / (1.1 * row(table).alive), time / row(table).end
 
     def telling(table):
         here = row(table)

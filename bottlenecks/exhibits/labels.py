@@ -58,6 +58,12 @@ def _outline(text, size, align="left", weight="normal"):
     return Path(path.vertices - (shift, 0.365 * size), path.codes)
 
 
+@cache
+def _width(text, size):
+    """The width of a text in points."""
+    return _outline(text, size).get_extents().x1
+
+
 def apart(heights, sizes, low=-np.inf, high=np.inf):
     """Heights of labels of some sizes, moved as little as will do for none to overlap, within two ends.
 
@@ -82,7 +88,7 @@ def _in_turn(words, x, size, points):
     places = []
     for word in words:
         places.append((x, x + 1.4 * size / points))
-        x += (_outline(word, size).get_extents().x1 + 3.2 * size) / points
+        x += (_width(word, size) + 3.2 * size) / points
     return places
 
 

@@ -16,7 +16,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
@@ -182,8 +181,19 @@ def pick(table, series, *columns):
 
 def row(table, series="here"):
     """The first row of a series, its columns as attributes: here = row(table); here.chips, here.time_s."""
-    first = np.flatnonzero(table["series"] == series)[0]
-    return SimpleNamespace(**{name: column[first].item() for name, column in table.items()})
+    return Row(table, np.flatnonzero(table["series"] == series)[0])
+
+
+class Row:
+    """One line of a table, read where it is asked for."""
+
+    def __init__(self, table, line):
+        self._table, self._line = table, line
+
+    def __getattr__(self, column):
+        if column not in self._table:
+            raise AttributeError(f"the table has no column {column!r}; it has {', '.join(self._table)}")
+        return self._table[column][self._line].item()
 
 
 def write_csv(table, path):
