@@ -67,7 +67,8 @@ def _one_chip(chip, as_json):
         print(f"  {format:12s} {si(peak.flop_per_s, 'FLOP/s'):>14s} dense   ridge {plain(ridge)} FLOP/B")
     if not chip.peaks:
         print("  no dense peak is published")
-    print(f"  memory       {si(chip.memory_bytes, 'B', 4):>14s} {chip.memory_kind}, {si(chip.memory_bytes_per_s, 'B/s')}")
+    rate = si(chip.memory_bytes_per_s, "B/s")
+    print(f"  memory       {si(chip.memory_bytes, 'B', 4):>14s} {chip.memory_kind}, {rate}")
     print(f"  sold as      {chip.memory_sold:>14s}   [{chip.memory_basis}]")
     for level in chip.levels:
         facts = [si(v, u) for v, u in ((level.bytes, "B"), (level.bytes_per_s, "B/s"), (level.latency_s, "s")) if v]
