@@ -45,15 +45,12 @@ class Case:
 
     def time(self, on):
         """Seconds of a step of each row."""
-        return self.step.seconds if on is self.on else self._step(on).seconds
+        return training.seconds(self.model, self.layout, on=on, software=self.software)
 
     @cached_property
     def step(self):
-        """The step with its tokens, FLOP and rows."""
-        return self._step(self.on)
-
-    def _step(self, on):
-        return training.step(self.model, self.layout, on=on, software=self.software, memory=False)
+        """The step with its seconds, tokens, FLOP and rows."""
+        return training.step(self.model, self.layout, on=self.on, software=self.software, memory=False)
 
     @property
     def unlike(self):

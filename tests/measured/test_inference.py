@@ -164,6 +164,9 @@ def test_each_column_is_heard():
     both, gathered = predict(rows(pod, pod | {"stationary": "gathered"}))["seconds"]
     assert gathered > 2 * both
     mixture = LOAD | {"model": "Mixtral-8x7B", "n_chips": 8.0, "ep": 8.0, "batch": 64.0, "load": "saturated"}
+    board = PROMPT | {"chip_name": "RTX 3090", "weight_dtype": "F16"}
+    plain, sixteen = measured_inference.cases(rows(board, board | {"software": "llama.cpp"})).found
+    assert (plain.on.format, sixteen.on.format) == ("bf16", "fp16_acc16")
     compiled, python = predict(rows(mixture, mixture | {"software": "SGLang"}))["seconds"]
     assert python > compiled
 
