@@ -64,6 +64,8 @@ def scored(figure, axes, *, head, by, styles=None, slots, words=counted, step=0.
         held = groups(table, "held-out", by, styles)
         looks = list(zip(SERIES, MARKERS, strict=True)) if styles is None else [styles[name] for name in held]
         rows = [(words(name, error), "black", at, error) for name, (*at, error) in held.items()]
+        if len(rows) > slots:
+            raise ValueError(f"{len(rows)} groups are held out, and the figure has room for {slots}")
         for i, pair in enumerate(dots):
             shown = i < len(rows)
             if shown:

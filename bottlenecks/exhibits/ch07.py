@@ -9,7 +9,7 @@ from bottlenecks.exhibits.axes import HALVES, counts, panel, x_axis, y_axis
 from bottlenecks.exhibits.labels import beside, end_labels, key, text, told
 from bottlenecks.exhibits.marks import HERE, Mark, curve, diamond, level, line, span, stacked_areas, updating, upright
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
-from bottlenecks.exhibits.style import COLOUR, GREY, LINE
+from bottlenecks.exhibits.style import COLOUR, GREY, LINE, SERIES
 from bottlenecks.facts import corpus
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
@@ -531,7 +531,7 @@ def _measured_draw(figure):
 
     return updating(
         Mark([], limit),
-        against.scored(figure, axes, head="held out: rows,\nmean error", by="source", slots=5, fitted=fitted),
+        against.scored(figure, axes, head="held out: rows,\nmean error", by="source", slots=len(SERIES), fitted=fitted),
         told(axes[0], lambda table: WHAT[kind(table)], color=GREY),
     )
 
