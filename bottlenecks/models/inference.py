@@ -69,8 +69,11 @@ class Pass(NamedTuple):
 # ---- one pass
 
 
-def rows(model, plan, on, *, batch, queries, keys, logits="last", only_attention=False):
-    """The ledger of a pass, cut to one chip's part; `batch` counts the sequences of a group of tp x pp chips."""
+def rows(model, plan, on, *, batch, queries, keys, logits="last", which="all"):
+    """The ledger of a pass, cut to one chip's part; `batch` counts the sequences of a group of tp x pp chips.
+
+    `which` of the rows: all, those of attention, or the others (`ops.forward`).
+    """
     whole = ops.forward(
         model,
         batch=batch,
@@ -83,9 +86,8 @@ def rows(model, plan, on, *, batch, queries, keys, logits="last", only_attention
         weight_format=plan.weight_format,
         head_format=plan.head_format,
         cache_format=plan.cache_format,
+        rows=which,
     )
-    if only_attention:
-        whole = [op for op in whole if op.kind == "attention"]
     if plan.parallel_block:  # one norm and one sum for both
         whole = [op for op in whole if (op.name, op.part) not in _SECOND]
     mine = [_part(op, model, plan, batch * queries) for op in whole]
@@ -114,9 +116,9 @@ def one_pass(model, plan, on, *, batch, queries, keys, logits="last"):
     """A `Pass` of `queries` new tokens in each of `batch` sequences of `keys` tokens."""
     attending = attention_s(model, plan, on, batch=batch, queries=queries, keys=keys)
     few, places = _few(batch, queries, model, plan, on)
-    made = {"queries": queries, "keys": queries, "logits": logits}
+    made = {"queries": queries, "keys": queries, "logits": logits, "which": "others"}
     layers_s = ends_s = 0.0
-    ledger = [op for op in rows(model, plan, on, batch=few, **made) if not _attends(op)]
+    ledger = rows(model, plan, on, batch=few, **made)
     for op, seconds in zip(ledger, ledger_s(ledger, on), strict=True):
         if op.part in ops.ENDS:
             ends_s = ends_s + seconds
@@ -143,12 +145,8 @@ def one_pass(model, plan, on, *, batch, queries, keys, logits="last"):
 
 def attention_s(model, plan, on, *, batch, queries, keys):
     """Seconds of the attention of all layers: what alone depends on the context."""
-    ledger = rows(model, plan, on, batch=batch, queries=queries, keys=keys, logits="none", only_attention=True)
+    ledger = rows(model, plan, on, batch=batch, queries=queries, keys=keys, logits="none", which="attention")
     return sum(ledger_s(ledger, on), 0.0)
-
-
-def _attends(op):
-    return op.kind == "attention" or op.part == engines.SCORES
 
 
 def _few(batch, queries, model, plan, on):

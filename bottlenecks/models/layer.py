@@ -27,6 +27,7 @@ ROUTING_CALLS = (45, 25)
 BIAS_BYTES, BOUND_BYTES = (28, 40), (16, 20)
 SORTED_BYTES = 8  # of a 16-bit value that is put in the order of experts, and back: each read and written
 MASKED_SHARE = 0.15  # of an encoder's tokens, which alone reach its head: bert-readme
+SIZED = ("dispatch", "experts")  # rows that the router's choice sizes
 NAMES = ("tp", "sp", "cp", "ep", "micro_batch", "seq_len", "imbalance")
 
 
@@ -78,29 +79,29 @@ def _layer(model, on, software, **few):
     whole = rows_s([op for mine in ledgers.values() for op in mine], worn(on, software))
     took, start = {}, 0
     for name, mine in ledgers.items():
-        took[name] = list(zip(mine, whole[start : start + len(mine)], strict=True))
+        took[name] = _by_kind(mine, whole[start : start + len(mine)])
         start += len(mine)
     layers, zero = model.layers, 0.0 * few["tp"]
     cast_s, alone_s = _casts_s(body, on, software, layers)
     sorted_s, biases_s = _rearranged(model, on, software, **few)
-    routed = [op for op in body if op.routing in ("dispatch", "experts")]
+    routed = [op for op in body if op.routing in SIZED]
     return {
-        "products_s": _sum(took["body"], kind="matmul") / layers + alone_s,
-        "attention_s": _sum(took["body"], kind="attention") / layers + zero,
-        "elementwise_s": _sum(took["body"], kind="elementwise") / layers + sorted_s + biases_s[0],
-        "weight_gradients_s": _sum(took["back"], gradient="weight") / layers + zero,
-        "input_gradients_s": _sum(took["back"], gradient="input") / layers + cast_s,
-        "attention_gradients_s": _sum(took["back"], kind="attention") / layers + zero,
-        "elementwise_gradients_s": _sum(took["back"], kind="elementwise") / layers + sorted_s + biases_s[1],
+        "products_s": took["body"]["matmul"] / layers + alone_s,
+        "attention_s": took["body"]["attention"] / layers + zero,
+        "elementwise_s": took["body"]["elementwise"] / layers + sorted_s + biases_s[0],
+        "weight_gradients_s": took["back"]["weight"] / layers + zero,
+        "input_gradients_s": took["back"]["input"] / layers + cast_s,
+        "attention_gradients_s": took["back"]["attention"] / layers + zero,
+        "elementwise_gradients_s": took["back"]["elementwise"] / layers + sorted_s + biases_s[1],
         "products_flop": ops.total([op for op in body if op.kind == "matmul"]) / layers + zero,
         "attention_flop": ops.total([op for op in body if op.kind == "attention"]) / layers + zero,
         "launches": launches(body, on, software, backward=0) / layers + zero,
         "launches_back": launches(body, on, software, backward=1) / layers + zero,
-        "routed_s": sum(s for op, s in took["body"] if op.routing in ("dispatch", "experts")) / layers + zero,
+        "routed_s": took["body"]["routed"] / layers + zero,
         "routed_launches": launches(routed, on, software, backward=0) / layers + zero,
-        "ends_s": _sum(took["ends"]) + zero,
+        "ends_s": took["ends"]["all"] + zero,
         "ends_flop": ops.total([op for op in head if op.kind == "matmul"]) + zero,
-        "embedding_s": _sum(took["embedding"]) + zero,
+        "embedding_s": took["embedding"]["all"] + zero,
         **_messages(model, on, software, **few),
     }
 
@@ -128,9 +129,13 @@ def _as_run(op, software):
     return op._replace(shape=op.shape | {"implementation": implementation, "causal": masked})
 
 
-def _sum(took, **wanted):
-    """Seconds of the rows that have certain fields."""
-    return sum((s for op, s in took if all(getattr(op, name) == value for name, value in wanted.items())), 0.0)
+def _by_kind(rows, seconds):
+    """Seconds of a ledger by kind of row, of backward products by gradient, of what a router sizes, and of all."""
+    found = dict.fromkeys(("matmul", "attention", "elementwise", "weight", "input", "routed", "all"), 0.0)
+    for op, each in zip(rows, seconds, strict=True):
+        for name in (op.gradient or op.kind, "all", *(("routed",) if op.routing in SIZED else ())):
+            found[name] = found[name] + each
+    return found
 
 
 def launches(rows, on, software, *, backward):

@@ -16,6 +16,7 @@ from bottlenecks.laws import counting, roofline, tiling
 
 CAUSAL = ("half", "full", "none")  # half: what is needed; full: the square; none: no mask
 LOGITS = ("all", "last", "none")
+ROWS = ("all", "attention", "others")
 RECOMPUTE = ("none", "selective", "full")  # of `recomputation.POLICIES`, those that repeat whole rows
 ENDS = ("embedding", "ends")  # parts that stand once, before and after the layers
 FORWARD_TOUCHES = {"norm": 2, "add": 3, "rotary": 2}  # values read and written for each of the result
@@ -174,31 +175,34 @@ class Formats(NamedTuple):
         return {"format": (self.product_format or self.format) if narrow else self.format, "weight_format": kept}
 
 
-def forward(model, *, batch, queries, keys=None, causal="half", logits="all", absorbed=False, **formats):
+def forward(model, *, batch, queries, keys=None, causal="half", logits="all", absorbed=False, rows="all", **formats):
     """Rows of one forward pass of `queries` new tokens in each of `batch` sequences of `keys` tokens.
 
     `keys` counts the new tokens too; more keys than queries are read from the cache. `logits`: of
     all tokens, of the last of each sequence, or none. `absorbed`: latent attention multiplies its
-    up-projections into queries and outputs and reads the latent itself, as serving does. `formats`:
-    those of `Formats`.
+    up-projections into queries and outputs and reads the latent itself, as serving does. `rows`: all,
+    those of attention alone, or the others, which do not depend on the context. `formats`: those of `Formats`.
 
     Left out: biases, dropout, positions other than rotary ones (counted for gated models), and of
     recurrent layers without `ssm_width` everything but their weights. Encoder-decoder models are refused.
     """
-    _check(model, batch, queries, keys, causal, logits)
+    _check(model, batch, queries, keys, causal, logits, rows)
     keys = queries if keys is None else keys
     made, tokens = Formats(**formats), batch * queries
-    rows = [_embedding(model, tokens, made.format)]
     attending = model.layers - model.ssm_layers
+    scores = []
+    if rows != "others" and np.any(attending):
+        scores = _attentions(model, queries, keys, attending, batch, made, causal, absorbed)
+    if rows == "attention":
+        return scores
+    found = [_embedding(model, tokens, made.format)]
     if np.any(attending):
-        rows += _attention_rows(model, tokens, attending, made, absorbed)
-        rows += _attentions(model, queries, keys, attending, batch, made, causal, absorbed)
-        rows += _attention_output(model, tokens, attending, made)
+        found += _attention_rows(model, tokens, attending, made, absorbed) + scores
+        found += _attention_output(model, tokens, attending, made)
     if np.any(model.ssm_layers):
-        rows += _recurrence(model, tokens, made)
-    rows += _feed_forward_rows(model, tokens, made)
-    rows += _ends(model, batch, queries, logits, made)
-    return rows
+        found += _recurrence(model, tokens, made)
+    found += _feed_forward_rows(model, tokens, made)
+    return found + _ends(model, batch, queries, logits, made)
 
 
 def prefill(model, *, batch, prompt_tokens, **options):
@@ -211,11 +215,12 @@ def decode(model, *, batch, context_tokens, **options):
     return forward(model, batch=batch, queries=1, keys=context_tokens, **{"absorbed": True, "logits": "last"} | options)
 
 
-def _check(model, batch, queries, keys, causal, logits):
+def _check(model, batch, queries, keys, causal, logits, rows):
     positive("batch", batch)
     positive("queries", queries)
     one_of("causal", causal, CAUSAL)
     one_of("logits", logits, LOGITS)
+    one_of("rows", rows, ROWS)
     if np.any(model.encoder_layers):
         raise ValueError(
             f"{model.name}: an encoder-decoder model has no single forward pass here; take its decoder alone"

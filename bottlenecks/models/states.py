@@ -1,16 +1,18 @@
 """States: what data-parallel ranks exchange in a training step, and the optimiser's update."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from bottlenecks.laws import zero
 from bottlenecks.models import footprint, ops
-from bottlenecks.models.layouts import Layout
 from bottlenecks.models.sets import answered
 from bottlenecks.models.wiring import send_s
 
 GRADIENT_NORM_BYTES = 4  # of a gradient, read once more before the update, to clip
 BUCKET_BYTES = 2.0**29  # of gradients that are reduced together: internevo-configs
 UPDATE_KERNELS = 8  # of an optimiser that takes all its tensors together
+PLAIN = {"schedule": "1f1b", "embedding_slots": False}  # of a layout: what the first of its stages holds
 RING = 8  # chips of a domain that a ring of one port visits
 
 
@@ -54,8 +56,7 @@ def exchange_s(model, layout, on, software, *, stage_s, forward_share, memo=None
 
 def _messages(model, on, software, tp, pp, dp, cp, ep, shards, sharded):
     """Seconds of each exchange of a chip's gradients or weights, were it alone."""
-    few = Layout(tp=tp, pp=pp, dp=dp, cp=cp, ep=ep, seq_len=1)
-    params = footprint.stage_params(model, few, 0)
+    params = footprint.stage_params(model, SimpleNamespace(**PLAIN, tp=tp, pp=pp, ep=ep), 0)
     dense, experts = params["blocks"] + params["embeddings"], params["experts"] + 0.0 * tp
     domain, group = np.minimum(on.domain, 1e9), dp * cp
     per_domain = np.maximum(np.floor(domain / tp), 1)
