@@ -24,16 +24,16 @@ from bottlenecks.facts.doors import one_of
 from bottlenecks.models import footprint, training
 from bottlenecks.models.layouts import Layout
 
-BATCH_TOKENS = 2**21  # of a step whose batch is not stated; twice as many for a LARGE model
-LARGE = 50e9  # parameters: brown2020gpt3, Table 2.1, has 3.2M tokens a step at 175B
+BATCH_TOKENS = 2**21  # tokens of a step whose batch is not stated; twice as many for a LARGE model
+LARGE = 50e9  # parameters from where on a step has twice the tokens: brown2020gpt3, Table 2.1, has 3.2M at 175B
 LORA_RANK = 16  # of adapters: their size hardly matters
-STATE_BYTES = 18  # of a weight and what its optimiser holds: eq:zero-states
-CHIP_TOKENS = 1024  # of a step for each chip, at least: megascale_t2 on 12,288, llama3herd on 16,384
-RESERVED = 0.08  # of a chip's memory, for the allocator and the buffers of collectives (a choice)
-NARROW_KEPT_BYTES = 1.75  # of an activation, where products are narrow (`_kept`)
+STATE_BYTES = 18  # bytes of a weight, its gradient and what its optimiser holds: eq:zero-states
+CHIP_TOKENS = 1024  # least tokens of a step for each chip: megascale_t2 on 12,288 chips, llama3herd on 16,384
+RESERVED = 0.08  # share of a chip's memory for the allocator and the buffers of collectives (a choice)
+NARROW_KEPT_BYTES = 1.75  # bytes of a kept activation where products are narrow (`_kept`)
 LONG = 16384  # tokens, from where on contexts may be cut
 COMPILED = ("TPU", "Neuron")  # families of chips whose compiler shards what a program leaves whole
-TOKENS = 2048  # of a sequence whose length is not stated, before 2024; later 8,192
+TOKENS = 2048  # tokens of a sequence whose length is not stated, before 2024; later 8,192
 POLICIES = ("none", "selective", "products", "full")  # of recomputation, as the first word of the column
 STAGES = (1, 2, 4, 8, 16, 32)
 CHUNKS = (1, 2, 4, 5, 6, 8, 10, 12)

@@ -25,12 +25,16 @@ COLLECTIVES = ("all_reduce", "reduce_scatter", "all_gather", "broadcast", "all_t
 # NCCL's names; Direct: pair by pair; Put: the same by stores of one's own kernel, for who asks.
 ALGORITHMS = ("Ring", "Tree", "NVLS", "NVLSTree", "Direct", "Put")
 PROTOCOLS = ("LL", "LL128", "Simple")
-LL_SHARE = 1 / 4  # of the bandwidth that LL reaches in an all-reduce: nccl-tuning-2020
+LL_SHARE = 1 / 4  # share of the bandwidth that protocol LL reaches in an all-reduce: nccl-tuning-2020
 LAUNCHES = ("library", "framework", "queued")  # queued: calls wait on the device, back to back
-KINDS = {"scale-up": "NVLINK", "scale-up + out": "NVLINK", "host": "PCI"}  # of links; others: NET
-SHARP = {"NVLink 4": "Hopper"}  # whose switch it is; later ones: Blackwell
+KINDS = {
+    "scale-up": "NVLINK",
+    "scale-up + out": "NVLINK",
+    "host": "PCI",
+}  # kind of a link, as the tuner has it; others: NET
+SHARP = {"NVLink 4": "Hopper"}  # the tuner's name for the switch that sums on these links; on later ones: Blackwell
 HALF_HOST = 4  # chips on a PCIe root, behind one way to the other root of the host (nv_gtc25: 2 x 4)
-SWITCH_RANKS = 8  # for which a segment stands when a switch sums
+SWITCH_RANKS = 8  # ranks whose parts make one segment when a switch sums (in-network reduction)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,8 +44,8 @@ class Efficiency:
     link: float = 1.0  # share of a link inside a node or rack
     port: float = 1.0  # share of a network port
     call_s: float = 0.0  # least time of a collective: launch, and waiting for the last rank
-    framework_s: float = 0.0  # the same where a framework launches it
-    ll128: float = 1.0  # a step of LL128 off the ports, over `latency`'s
+    framework_s: float = 0.0  # least time of a collective that a framework launches
+    ll128: float = 1.0  # factor on `latency` for a step of LL128 that leaves no port
     # By generation of chips: to NVLink 3 and others', with NVLink 4, with NVLink 5 and later.
     latency: float = 1.0  # a step over what the library's own tuner counts
     latency_nvlink4: float = 1.0

@@ -24,20 +24,24 @@ from bottlenecks.laws import tiling
 TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64))
 SPLITS = (1, 4)
 ARRAY = 128  # side of the multiplier array of a chip without cores to deal tiles to; TPU v6e's is 256
-FEW_ROWS = 8  # of a product, up to which a matrix-vector kernel takes it
+FEW_ROWS = 8  # most rows of a product that a matrix-vector kernel takes
 UNPACK = 8  # instructions to widen a weight: mask, shift, convert, scale, and their indices
 QUERY_BLOCK = 128  # queries of a tile of attention
-DECODING = 16  # at most so many queries leave the cores to the keys
-OLDER_PER_CLOCK = 2048  # 16-bit FLOP of a core that runs instructions of Ampere, its chips' own
-EXP_PER_CLOCK = 16  # exponentials of a GPU core (cuda-guide)
-VECTOR_PER_SCORE = 3  # a pass over the scores: scale and subtract, compare, add
+DECODING = 16  # most queries for which attention deals keys, not queries, to the cores
+OLDER_PER_CLOCK = 2048  # 16-bit FLOP per clock of a core that runs the product instructions of Ampere
+EXP_PER_CLOCK = 16  # exponentials per clock of a GPU core (cuda-guide)
+VECTOR_PER_SCORE = 3  # vector instructions for a score of fused attention: scale and subtract, compare, add
 WORKED = ("activation", "norm", "rotary")  # kinds of elementwise kernels beside "add"
 FUSED = ("fused", "fused, overlapped", "fused, first")
 IMPLEMENTATIONS = (*FUSED, "unfused")
-FIRST_FUSED = 2.0  # FlashAttention-1 over -2 in time: dao2023flashattention2, abstract
-UNFUSED_PASSES = {False: 6, True: 15}  # over the scores, by backward: see `attention_s`
-UNFUSED_MASK_PASSES = {False: 2, True: 4}  # more of them under a causal mask
-ALIGNED_BYTES = 16  # of a row, for the multipliers' loads: nvidia-matmul-guide, "Tensor Core requirements"
+FIRST_FUSED = 2.0  # time of FlashAttention-1 over that of FlashAttention-2: dao2023flashattention2, abstract
+# Passes of unfused attention over its scores, and how many more a causal mask makes, without and with the backward
+# pass: `attention_s` counts them.
+UNFUSED_PASSES = {False: 6, True: 15}
+UNFUSED_MASK_PASSES = {False: 2, True: 4}
+ALIGNED_BYTES = (
+    16  # what a row must be a multiple of for the matrix units: nvidia-matmul-guide, "Tensor Core requirements"
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,7 +59,7 @@ class Device:
     exp_per_s: float
     cores: float  # that tiles are dealt to; 1: one large array, which takes what comes
     fixed_s: float  # of a product or attention: launch, first loads, last stores
-    light_s: float  # the same of an elementwise kernel, which has less to set up
+    light_s: float  # launch and end of an elementwise kernel, which has less to set up than a product
     tile_s: float  # a core's time between two tiles
     older_flop_per_s: float  # of products, for kernels written in Ampere's instructions
     core_clocks_per_s: float  # cores times clock: what elementwise arithmetic goes with

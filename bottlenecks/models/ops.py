@@ -19,13 +19,21 @@ LOGITS = ("all", "last", "none")
 ROWS = ("all", "attention", "others")
 RECOMPUTE = ("none", "selective", "full")  # of `recomputation.POLICIES`, those that repeat whole rows
 ENDS = ("embedding", "ends")  # parts that stand once, before and after the layers
-FORWARD_TOUCHES = {"norm": 2, "add": 3, "rotary": 2}  # values read and written for each of the result
-GRADIENT = {"norm": 1.5, "activation": 5 / 3, "rotary": 1.0, "add": 2 / 3}  # bytes over the forward's
-# Values that a scan in chunks of as many tokens as its state has reads and writes for each of its width
-# (dao2024mamba2): convolution 2.5, states of the chunks 3.25, in 32 bits, passed on 4, the scan 4, norm and gate 3.
+FORWARD_TOUCHES = {"norm": 2, "add": 3, "rotary": 2}  # values read and written for each value of the result
+GRADIENT = {
+    "norm": 1.5,
+    "activation": 5 / 3,
+    "rotary": 1.0,
+    "add": 2 / 3,
+}  # bytes of the gradient kernel over the forward one's
+# Values read and written for each value of a recurrent layer's width, when it is scanned in chunks of as many tokens as
+# its state has values (dao2024mamba2): convolution 2.5; states of the chunks 3.25, passed on in 32 bits 4; the scan 4; norm
+# and gate 3.
 SCAN_TOUCHES = 16.75
 VECTOR_FLOP = {"norm": 4, "activation": 5, "rotary": 3, "add": 1}  # for each value of the result
-ADAM_BYTES = 4 * 4 + 3 * 4 + 2  # master, two moments and gradient read; three written, and weights
+ADAM_BYTES = (
+    4 * 4 + 3 * 4 + 2
+)  # per parameter: master, two moments and gradient read; the first three and the weight written
 ADAM_FLOP = 12
 
 
