@@ -108,13 +108,13 @@ def _layer(model, on, software, **few):
 
 def worn(on, software):
     """The machine as kernels find it inside a training step: rates that its power and software sustain."""
-    powered = software.sustained * np.minimum(software.per_joule * on.sustained, 1)
-    attending = software.sustained * np.minimum(software.tuned_attention * on.sustained, 1)
+    powered = np.minimum(software.per_joule * on.sustained, 1)
+    attending = np.minimum(software.tuned_attention * on.sustained, 1)
     return replace(
         on,
         matmul_flop_per_s=on.matmul_flop_per_s * powered,
         older_flop_per_s=on.older_flop_per_s * attending,
-        product_flop_per_s=on.product_flop_per_s * on.product_sustained * software.sustained,
+        product_flop_per_s=on.product_flop_per_s * on.product_sustained,
     )
 
 

@@ -57,7 +57,6 @@ class Software:
     stolen: float = 0.1  # cores that communication beside compute takes
 
     # rates inside a training step
-    sustained: float = 1.0  # rate of kernels inside a step over that of a kernel alone
     per_joule: float = 1.0  # FLOP of a joule over those of 2023, in 16 bits
     tuned_attention: float = 1.0  # rate of attention over that of 2023
 

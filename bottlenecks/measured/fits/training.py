@@ -1,4 +1,4 @@
-"""Fit of what training adds to kernels and wires: six constants, on sources of role fit alone.
+"""Fit of what training adds to kernels and wires: five constants, on sources of role fit alone.
 
 Each is fitted on the runs that show it, with all others held: operations of a joule where a family's power is the
 bound, the bytes of a cast where products are narrow, and what the software of a year gains. The layouts that rows leave
@@ -34,7 +34,6 @@ CONSTANTS = {  # (of what, constant): which runs show it
     (FAMILY, "flop_per_joule_16"): lambda case: _capped(case) and not _narrow(case) and case.software.per_joule == 1,
     (FAMILY, "flop_per_joule_8"): lambda case: _capped(case) and _narrow(case) and case.software.per_joule == 1,
     ("any", "cast_bytes"): _narrow,
-    ("2022", "sustained"): lambda case: case.software.name == "2022",
     (SINCE_TUNED, "per_joule"): lambda case: _capped(case) and case.software.name >= SINCE_TUNED,
     (SINCE_TUNED, "tuned_attention"): lambda case: _capped(case) and case.software.name >= SINCE_TUNED,
 }
