@@ -75,6 +75,7 @@ def test_what_is_written_is_read(tmp_path, monkeypatch):
 
 
 def test_a_table_of_another_corpus_says_what_to_do(monkeypatch):
+    corpus.table("kernels")  # read before the door is changed
     short = {name: cells[1:] for name, cells in data.columns("predictions_kernels").items()}
     monkeypatch.setattr(data, "columns", lambda table: short)
     with pytest.raises(ValueError, match="predictions_kernels.csv is not that of the corpus as it is now: run `make"):
