@@ -56,7 +56,9 @@ def test_as_tools_notebooks_writes_it(notebook):
 def test_code_is_short_and_defines_nothing(notebook):
     faults = []
     for n, cell in code_cells(notebook):
-        lines = [line for line in cell.source.splitlines() if line.strip() and not line.startswith(("from ", "import "))]
+        lines = [
+            line for line in cell.source.splitlines() if line.strip() and not line.startswith(("from ", "import "))
+        ]
         if len(lines) > LONGEST_CELL:
             faults.append(f"cell {n}: {len(lines)} lines, at most {LONGEST_CELL} are readable")
         for node in ast.walk(ast.parse(cell.source)):

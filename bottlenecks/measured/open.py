@@ -22,7 +22,7 @@ import numpy as np
 
 from bottlenecks.facts.doors import one_of
 from bottlenecks.models import footprint, training
-from bottlenecks.models.layouts import Layout
+from bottlenecks.models.layouts import Layout, broken, legal
 
 BATCH_TOKENS = 2**21  # tokens of a step whose batch is not stated; twice as many for a LARGE model
 LARGE = 50e9  # parameters from where on a step has twice the tokens: brown2020gpt3, Table 2.1, has 3.2M at 175B
@@ -324,9 +324,10 @@ OPEN_FIELDS = {  # of a layout, in words and by the respect in which they widen 
 
 def choose(found, run, on, assumed):
     """The fastest layout of those that fit, as a practitioner would tune: its fields."""
+    found = _lawful(found, run.shape)
     best = found[0]
     if len(found) > 1:
-        layout = Layout(**{n: np.array([plain(k, n) for k in found]) for n in found[0]})
+        layout = _together(found)
         short = _shortfall(run.shape, _kept(layout, on, run.year), found, on)
         each_s = training.seconds(run.shape, layout, on=on, software=run.software)
         each_s = each_s * layout.chips / (layout.micro_batch * layout.micro_batches * layout.dp)
@@ -338,6 +339,17 @@ def choose(found, run, on, assumed):
         _say_choice(found, best, fitting, assumed)
     _say_nearest(best, run, assumed)
     return best
+
+
+def _lawful(found, shape):
+    """Of the layouts that a row leaves open those that `layouts.broken` forbids nothing; all, where the row states one."""
+    lawful = legal(shape, _together(found))
+    return [known for known, ok in zip(found, np.broadcast_to(lawful, len(found)), strict=True) if ok] or found
+
+
+def _together(found):
+    """Layouts as one, whose fields are arrays."""
+    return Layout(**{name: np.array([plain(known, name) for known in found]) for name in found[0]})
 
 
 def _say_choice(found, best, fitting, assumed):
@@ -354,6 +366,9 @@ def _say_choice(found, best, fitting, assumed):
 
 def _say_nearest(best, run, assumed):
     """Numbers that the row states and the layout can not have."""
+    for rule, where in broken(run.shape, _together([best])).items():
+        if np.any(where):
+            assumed.add(f"{rule}, which the row's layout does not")
     chips = run.row["n_chips"]
     used = best["tp"] * best["pp"] * best["cp"] * best["dp"]
     if run.given("n_chips") and not run.given("ranks_per_chip") and used != chips:
