@@ -423,6 +423,10 @@ def attention_s(
     Q    -                          queries, keys, values and results, once       [B]
     W    device.memory_bytes_per_s  bandwidth that is reached                     [B/s]
 
+    A tile is a block of up to 128 queries of a head, on one core, over all keys that they see. The longest
+    is a full block at the end of the sequence; a last block that is not full makes it no shorter. With fewer
+    tiles than cores the kernel takes as long as the longest.
+
     "fused" (FlashAttention-2) keeps the scores on the chip; products and softmax take turns. It fills
     one large array (cores = 1) with a head at a time: 64 values take as long as its side of 128.
     "fused, overlapped" (FlashAttention-3, cuDNN 9) hides the forward softmax beside the products.
@@ -449,6 +453,7 @@ def attention_s(
     near = tiling.attention_pairs(queries, keys, causal=causal, window=window)
     near = near + queries * (edge + whole / 2)
     computed = np.minimum(np.minimum(near, every), np.asarray(queries, dtype=float) * keys)
+    longest = whole * np.minimum(keys, window + edge + whole / 2)  # pairs of the tile that sees most keys
     seen = np.minimum(keys, window + queries - 1)  # keys that any query sees
     kept = d if shared_values else d + dv  # of a key and its value
     c = b if cache_bytes is None else cache_bytes
@@ -467,12 +472,13 @@ def attention_s(
         return starts + scores * (products / rate + passes * b / device.memory_bytes_per_s)
     total = 0.0
     for part in (forward, gradient) if backward else (forward,):
-        arithmetic_s = computed * sequences * part["products"] / rate
-        softmax_s = (computed * sequences) * (1 / device.exp_per_s + VECTOR_PER_SCORE / device.vector_per_s)
+        arithmetic_s = part["products"] / rate  # of a pair
+        softmax_s = 1 / device.exp_per_s + VECTOR_PER_SCORE / device.vector_per_s
         together = tiling.overlapped_s(arithmetic_s, softmax_s)
-        busy_s = together if part["overlapped"] else arithmetic_s + softmax_s
+        pair_s = together if part["overlapped"] else arithmetic_s + softmax_s
+        busy_s = computed * sequences * pair_s
+        longest_s = longest * pair_s * device.cores  # a tile has one core, the rate is that of all
         tiles = sequences * np.ceil(queries / whole)
-        longest_s = busy_s * device.cores / tiles * np.where(causal, 2, 1)
         alone = queries <= DECODING  # decoding: keys are cut until every core has some
         dealt_s = np.where(alone, busy_s, np.maximum(longest_s, busy_s + longest_s / 2))
         starts_s = np.where(alone, 1, tiling.waves(tiles, cores=device.cores)) * device.tile_s

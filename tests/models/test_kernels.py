@@ -129,6 +129,28 @@ def test_attention_by_hand():
     assert stored == pytest.approx(16657.9e-6, rel=1e-4)
 
 
+def test_the_longest_tile_of_attention_by_hand():
+    # One head, 4,096 keys of 128 values. A pair: 512 / 4e12 + 1 / 1e11 + 3 / 1e12 = 0.141 ns of four cores. A block
+    # of 128 queries has 524,288 pairs, 73.92 us of four cores, 295.70 of its own; 5 to start, 1 for the tile. A
+    # second block of one query has a core of its own. A mask spares the block nothing, since it is computed whole.
+    shape = {"batch": 1, "heads": 1, "kv_heads": 1, "head_values": 128, "device": made(), "implementation": "fused"}
+    for causal in (False, True):
+        found = kernels.attention_s(np.array([64, 128, 129, 256]), 4096, causal=causal, **shape)
+        assert found * 1e6 == pytest.approx([153.85, 301.70, 301.70, 301.70], rel=1e-4)
+    # A window of 256: the block's keys are 255 before its first query, 128, and half a block to fill: 383.5;
+    # 128 x 383.5 x 0.141 ns x 4 = 27.69 us.
+    near = kernels.attention_s(np.array([128, 129]), 4096, causal=True, window=256, **shape)
+    assert near * 1e6 == pytest.approx([33.69, 33.69], rel=1e-3)
+
+
+def test_a_causal_square_of_attention_by_hand():
+    # 8 x 8 heads, 1,024 queries and keys: 1,024 x 1,025 / 2 pairs and half a block for each query, 589,824; in all
+    # 37.75e6 x 0.141 ns = 5,322.6 us. The longest tile, 128 x 1,024 pairs on one core, 73.9; half of it 37.0; 128
+    # waves of 1 us: 5,487.5 us; with 671 us of traffic 5,487.8; 5 to start.
+    shape = {"batch": 8, "heads": 8, "kv_heads": 8, "head_values": 128, "device": made(), "implementation": "fused"}
+    assert kernels.attention_s(1024, 1024, **shape) == pytest.approx(5492.8e-6, rel=1e-4)
+
+
 def test_warm_operands_by_hand():
     # 512 x 512 x 512 in fp16: 1.573 MB. Within half of a cache of 4 MB all is found there; of one
     # of 2 MB: 1.5 - 1.573 / 2 = 0.7135; of one of 1 MB nothing.
