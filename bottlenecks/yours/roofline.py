@@ -14,12 +14,14 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Timer
 
 from bottlenecks import __version__
+from bottlenecks.facts import files
 from bottlenecks.facts.doors import one_of, positive
 from bottlenecks.facts.units import si
 from bottlenecks.yours import machine
@@ -159,16 +161,17 @@ def save(result: dict, folder=None) -> Path:
     stem = "machine-" + result["measured_at"].replace("-", "").replace(":", "")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        same = len(list(folder.glob(f"{stem}*")))  # measured in the same second
-        path = folder / (f"{stem}-{same + 1:03}.json" if same else f"{stem}.json")
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        names = [f"{stem}.json", *(f"{stem}-{i:03}.json" for i in range(2, 1000))]  # measured in the same second
+        for path in (folder / name for name in names):
+            with suppress(FileExistsError):
+                files.write(path, text, new=True)
+                return path
+        raise FileExistsError(f"{folder / names[-1]} is there already")
     except OSError as error:
         raise OSError(
             f"can not write into {folder} ({error.strerror or error}): set BOTTLENECKS_DATA to a "
             "folder that you may write to, or pass one (--folder)"
         ) from error
-    return path
 
 
 def load(path=None) -> dict:
