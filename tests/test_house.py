@@ -166,3 +166,38 @@ def test_no_rule_asks_whose_a_row_is(path):
         if isinstance(node, ast.Attribute) and node.attr in ("startswith", "endswith", "find"):
             told = ast.unparse(node.value)
             assert "source_id" not in told and "'source'" not in told, f"{path.name}:{node.lineno} cuts up a key"
+
+
+WRITES = {"write_text", "write_bytes", "touch", "unlink", "rename", "rmtree", "savefig", "truncate", "tofile", "remove"}
+SAFE = {  # a wing's file and what it does there
+    ("facts.files", "all"),  # the place that writes
+    ("exhibits.registry", "savefig"),  # into memory
+    ("yours.sweeps", "unlink"),  # the file that it made itself, where nothing was measured
+}
+
+
+def mode_of(call):
+    """The mode of a call of `open`, where it is written out: of the function the second argument, of a path the first."""
+    if getattr(call.func, "attr", getattr(call.func, "id", "")) != "open":
+        return ""
+    place = 0 if isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) not in ("io", "os") else 1
+    given = [*call.args[place : place + 1], *(k.value for k in call.keywords if k.arg == "mode")]
+    return "".join(a.value if isinstance(a, ast.Constant) and isinstance(a.value, str) else "" for a in given)
+
+
+TOOLS = sorted((PACKAGE.parent / "tools").glob("*.py"))
+BENCHES = ("peers.py", "platforms.py")  # tools that work in environments of their own
+
+
+@pytest.mark.parametrize("path", FILES + [p for p in TOOLS if p.name not in BENCHES], ids=lambda p: p.stem)
+def test_one_place_writes_files(path):
+    """Else somebody's file is half-written when a disk is full or a process ends."""
+    mine = name_of(path) if path in FILES else path.stem
+    if (mine, "all") in SAFE:
+        return
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", "")
+            at = f"{path.name}:{node.lineno}: {name} writes a file; facts/files.py does that"
+            assert not set(mode_of(node)) & set("wax+"), at
+            assert name not in WRITES or (mine, name) in SAFE, at

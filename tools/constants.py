@@ -2,8 +2,10 @@
 
 import csv
 import sys
+from functools import partial
 from pathlib import Path
 
+from bottlenecks.facts import files
 from bottlenecks.measured.fits import collectives, inference, kernels, training
 
 FOLDER = Path(__file__).parents[1] / "bottlenecks" / "data"
@@ -23,11 +25,14 @@ def main():
                 same = list(csv.DictReader(text)) == fitted
             print(f"{file.name}: {'as fitted' if same else 'differs from what is fitted now'}")
             continue
-        with file.open("w", encoding="utf-8", newline="") as text:
-            writer = csv.DictWriter(text, fitted[0], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(fitted)
+        files.write(file, partial(_fill, rows=fitted))
         print(f"{len(fitted)} constants in {file.name}")
+
+
+def _fill(file, rows):
+    writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import nbformat
 
+from bottlenecks.facts import files
+
 ROOT = Path(__file__).resolve().parent.parent
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -91,7 +93,7 @@ def main() -> int:
                 print(f"{path.name}: {problem} (run tools/notebooks.py)", file=sys.stderr)
                 status = 1
         elif after != before:
-            path.write_text(after, encoding="utf-8")
+            files.write(path, after)
     return status
 
 

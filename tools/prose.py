@@ -21,6 +21,8 @@ from unittest import mock
 
 import nbformat
 
+from bottlenecks.facts import files
+
 BOUND = re.compile(r"\*\*([^*\n]+?)\*\*<!--= *(.+?) *-->")
 UNITS = (
     r"(?:[kMGTPEmµnp]?(?:B/s|FLOP/s|FLOP/B|FLOP|B|s|W|J)|[KMGT]iB|FLOP per byte|tokens|%|times|bytes?|chips|users|rows)"
@@ -98,7 +100,7 @@ def refresh(path):
     for cell, text in texts:
         cell.source = text
     if changed:
-        nbformat.write(notebook, path)
+        files.write(path, nbformat.writes(notebook) + "\n")
     return changed
 
 

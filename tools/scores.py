@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from bottlenecks import data
+from bottlenecks.facts import files
 from bottlenecks.facts.doors import one_of
 from bottlenecks.measured import frame, scores
 
@@ -59,12 +60,14 @@ def _tell(kind, before, after):
 
 
 def _write_budgets():
-    with BUDGETS.open("w", encoding="utf-8", newline="") as file:
+    def fill(file):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for kind in frame.KINDS:
             for (role, group, source), error in sorted(scores.errors(kind).items()):
                 writer.writerow((kind, role, group, source, f"{error:.4f}"))
+
+    files.write(BUDGETS, fill)
     print(f"{BUDGETS.name}: what the errors are now")
 
 

@@ -1,5 +1,7 @@
 """`bottlenecks figures`: the book's figures as files, each with the table that it draws."""
 
+import errno
+import os
 from pathlib import Path
 
 from bottlenecks import __version__
@@ -27,8 +29,8 @@ def run(args):
     from bottlenecks.exhibits import registry
 
     everything = registry.load_all()
-    chosen = [registry.exhibit(args.slug)] if args.slug else list(everything.values())
-    if args.set and not args.slug:
+    chosen = list(everything.values()) if args.slug is None else [registry.exhibit(args.slug)]
+    if args.set and args.slug is None:
         raise ValueError("--set needs a slug: which figure's control is it?")
     if args.list:
         return _list(chosen)
@@ -39,8 +41,7 @@ def run(args):
     for each in chosen:
         picture = each(**settings)
         stem = each.slug + "".join(f"-{name}-{_slug(value)}" for name, value in settings.items())
-        picture.save(folder / f"{stem}.{args.format}")
-        registry.write_csv(picture.table, folder / f"{stem}.csv")
+        picture.save_with_table(folder / f"{stem}.{args.format}")
         print(folder / f"{stem}.{args.format}")
         if args.slug:
             print(f"\n{each.title} {each.caption}\n{picture.summary}\n\n{_citation(each, picture)}")
@@ -74,12 +75,13 @@ def _slug(value):
 
 
 def _folder(out):
+    if not out:
+        raise ValueError("--out must name a folder, got ''; the current one is .")
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".write-probe"
-        probe.touch()
-        probe.unlink()
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise OSError(f"can not write into {folder} ({error.strerror}): pass another with --out") from error
     return folder
@@ -102,21 +104,18 @@ def _citation(exhibit, picture):
 
 def _check_figures(chosen, folder):
     """Exit status 1 when a committed table (to 1e-5) or picture (to the byte) differs."""
-    import io
-
     from bottlenecks.exhibits import registry
 
     problems = []
     for each in chosen:
         picture = each()
         problems += table_problems(each.slug, picture.table, folder / f"{each.slug}.csv")
-        svg, drawn = folder / f"{each.slug}.svg", io.BytesIO()
-        picture.save(drawn, format="svg")
+        svg, drawn = folder / f"{each.slug}.svg", picture.drawn("svg")
         if not svg.is_file():
             problems.append(f"{svg} is missing")
-        elif registry.drawn_by(svg.read_bytes()) != registry.drawn_by(drawn.getvalue()):
+        elif registry.drawn_by(svg.read_bytes()) != registry.drawn_by(drawn):
             print(f"{svg}: drawn by {registry.drawn_by(svg.read_bytes())}, not compared")
-        elif svg.read_bytes() != drawn.getvalue():
+        elif svg.read_bytes() != drawn:
             problems.append(f"{svg} differs from what is drawn now")
     for problem in problems:
         print(problem)

@@ -120,28 +120,43 @@ def mixed_up():
 # ---- 7: your machine -----------------------------------------------------------------------------------------
 
 
+SAMPLE = data.FOLDER / "sample_machine.json"
+MOST_ROOFS = 10  # yours first: beside a machine with a GPU there is not room for every datasheet
+SLOPE = "bandwidth"  # the roof of a machine whose arithmetic is not known
+
+
 @cache
 def _machine(machine):
-    return your_roofline.load(None if machine == "yours" else data.FOLDER / "sample_machine.json")
+    """A measurement and its roofs; the sample's where nothing is measured, or nothing that makes a roof."""
+    result = your_roofline.load(None if machine == "yours" else SAMPLE)
+    found = _roofs(result)
+    return (result, found) if found else _machine("sample")
+
+
+def _roofs(result):
+    """Series -> name of the machine and its two rates; one that was not measured is infinite, and draws nothing."""
+    found = {}
+    for device in your_roofline.DEVICES:
+        of = your_roofline.roof(result, device)
+        slope, on = of.get("bytes_per_s", np.inf), " on the GPU" * (device == "cuda")
+        if slope < np.inf or of["flop_per_s"]:
+            for format, peak in (of["flop_per_s"] or {SLOPE: np.inf}).items():
+                found[format + on] = of["name"], peak, slope
+    return found
 
 
 def _machine_table(machine):
-    result = _machine(machine)
+    result, mine = _machine(machine)
     x = np.geomspace(0.05, 20000, 141)
     mine = {
-        f"{format}{' on the GPU' * (device == 'cuda')}": {
+        series: {
             "intensity_flop_per_byte": x,
-            "name": found["name"],
+            "name": name,
             "origin": result["origin"],
             "asked": machine,
-            "rate_flop_per_s": roofline.attainable_flop_per_s(
-                x, peak_flop_per_s=rate, bytes_per_s=found["bytes_per_s"]
-            ),
+            "rate_flop_per_s": roofline.attainable_flop_per_s(x, peak_flop_per_s=peak, bytes_per_s=slope),
         }
-        for device in ("cpu", "cuda")
-        for found in [your_roofline.roof(result, device)]
-        if "bytes_per_s" in found
-        for format, rate in found["flop_per_s"].items()
+        for series, (name, peak, slope) in mine.items()
     }
     theirs = {
         f"{name} {f}": {
@@ -151,14 +166,14 @@ def _machine_table(machine):
                 x, peak_flop_per_s=chip(name).peak_flop_per_s(f), bytes_per_s=chip(name).memory_bytes_per_s
             ),
         }
-        for name, f in (("RTX 4090", "fp32"), ("H100 SXM5", "bf16"))
+        for name, f in (("RTX 4090", "fp32"), ("H100 SXM5", "bf16"))[: MOST_ROOFS - len(mine)]
     }
     return stack(**mine, **theirs)
 
 
 def _machine_draw(figure):
     ax = roof_panel(figure, (0.05, 20000), (3e7, 5e15), right=0.84)
-    slots, dashes = range(10), ("-", "--", "-.", (0, (5, 1)))
+    slots, dashes = range(MOST_ROOFS), ("-", "--", "-.", (0, (5, 1)))
     curves = [ax.plot([], [])[0] for _ in slots]
 
     def roofs(table):
@@ -194,14 +209,25 @@ def _machine_draw(figure):
 
 def _machine_summary(table):
     mine = dict.fromkeys(table["series"][table["origin"] != ""].tolist())
-    roofs = {series: pick(table, series, "rate_flop_per_s").max() for series in mine}
+    roofs = {series: pick(table, series, "rate_flop_per_s") for series in mine}
     first = row(table, next(iter(roofs)))
-    bandwidth = first.rate_flop_per_s / first.intensity_flop_per_byte
-    ridges = ", ".join(f"{f} {si(r, 'FLOP/s')} (ridge {plain(r / bandwidth)})" for f, r in roofs.items())
-    text = f"{first.name}: memory {si(bandwidth, 'B/s')}; {ridges}."
+    slopes = {f: rate[0] / first.intensity_flop_per_byte for f, rate in roofs.items() if rate[0] < rate[-1]}
+    peaks = {f: rate[-1] for f, rate in roofs.items() if not f.startswith(SLOPE)}
+    told = [f"memory {si(next(iter(slopes.values())), 'B/s')}" if slopes else "its bandwidth was not measured"]
+    told += [", ".join(_peak_words(peaks, slopes)) or "its arithmetic was not measured"]
+    text = f"{first.name}: {'; '.join(told)}."
+    if len(slopes) < len(roofs) or len(peaks) < len(roofs):
+        text += " The measurement is incomplete: run `bottlenecks measure` again when no other program runs."
     if first.asked == "yours" and first.origin == "sample":
         text = f"Nothing is measured on this machine yet (run `bottlenecks measure`); the sample is shown. {text}"
     return text
+
+
+def _peak_words(peaks, slopes):
+    for series, peak in peaks.items():
+        yield f"{series} {si(peak, 'FLOP/s')}" + (
+            f" (ridge {plain(peak / slopes[series])})" if series in slopes else ""
+        )
 
 
 your_machine = Exhibit(

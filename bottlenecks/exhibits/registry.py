@@ -23,6 +23,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bottlenecks.exhibits.style import RC
+from bottlenecks.facts import files
 from bottlenecks.facts.doors import between, one_of
 from bottlenecks.facts.units import plain, si
 
@@ -110,16 +111,28 @@ class Picture:
         return f"{self.exhibit.alt} {self.summary}"
 
     def save(self, path, **options):
-        """Write the picture; SVG and PDF without a date, so that equal input gives equal bytes."""
+        """Write the picture as `drawn` gives it, into a file or into an open one."""
+        picture = self.drawn(options.pop("format", Path(str(path)).suffix[1:]), **options)
+        if hasattr(path, "write"):
+            path.write(picture)
+        else:
+            files.write(path, picture)
+
+    def drawn(self, form, **options):
+        """The bytes of the picture; SVG and PDF without a date, so that equal input gives equal bytes."""
         dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
-        form = options.pop("format", Path(str(path)).suffix[1:])
+        buffer = io.BytesIO()
         with mpl.rc_context(RC):
-            self.figure.savefig(path, format=form, metadata=dated[form], **options)
+            self.figure.savefig(buffer, format=form, metadata=dated[one_of("format", form, dated)], **options)
+        return buffer.getvalue()
+
+    def save_with_table(self, path):
+        """The picture and, beside it, the CSV of what it draws: both are on the disk before either has its name."""
+        path = Path(path)
+        files.write_together({path: self.drawn(path.suffix[1:]), path.with_suffix(".csv"): csv_text(self.table)})
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        buffer = io.BytesIO()
-        self.save(buffer, format="svg")
-        image = base64.b64encode(buffer.getvalue()).decode()
+        image = base64.b64encode(self.drawn("svg")).decode()
         return {
             "text/html": (
                 f'<figure style="margin:0"><img width="760" alt="{html.escape(self.alt)}" '
@@ -197,12 +210,18 @@ class Row:
 
 
 def write_csv(table, path):
+    """The table beside a figure, as `csv_text` gives it, into a file."""
+    files.write(path, csv_text(table))
+
+
+def csv_text(table):
     """The table beside a figure: six significant digits, one row a point."""
-    with Path(path).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table)
-        for row in zip(*table.values(), strict=True):
-            writer.writerow([v if isinstance(v, str) else f"{v:.6g}" for v in row])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table)
+    for row in zip(*table.values(), strict=True):
+        writer.writerow([v if isinstance(v, str) else f"{v:.6g}" for v in row])
+    return text.getvalue()
 
 
 def read_csv(path):

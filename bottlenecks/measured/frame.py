@@ -8,12 +8,13 @@ in the row's own unit.
 
 import csv
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
-from bottlenecks.facts import corpus
+from bottlenecks.facts import corpus, files
 from bottlenecks.facts.doors import one_of
 from bottlenecks.measured import collectives, inference, kernels, training
 
@@ -72,18 +73,8 @@ def predict_file(kind, path, out):
     texts |= {name: [_text(v) for v in found[name].tolist()] for name in ADDED}
     if is_open:
         _write(out, texts)
-        return found
-    out = Path(out).resolve()
-    part = out.with_name(f"{out.name}.part") if out.is_file() or not out.exists() else out
-    try:  # in two steps, so that nothing half-written has the name
-        with part.open("w", encoding="utf-8", newline="") as file:
-            _write(file, texts)
-        part.replace(out)
-    except OSError as error:
-        raise OSError(f"can not write {out}: {error.strerror}") from error
-    finally:
-        if part != out and part.exists():
-            part.unlink()
+    else:
+        files.write(out, partial(_write, texts=texts))
     return found
 
 

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 from bottlenecks import data
-from bottlenecks.facts import corpus
+from bottlenecks.facts import corpus, files
 from bottlenecks.facts.doors import one_of
 from bottlenecks.laws import shares
 from bottlenecks.measured import frame
@@ -64,10 +64,13 @@ def _closed(found):
 def write(kind, found):
     """Write what `fresh` returns as the committed table; a ratio is left out, which follows from the others."""
     kept = {name: values.tolist() for name, values in found.items() if name != "ratio"}
-    with (data.FOLDER / f"predictions_{kind}.csv").open("w", encoding="utf-8", newline="") as file:
+
+    def fill(file):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(kept)
         writer.writerows([_text(value) for value in line] for line in zip(*kept.values(), strict=True))
+
+    files.write(data.FOLDER / f"predictions_{kind}.csv", fill)
 
 
 def _text(value):

@@ -5,7 +5,7 @@
     save(result)                          # roof(load()) is then drawn beside the datasheets
 
 A result is a dict of plain values: when and for how long, the machine, a list of rows for each
-section of `probes.ROWS`, and what was skipped, and why. What each number counts is said at the head
+section of `probes.ROWS`, what was skipped, and why, and what it lacks (`incomplete`). What each number counts is said at the head
 of `probes.py`; each probe runs in a process of its own.
 """
 
@@ -14,12 +14,14 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Timer
 
 from bottlenecks import __version__
+from bottlenecks.facts import files
 from bottlenecks.facts.doors import one_of, positive
 from bottlenecks.facts.units import si
 from bottlenecks.yours import machine
@@ -28,6 +30,7 @@ from bottlenecks.yours.probes import ROWS, skip
 SCHEMA = 1
 DEVICES = ("cpu", "cuda")
 TITLES = {"matmul": "matrix multiply", "stream": "bandwidth", "chase": "latency", "cuda": "GPU"}
+PARTS = {"matmul": "arithmetic", "stream": "bandwidth", "latency": "latency"}  # what a whole run has of its CPU
 BLAS_THREADS = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -58,6 +61,7 @@ def measure(budget_s: float = 45.0, max_bytes: int = 1 << 30, progress=None) -> 
         "machine": machine.describe(),
         **{section: [] for section in ROWS},
         "skipped": [],
+        "incomplete": [],
     }
     limit_bytes = int(min(max_bytes, machine.available_bytes() // 4))
     tell = progress or (lambda fraction, text: None)
@@ -77,6 +81,7 @@ def measure(budget_s: float = 45.0, max_bytes: int = 1 << 30, progress=None) -> 
                 result[section].append(row)
             tell(min(0.99, (time.monotonic() - began_s) / budget_s), TITLES[probe] + many)
         steps.pop(0)
+    result["incomplete"] = lacks(result)
     result["took_s"] = round(time.monotonic() - began_s, 1)
     tell(1.0, "done")
     return result
@@ -145,7 +150,10 @@ def user_folder() -> Path:
     """Where results are kept: BOTTLENECKS_DATA if set, else this user's data folder."""
     from platformdirs import user_data_path
 
-    return Path(os.environ.get("BOTTLENECKS_DATA") or user_data_path("bottlenecks")).expanduser()
+    try:
+        return Path(os.environ.get("BOTTLENECKS_DATA") or user_data_path("bottlenecks")).expanduser()
+    except RuntimeError:
+        raise OSError("this user has no home folder: set BOTTLENECKS_DATA to a folder for measurements") from None
 
 
 def save(result: dict, folder=None) -> Path:
@@ -159,16 +167,17 @@ def save(result: dict, folder=None) -> Path:
     stem = "machine-" + result["measured_at"].replace("-", "").replace(":", "")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        same = len(list(folder.glob(f"{stem}*")))  # measured in the same second
-        path = folder / (f"{stem}-{same + 1:03}.json" if same else f"{stem}.json")
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        names = [f"{stem}.json", *(f"{stem}-{i:03}.json" for i in range(2, 1000))]  # measured in the same second
+        for path in (folder / name for name in names):
+            with suppress(FileExistsError):
+                files.write(path, text, new=True)
+                return path
+        raise FileExistsError(f"{folder / names[-1]} is there already")
     except OSError as error:
         raise OSError(
             f"can not write into {folder} ({error.strerror or error}): set BOTTLENECKS_DATA to a "
             "folder that you may write to, or pass one (--folder)"
         ) from error
-    return path
 
 
 def load(path=None) -> dict:
@@ -178,14 +187,17 @@ def load(path=None) -> dict:
     """
     sample = Path(__file__).parents[1] / "data" / "sample_machine.json"
     if path is None:
-        path = max(user_folder().glob("machine-*.json"), key=lambda each: each.stem, default=sample)
-    text = Path(path).read_text(encoding="utf-8")
+        kept = []
+        with suppress(OSError):  # without a home folder there is nothing in it
+            kept = user_folder().glob("machine-*.json")
+        path = max(kept, key=lambda each: each.stem, default=sample)
     try:
+        text = Path(path).read_text(encoding="utf-8")
         result = json.loads(text, parse_constant=int)  # refuses NaN
         if result["schema"] != SCHEMA:
             raise ValueError(f"its schema is {result['schema']!r}")
         summary(result)  # what can be summed up is whole
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise ValueError(
             f"{path} is not a measurement of this package, schema {SCHEMA}: "
             f"{type(error).__name__}: {error}; measure again, or take the file away"
@@ -194,6 +206,11 @@ def load(path=None) -> dict:
 
 
 # --- Reading results -----------------------------------------------------------------------------
+
+
+def lacks(result: dict) -> list:
+    """What a run did not find of its CPU, in words, such as ["bandwidth"]; empty for a whole one."""
+    return [word for section, word in PARTS.items() if not any(row["device"] == "cpu" for row in result[section])]
 
 
 def roof(result: dict, device: str = "cpu") -> dict:
@@ -264,6 +281,8 @@ def summary(result: dict) -> str:
             lines += _device_lines(found)
     note = " (the sample that ships with the package)" if result.get("origin") == "sample" else ""
     lines += [f"measured {result['measured_at']} in {result['took_s']:.0f} s{note}"]
+    if lacks(result):
+        lines += [f"incomplete, without {' and '.join(lacks(result))}: run it again when no other program runs"]
     if _looks_busy(result):
         lines += ["all cores did little more than one: if other programs were running, run it again"]
     return "\n".join(lines + [f"skipped {s['probe']}: {s['reason']}" for s in result["skipped"]])
@@ -280,9 +299,12 @@ def _looks_busy(result):
 
 def _device_lines(found):
     peaks, memory = found["flop_per_s"], found.get("bytes_per_s")
-    lines = [found["name"], _line("arithmetic", peaks, "FLOP/s")]
+    lines = [found["name"]]
+    if peaks:
+        lines += [_line("arithmetic", peaks, "FLOP/s")]
     if memory:
         lines += [_line("bandwidth", {"memory": memory} | found["caches_bytes_per_s"], "B/s")]
+    if peaks and memory:
         lines += [_line("ridge", {k: v / memory for k, v in peaks.items()}, "FLOP/B")]
     delays = {
         "memory, above L1": (found.get("latency_s"), "s"),
@@ -290,7 +312,7 @@ def _device_lines(found):
         "smallest call": (found.get("launch_s"), "s"),
     }
     told = [f"{name} {si(*value)}" for name, value in delays.items() if value[0] is not None]
-    return [*lines, f"  {'latency':<11}" + "   ".join(told)]
+    return [*lines, f"  {'latency':<11}" + "   ".join(told)] if told else lines
 
 
 def _line(title, values, unit):

@@ -25,6 +25,7 @@ except (ImportError, AttributeError):  # Linux alone counts them for a thread
     resource = None
 
 from bottlenecks import __version__
+from bottlenecks.facts import files
 from bottlenecks.facts.doors import positive
 from bottlenecks.yours import kernels, machine, probes
 from bottlenecks.yours.probes import skip
@@ -75,10 +76,9 @@ def sweep(out, budget_s: float = 60.0, max_bytes: int = 1 << 30, progress=None) 
     limit_bytes = int(min(max_bytes, machine.available_bytes() // 4))
     tell = progress or (lambda fraction, text: None)
     done = {"path": Path(out), "rows": 0, "busy": 0, "skipped": Counter(), "stopped": False}
-    with _create(out) as file:
+    with files.created(out) as file:  # whatever ends this process, what it has found is in the file
         table = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
         table.writeheader()
-        file.flush()  # whatever ends this process, what it has found is in the file
         began_s = time.monotonic()
         try:
             for section, row in _found(budget_s, limit_bytes):
@@ -86,7 +86,6 @@ def sweep(out, budget_s: float = 60.0, max_bytes: int = 1 << 30, progress=None) 
                     done["skipped"][f"{row['probe']}: {row['reason']}"] += 1
                     continue
                 table.writerow(row)
-                file.flush()
                 done["rows"] += 1
                 done["busy"] += row["doubt"] == BUSY
                 tell(min(0.99, (time.monotonic() - began_s) / budget_s), row["kernel"][:28])
@@ -96,18 +95,6 @@ def sweep(out, budget_s: float = 60.0, max_bytes: int = 1 << 30, progress=None) 
         done["path"].unlink()
     tell(1.0, "stopped" if done["stopped"] else "done")
     return done
-
-
-def _create(out):
-    try:
-        return Path(out).open("x", encoding="utf-8", newline="")
-    except FileExistsError:
-        raise FileExistsError(f"{out} is there already and is not written over: name a new file") from None
-    except OSError as error:
-        raise OSError(
-            f"can not write {out} ({error.strerror or error}): name a file in a folder that is there "
-            "and that you may write to"
-        ) from error
 
 
 def _found(budget_s, limit_bytes):

@@ -1,6 +1,7 @@
 """The command line as a newcomer types it: good input, bad input, nothing lost."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -142,6 +143,25 @@ def test_an_unwritable_folder(capsys, tmp_path):
     (tmp_path / "file").write_text("")
     status, _, err = run(capsys, "figures", "01-energy", "--out", str(tmp_path / "file" / "below"))
     assert status == 2 and "can not write into" in err and "--out" in err
+
+
+def test_a_full_disk_keeps_picture_and_table(capsys, tmp_path, monkeypatch):
+    asked = ("figures", "01-energy", "--out", str(tmp_path))
+    (tmp_path / "01-energy.svg").write_text("picture")
+    (tmp_path / "01-energy.csv").write_text("table")
+    (tmp_path / ".write-probe").write_text("precious")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        status, _, err = run(capsys, *asked)
+    assert status == 2 and err.count("\n") == 1 and "01-energy.svg (No space left on device)" in err
+    kept = {"01-energy.svg": "picture", "01-energy.csv": "table", ".write-probe": "precious"}
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == kept
+    assert run(capsys, *asked)[0] == 0 and "<svg" in (tmp_path / "01-energy.svg").read_text()
+    assert (tmp_path / "01-energy.csv").read_text().startswith("series,")
 
 
 RESULT = {"schema": 1, "measured_at": "2026-01-02T03:04:05Z", "took_s": 1.0, "machine": {}, "skipped": []}

@@ -1,5 +1,6 @@
 """Figures: at their defaults and at both ends of every control; tables against the committed ones."""
 
+import html
 import io
 from functools import cache
 
@@ -9,10 +10,12 @@ import pytest
 
 from bottlenecks import data
 from bottlenecks.command import figures as command
-from bottlenecks.exhibits import registry
+from bottlenecks.exhibits import ch01_reality, registry
 from bottlenecks.exhibits.registry import Control, row, stack
 from bottlenecks.exhibits.style import RC
 from bottlenecks.lessons.widgets import DPI, Explorer
+from bottlenecks.yours import roofline
+from bottlenecks.yours.probes import CUDA_TYPES, ROWS
 
 EXHIBITS = list(registry.load_all().values())
 FIGURES = data.FOLDER.parent.parent / "figures"
@@ -110,6 +113,42 @@ def test_committed_picture_is_what_is_drawn_now(slug):
     if registry.drawn_by(kept) != registry.drawn_by(drawn.getvalue()):
         pytest.skip(f"drawn by matplotlib {registry.drawn_by(kept)}, here {registry.drawn_by(drawn.getvalue())}")
     assert kept == drawn.getvalue()
+
+
+MACHINES = {  # what a run may have left out, and what is then told
+    "whole": ((), ("memory ", "ridge")),
+    "no bandwidth": (("stream",), ("bandwidth was not measured", "incomplete", "fp32")),
+    "no arithmetic": (("matmul",), ("memory ", "arithmetic was not measured", "incomplete")),
+    "neither": (("stream", "matmul"), ("Nothing is measured", "the sample is shown", "memory ", "ridge")),
+    "nothing": (tuple(ROWS), ("Nothing is measured", "memory ", "ridge")),
+}
+GPU = {"format": "fp16", "threads": 1, "n": 4096, "flop_per_s": 9e13}, {"kernel": "read", "threads": 1}
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize(("without", "words"), MACHINES.values(), ids=MACHINES)
+def test_a_measured_machine_is_drawn_whatever_its_run_lacks(tmp_path, monkeypatch, without, words, gpu):
+    """By the figure, by its menu, and by the whole of what `figures` writes."""
+    monkeypatch.setenv("BOTTLENECKS_DATA", str(tmp_path))
+    mine = roofline.load() | {section: [] for section in without}
+    if gpu:
+        formats = [{"device": "cuda", **GPU[0], "format": format} for format in CUDA_TYPES]
+        stream = {"device": "cuda", **GPU[1], "working_set_bytes": 1 << 30, "bytes_per_s": 2e12}
+        mine |= {"matmul": mine["matmul"] + formats, "stream": [*mine["stream"], stream]}
+        mine["machine"] |= {"gpu": "Toy GPU"}
+    roofline.save(mine)
+    ch01_reality._machine.cache_clear()
+    try:
+        explorer = Explorer(registry.exhibit("01-your-machine"))
+        explorer.inputs["machine"].value = "yours"
+        shown = registry.exhibit("01-your-machine")(machine="yours")
+        shown.save_with_table(tmp_path / "x.svg")
+    finally:
+        ch01_reality._machine.cache_clear()
+    assert shown.summary in html.unescape(explorer.words.value) and "nan" not in shown.summary
+    assert all(word in shown.summary for word in words) or gpu, shown.summary
+    assert not gpu or "fp16 on the GPU 90 TFLOP/s (ridge 45)" in shown.summary
+    assert np.isfinite(shown.table["rate_flop_per_s"]).all()
 
 
 def test_no_stray_files_among_the_figures():

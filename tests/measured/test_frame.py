@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 
 import numpy as np
 import pytest
@@ -88,10 +89,33 @@ def test_nothing_is_left_half_written(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(frame, "_write", full)
-    with pytest.raises(OSError, match="can not write .*out.csv: No space left"):
+    with pytest.raises(OSError, match=r"can not write .*out.csv \(No space left"):
         frame.predict_file("kernels", tmp_path / "in.csv", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text() == "before\n"
     assert {p.name for p in tmp_path.iterdir()} == {"in.csv", "out.csv"}
+
+
+@pytest.mark.parametrize("name", ["out.csv.part", ".out.csv.part", "out.part.csv"])
+def test_an_input_whose_name_resembles_the_output_is_kept(tmp_path, name):
+    (tmp_path / name).write_text("chip,kernel\nT4,matmul\n")
+    frame.predict_file("kernels", tmp_path / name, tmp_path / "out.csv")
+    assert (tmp_path / name).read_text() == "chip,kernel\nT4,matmul\n"
+    assert {p.name for p in tmp_path.iterdir()} == {name, "out.csv"}
+
+
+@pytest.mark.parametrize("kind", ["hard", "symbolic", "other way to say it"])
+def test_an_input_is_never_written_over(tmp_path, kind):
+    (tmp_path / "in.csv").write_text("chip,kernel\nT4,matmul\n")
+    out = tmp_path / "out.csv"
+    if kind == "hard":
+        os.link(tmp_path / "in.csv", out)
+    elif kind == "symbolic":
+        out.symlink_to("in.csv")
+    else:
+        out = tmp_path / ".." / tmp_path.name / "in.csv"
+    with pytest.raises(ValueError, match="is the input itself: name another file"):
+        frame.predict_file("kernels", tmp_path / "in.csv", out)
+    assert (tmp_path / "in.csv").read_text() == "chip,kernel\nT4,matmul\n"
 
 
 def test_numbers_are_written_as_predicted(tmp_path):

@@ -290,6 +290,35 @@ def test_a_busy_machine_is_pointed_out(made):
     assert "skipped cuda: torch is not installed" in m.summary(made)
 
 
+def test_a_run_cut_short_says_so(made):
+    """A busy machine may leave no time for a probe: what it lacks is told, and the rest is kept."""
+    assert m.lacks(made) == []
+    for without, lacking in ((["stream"], "bandwidth"), (["matmul"], "arithmetic"), (list(ROWS), "arithmetic and")):
+        cut = made | {section: [] for section in without}
+        assert f"incomplete, without {lacking}" in m.summary(cut) and "run it again" in m.summary(cut)
+    assert m.lacks(made | {"stream": []}) == ["bandwidth"]
+
+
+def test_a_run_without_time_is_stored_as_incomplete(monkeypatch, tmp_path):
+    monkeypatch.setattr(m, "probe_rows", lambda label, *_: iter([m.skip(label, "no time left")]))
+    path = m.save(m.measure(2.0), tmp_path)
+    assert json.loads(path.read_text())["incomplete"] == ["arithmetic", "bandwidth", "latency"]
+    assert m.load(path)["origin"] == "yours" and "without arithmetic and bandwidth and latency" in m.summary(
+        m.load(path)
+    )
+
+
+def test_no_home_is_no_reason_to_fail(monkeypatch, made):
+    def nobody(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("BOTTLENECKS_DATA", raising=False)
+    monkeypatch.setattr(m.Path, "expanduser", nobody)
+    assert m.load()["origin"] == "sample"
+    with pytest.raises(OSError, match="no home folder: set BOTTLENECKS_DATA"):
+        m.save(made)
+
+
 def test_bar_draws_and_ends_its_line():
     written = []
     show = m.bar(SimpleNamespace(write=written.append, flush=lambda: None))
