@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bottlenecks import data
-from bottlenecks.facts.doors import nearest, one_of, positive
+from bottlenecks.facts.doors import COUNT, nearest, one_of, positive, settle, shown, switch
 
 ATTENTION = ("MHA", "GQA", "MQA", "MLA", "MHA-XL")  # MHA-XL: and a matrix for relative positions
 COUNTS = (
@@ -24,6 +24,11 @@ COUNTS = (
     *("ahead", "vocab", "context_tokens"),
 )
 MAY_BE_ZERO = {"encoder_layers", "local_layers", "ssm_layers", "shared_experts", "dense_layers", "ahead"}
+ALWAYS = ("layers", "width", "heads", "kv_heads", "head_values", "vocab", "ffn_matrices", *sorted(MAY_BE_ZERO))
+MEANS = ("head_values", "ssm_layer_params")  # that need not be whole
+MOST = {"layers": 10**4, "encoder_layers": 10**4, "heads": 10**5, "experts": 10**5, "ahead": 64, "ffn_matrices": 3}
+MOST |= {"width": 10**8, "ffn_width": 10**8, "vocab": 10**9, "head_values": 10**5}
+MOST_PARAMS = 1e18
 YES_OR_NO = ("tied_embeddings", "expert_biases", "both_ways", "parallel_block")
 NEEDS = {  # a field that is given, and those that it then needs
     "kv_lora_rank": ("qk_nope_values", "qk_rope_values", "v_head_values"),
@@ -87,10 +92,15 @@ class Model:
 
     def __post_init__(self):
         for name in COUNTS:
-            if getattr(self, name) is not None:
-                positive(f"{self.name}: {name}", getattr(self, name), zero_allowed=name in MAY_BE_ZERO)
-        if np.asarray(self.tied_embeddings).dtype.kind != "b":
-            raise ValueError(f"{self.name}: tied_embeddings must be True or False, got {self.tied_embeddings!r}")
+            value = getattr(self, name)
+            if value is not None or name in ALWAYS:
+                limit = {"most": MOST.get(name, COUNT), "zero_allowed": name in MAY_BE_ZERO, "whole": name not in MEANS}
+                value = positive(f"{self.name}: {name}", value, **limit)
+                if isinstance(value, np.ndarray) and value.dtype.kind == "i":
+                    value = value.astype(float)  # products of sizes run over 64 bits
+                settle(self, name, value)
+        for name in YES_OR_NO:
+            switch(f"{self.name}: {name}", getattr(self, name))
         one_of(f"{self.name}: attention", self.attention, ATTENTION)
         if (self.attention == "MLA") != (self.kv_lora_rank is not None):
             raise ValueError(
@@ -113,6 +123,8 @@ class Model:
                 f"{self.name}: kv_heads must divide heads ({self.heads!r}), got {self.kv_heads!r}"
                 + _nearest_divisor(self.heads, self.kv_heads)
             )
+        if np.any(np.greater(self.params, MOST_PARAMS)):
+            raise ValueError(f"{self.name}: params must be at most {MOST_PARAMS:g}, got {np.max(self.params):g}")
 
     def _need(self, what, names):
         for name in names:
@@ -122,7 +134,8 @@ class Model:
     def _at_most(self, name, limit):
         value, most = getattr(self, name), getattr(self, limit)
         if value is not None and most is not None and np.any(np.greater(value, most)):
-            raise ValueError(f"{self.name}: {name} must be at most {limit}, got {value!r}; the nearest is {most!r}")
+            told = f"{name} must be at most {limit}, got {shown(value)}; the nearest is {shown(most)}"
+            raise ValueError(f"{self.name}: {told}")
 
     @property
     def attention_params(self):

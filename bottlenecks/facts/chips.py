@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from bottlenecks import data
-from bottlenecks.facts.doors import nearest, one_of, positive
+from bottlenecks.facts.doors import nearest, one_of, positive, settle
 from bottlenecks.facts.formats import FORMATS
 
 MEMORY_UNITS = {"GB": 1e9, "GiB": 2.0**30}  # GB: on-chip memory, which is a sum over cores and comes in no power of two
@@ -22,6 +22,8 @@ MEMORY_UNITS = {"GB": 1e9, "GiB": 2.0**30}  # GB: on-chip memory, which is a sum
 # rest is the driver's); 0.995 on NVIDIA's HBM since the H100; 15/16 (0.93 to 0.94) on boards with GDDR memory and
 # error correction, on unless its owner turns it off: the sixteenth word is the check bits of fifteen others.
 MEMORY_SHARES = {"rule: in full": 1.0, "rule: less what the driver keeps": 0.995, "rule: less check bits": 15 / 16}
+
+NUMBERS = ("memory_bytes", "memory_bytes_per_s", "tdp_watts", "price_usd", "link_bytes_per_s", "cores", "clock_hz")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,7 +35,7 @@ class Peak:
     scope: str = "not said"  # "package" or "die"
 
     def __post_init__(self):
-        positive("Peak.flop_per_s", self.flop_per_s)
+        settle(self, "flop_per_s", positive("Peak.flop_per_s", self.flop_per_s))
 
 
 def dense(flop_per_s):
@@ -55,7 +57,7 @@ class Level:
     def __post_init__(self):
         for name in ("bytes", "bytes_per_s", "latency_s"):
             if getattr(self, name) is not None:
-                positive(f"Level({self.name!r}).{name}", getattr(self, name))
+                settle(self, name, positive(f"Level({self.name!r}).{name}", getattr(self, name)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,18 +90,17 @@ class Chip:
     def __post_init__(self):
         if not isinstance(self.name, str) or not isinstance(self.peaks, dict):
             raise ValueError(f"a Chip takes a name and a dictionary of peaks, got {self.name!r} and {self.peaks!r}")
-        positive(f"{self.name}: memory_bytes", self.memory_bytes)
-        positive(f"{self.name}: memory_bytes_per_s", self.memory_bytes_per_s)
-        for name in ("tdp_watts", "price_usd", "link_bytes_per_s", "cores", "clock_hz"):
-            if getattr(self, name) is not None:
-                positive(f"{self.name}: {name}", getattr(self, name))
+        for name in NUMBERS:
+            value = getattr(self, name)
+            if value is not None or name in NUMBERS[:2]:
+                settle(self, name, positive(f"{self.name}: {name}", value))
         for format, peak in self.peaks.items():
             one_of("format", format, FORMATS)
             _require_dense(self.name, format, peak)
 
     def peak_flop_per_s(self, format):
         """Dense peak in `format`; an error names the formats that the chip does have."""
-        if format not in self.peaks:
+        if not isinstance(format, str) or format not in self.peaks:
             one_of("format", format, FORMATS)
             have = ", ".join(self.peaks) or "none (its maker publishes no dense peak)"
             near = nearest(format, self.peaks)

@@ -5,17 +5,17 @@ is NaN and a blank text ''. `columns(name)` explains them. No row is ever droppe
 columns are added (`ADDED`), and `where` selects.
 """
 
-import csv
 from functools import cache
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from bottlenecks import data
 from bottlenecks.facts import formats
 from bottlenecks.facts.chips import chip, find_chip
-from bottlenecks.facts.doors import one_of
+from bottlenecks.facts.doors import one_of, shown
 from bottlenecks.facts.networks import links
+from bottlenecks.facts.readers import rows_of
 
 TABLES = {  # name -> file
     "kernels": "kernels_measured",
@@ -46,6 +46,14 @@ ADDED = {  # name -> (unit, meaning)
     "role": ("text", "fit or held-out, by source: efficiencies are fitted on fit alone"),
     "suspect": ("text", "why not to lean on the row, '' if nothing speaks against it"),
     "duplicate_of": ("1", "row of the whole table with an earlier print of the same recipe, or -1"),
+}
+
+# Columns that a reader's own file must have: no row can be predicted without.
+NEEDED = {
+    "kernels": ("chip", "kernel"),
+    "inference": ("chip", "model", "phase"),
+    "collectives": ("collective",),
+    "training": ("chip", "model"),
 }
 
 # ---- facts about sources
@@ -90,53 +98,55 @@ def table(name):
     return rows
 
 
-def read(path, name):
-    """A reader's own CSV file in the columns of a table: (its text by column, its columns as `table`).
+class Own(NamedTuple):
+    """A reader's own file: its text by column, its columns as `table`, and what is wrong with each row ('': nothing)."""
 
-    Columns may be left out (blank) and others added (text only); blank lines are skipped. There is
-    no role and no mark.
+    given: dict
+    columns: dict
+    faults: np.ndarray
+
+
+def read(path, name):
+    """A reader's own CSV file in the columns of a table (`Own`); a row with a fault keeps its place.
+
+    Columns may be left out (blank), stand in any case, and others may be added (text only); blank lines
+    are skipped. A cell that can not be read is blank, and its row's fault says so. There is no role and no mark.
     """
     one_of("table", name, TABLES)
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            found = [(reader.line_num, line) for line in reader if len(line) > 1 or "".join(line).strip()]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} can not be read as a CSV file: {error}") from None
-    if not found:
-        raise ValueError(f"{path} is empty; its first line must name columns")
-    (_, header), *body = found
-    header = [column.strip() for column in header]
-    twice = [column for column in header if header.count(column) > 1]
-    if twice:
-        raise ValueError(f"{path}: two columns are called {twice[0]!r}")
-    for number, line in body:
-        if len(line) != len(header):
-            raise ValueError(
-                f"{path}, line {number}: must have {len(header)} cells as the first line has, got {len(line)}"
-            )
-    given = {c: tuple(line[i] for _, line in body) for i, c in enumerate(header)}
+    header, body, faults = rows_of(path)
     expected = data.columns(TABLES[name])
-    if not set(expected) & set(given):
-        raise ValueError(f"{path}: no column is one of {', '.join(expected)}; got {', '.join(given)}")
-    blank = ("",) * len(body)
-    every = {c: tuple(map(str.strip, given.get(c, blank))) for c in expected}
-    return given, _in_si(name, every, lambda i: f"{path}, line {body[i][0]}")
+    folded = {column.casefold(): column for column in expected}
+    ours = [folded.get(column.casefold(), column) for column in header]
+    twice = [column for i, column in enumerate(header) if ours[i] in ours[:i]]
+    if twice:
+        raise ValueError(f"{path}: two columns are called {shown(twice[0])}")
+    if not set(expected) & set(ours):
+        raise ValueError(f"{path}: no column is one of {', '.join(expected)}; got {shown(', '.join(header))}")
+    missing = [column for column in NEEDED.get(name, ()) if column not in ours]
+    if missing:
+        raise ValueError(
+            f"{path}: a file of {name} needs the columns {', '.join(NEEDED[name])}; missing: {', '.join(missing)}"
+        )
+    given = {column: tuple(line[i] for line in body) for i, column in enumerate(header)}
+    mine, blank = dict(zip(ours, given.values(), strict=True)), ("",) * len(body)
+    every = {c: tuple(map(str.strip, mine.get(c, blank))) for c in expected}
+    columns = _in_si(name, every, faults)
+    return Own(given, columns, np.array(["; ".join(each) for each in faults], dtype=object))
 
 
-def _in_si(name, texts, place=lambda i: f"row {i + 1}"):
-    """Columns of text as arrays in base SI, and the catalog's names of the chips."""
+def _in_si(name, texts, faults=None):
+    """Columns of text as arrays in base SI, and the catalog's names of the chips; `faults`, a list a row, are added to."""
     rows = {}
     for column, cells in texts.items():
         about = _about(name)[column]
         if about["unit"] == "text":
             rows[about["name"]] = np.array(cells, dtype=str)
         else:
-            rows[about["name"]] = _numbers(column, cells, place) * _scale(about)
+            rows[about["name"]] = _numbers(column, cells, faults) * _scale(about)
     if "unit" in rows:  # one a row
         rows["value"] = rows["value"] * np.array([UNITS.get(u, (u, 1.0))[1] for u in rows["unit"]])
         rows["unit"] = np.array([UNITS.get(u, (u, 1.0))[0] for u in rows["unit"]])
-    rows["chip_name"] = _chip_names(rows, SPELLED.get(name, "chip"))
+    rows["chip_name"] = _chip_names(rows, SPELLED.get(name, "chip"), faults)
     return rows
 
 
@@ -185,38 +195,54 @@ def _about(name):
     return {column: own.get(column) or shared[column] for column in data.columns(TABLES[name])}
 
 
-def _numbers(column, cells, place):
+def _numbers(column, cells, faults):
+    """A column of numbers, NaN where blank; where a cell is no number its row has a fault, if rows may have any."""
     try:
-        return np.array([cell or "nan" for cell in cells], dtype=float)
+        found = np.array([cell or "nan" for cell in cells], dtype=float)
     except ValueError:
-        wrong = next(i for i, cell in enumerate(cells) if not _is_number(cell))
-        raise ValueError(f"{place(wrong)}: {column} must be a number or blank, got {cells[wrong]!r}") from None
+        found = np.array([_number(cell) for cell in cells])
+    wrong = np.flatnonzero(~np.isfinite(found) & np.array([cell != "" for cell in cells], dtype=bool))
+    for i in wrong.tolist():
+        told = f"{column} must be a number or blank, got {shown(cells[i])}"
+        if faults is None:
+            raise ValueError(f"row {i + 1}: {told}")
+        faults[i].append(told)
+    found[wrong] = np.nan
+    return found
 
 
-def _is_number(text):
+def _number(text):
     try:
-        float(text or "nan")
+        return float(text or "nan")
     except ValueError:
-        return False
-    return True
+        return np.nan
 
 
 def _scale(about):
     return UNITS.get(about["unit"], ("", 1.0))[1]
 
 
-def _chip_names(rows, column):
+def _chip_names(rows, column, faults=None):
     spelled = rows.get(column, np.full(rows["source_id"].size, ""))
     boards = rows.get("board", np.full(spelled.size, ""))
     pairs = list(zip(boards.tolist(), spelled.tolist(), strict=True))
-    names = {pair: _chip_name(*pair) for pair in set(pairs)}
-    return np.array([names[pair] for pair in pairs])
+    names = {pair: _chip_name(*pair, lenient=faults is not None) for pair in set(pairs)}
+    for i, pair in enumerate(pairs):
+        if isinstance(names[pair], ValueError):
+            faults[i].append(f"board: {names[pair]}")
+    return np.array([name if isinstance(name, str) else "" for name in map(names.get, pairs)], dtype=str)
 
 
-def _chip_name(board, spelled):
-    if board:
+def _chip_name(board, spelled, lenient=False):
+    """The catalog's name of a chip, '' for none; a board that it does not know is an error, returned where lenient."""
+    if not board:
+        return find_chip(spelled) or ""
+    try:
         return "" if board == NO_BOARD else chip(board).name
-    return find_chip(spelled) or ""
+    except ValueError as problem:
+        if not lenient:
+            raise
+        return problem
 
 
 def _by_source(name, rows, fact):

@@ -1,12 +1,23 @@
-"""Input checks: bad values are stopped here, with one message that says what would be valid."""
+"""Input checks: bad values are stopped here, with one message that says what would be valid.
+
+What comes out of a check is 64 bits wide: graphics processors, pandas and older numpy hand over 32, in which
+a product of three sizes runs over in silence.
+"""
 
 import difflib
 
 import numpy as np
 
+PLAIN = (int, float, np.float64)  # one number, 64 bits wide or without end
+MOST = 1e30  # of any quantity in base SI: more is a slip, and products of a few such overflow
+COUNT = 10**12  # of a size that is counted: rows, tokens, values
+RANKS = 10**7  # of chips, or of what a layout cuts over them
 
-def positive(name, value, *, zero_allowed=False):
-    """Return `value` if it is a number (or an array of numbers) above zero; else say what is wrong.
+
+def positive(name, value, *, zero_allowed=False, most=MOST, whole=False):
+    """Return `value` if it is a number (or an array of numbers) above zero, 64 bits wide; else say what is wrong.
+
+    `most`: the largest that is allowed; `whole`: a count.
 
     >>> positive("batch", 8)
     8
@@ -14,19 +25,144 @@ def positive(name, value, *, zero_allowed=False):
     Traceback (most recent call last):
     ...
     ValueError: batch must be above zero, got -8; did you mean 8?
+    >>> positive("batch", 2.5, whole=True)
+    Traceback (most recent call last):
+    ...
+    ValueError: batch must be whole, got 2.5; the nearest is 2
     """
-    if type(value) in (int, float) and (0 < value < np.inf or (value == 0 and zero_allowed)):
+    if type(value) in PLAIN and (0 < value <= most or (value == 0 and zero_allowed)) and (not whole or value % 1 == 0):
         return value  # most are: nothing to look into
+    found = wide(name, value)
+    low, high = np.minimum.reduce(found, axis=None), np.maximum.reduce(found, axis=None)
+    if (low > 0 or (zero_allowed and low == 0)) and high <= most and not (whole and _broken(found)):
+        return value if hasattr(value, "magnitude") else found  # a quantity keeps its unit
+    raise ValueError(f"{name} must be {_lack(value, found, low, zero_allowed, most)}")
+
+
+def _broken(found):
+    return np.asarray(found).dtype.kind == "f" and np.any(np.mod(found, 1))
+
+
+def _lack(value, found, low, zero_allowed, most):
+    """What a number that is refused must be, what it is, and the nearest that is allowed."""
+    if not np.all(np.isfinite(found)):
+        return f"finite, got {shown(value)}"
+    if low < 0 or (low == 0 and not zero_allowed):
+        hint = f"; did you mean {-value!r}?" if np.ndim(found) == 0 and low < 0 and -low <= most else ""
+        return f"{'zero or above' if zero_allowed else 'above zero'}, got {shown(value)}{hint}"
+    if np.any(np.greater(found, most)):
+        allowed = f"from 0 to {most:,.15g}" if zero_allowed else f"at most {most:,.15g}"
+        return f"{allowed}, got {shown(first(found, np.greater(found, most)))}; the nearest is {most:.15g}"
+    bad = first(found, np.mod(found, 1) != 0)
+    return f"whole, got {shown(bad)}; the nearest is {round(bad) or 1}"
+
+
+def wide(name, value):
+    """A number, or an array of numbers, in 64 bits; else what is wrong.
+
+    >>> wide("m", np.array([1, 2], dtype=np.int32)).dtype.name
+    'int64'
+    """
     bare = getattr(value, "magnitude", value)
-    array = np.asarray(bare)
-    if array.dtype.kind not in "iuf" or array.size == 0 or isinstance(bare, list | tuple):
-        raise ValueError(f"{name} must be a number, got {value!r}")
-    if not np.all(np.isfinite(array)):
-        raise ValueError(f"{name} must be finite, got {value!r}")
-    if np.all(array > 0) or (zero_allowed and np.all(array >= 0)):
+    if type(bare) in PLAIN:
+        return bare
+    if not isinstance(bare, np.ndarray):
+        if isinstance(bare, list | tuple):
+            raise ValueError(f"{name} must be a number or an array of numbers, got {shown(value)}; write np.array(...)")
+        try:
+            bare = np.asarray(bare)
+        except Exception:  # whatever a stranger's class does
+            bare = np.empty(0)
+    kind = bare.dtype.kind
+    if kind not in "iuf" or bare.size == 0:
+        raise ValueError(f"{name} must be a number, got {shown(value)}")
+    if bare.dtype.itemsize != 8 or kind == "u":
+        bare = bare.astype(np.int64 if kind == "i" or (bare.dtype.itemsize < 8 and kind == "u") else np.float64)
+    return bare if bare.ndim else bare.item()
+
+
+def numbers(*, most=COUNT, zero=(), **named):
+    """Each of some sizes as `positive` has it, arrays as float64: products of many counts run over 64 bits as well.
+
+    `zero` names those that may be zero; a mean (of sequences of each rank) need not be whole.
+
+    >>> numbers(m=8, k=np.array([4], dtype=np.int32))
+    [8, array([4.])]
+    """
+    found = []
+    for name, value in named.items():
+        if not (type(value) in PLAIN and 0 < value <= most):
+            value = positive(name, value, zero_allowed=name in zero, most=most)
+            if isinstance(value, np.ndarray) and value.dtype.kind == "i":
+                value = value.astype(float)
+        found.append(value)
+    return found
+
+
+def share(name, value, *, zero_allowed=False):
+    """Return `value` if it is above zero (or zero, where that is allowed) and at most one."""
+    return positive(name, value, zero_allowed=zero_allowed, most=1)
+
+
+def rate(name, value, *, zero_allowed=False, unknown=False):
+    """Return a rate or a duration of a record if it is above zero; it may be without end, where nothing is lost.
+
+    `unknown`: it may be NaN.
+    """
+    found = wide(name, value)
+    low = np.fmin.reduce(found, axis=None) if unknown else np.minimum.reduce(found, axis=None)
+    if low > 0 or (low == 0 and zero_allowed) or (unknown and np.isnan(low)):
+        return value if hasattr(value, "magnitude") else found
+    return positive(name, value, zero_allowed=zero_allowed)
+
+
+def switch(name, value):
+    """Return `value` if it is True or False, or an array of them."""
+    if value is True or value is False:
         return value
-    hint = f"; did you mean {-value!r}?" if array.ndim == 0 and array < 0 else ""
-    raise ValueError(f"{name} must be {'zero or above' if zero_allowed else 'above zero'}, got {value!r}{hint}")
+    if getattr(getattr(value, "dtype", None), "kind", "") != "b" or not value.size:
+        raise ValueError(f"{name} must be True or False, got {shown(value)}")
+    return value
+
+
+def record(name, value, kind, how=""):
+    """Return `value` if it is a record of a kind; else say how to get one."""
+    if not isinstance(value, kind):
+        of = kind if isinstance(kind, tuple) else (kind,)
+        names = " or ".join(each.__name__ for each in of)
+        raise ValueError(f"{name} must be a {names}, got {shown(value)}" + (f"; write {how}" if how else ""))
+    return value
+
+
+def seen_by(queries, keys, masked, window):
+    """Raise where a mask or a window leaves a query without a key."""
+    if window is not np.inf:
+        positive("window", window)
+    if np.any(np.less(keys, queries) & masked):
+        raise ValueError(
+            f"keys must be at least the queries under a causal mask, got {shown(keys)} and {shown(queries)}"
+        )
+
+
+def settle(one, name, value):
+    """Put a checked value back into a frozen record, where it is another."""
+    if getattr(one, name) is not value:
+        object.__setattr__(one, name, value)
+
+
+def first(value, mask):
+    """The first number that a mask selects, as Python writes it."""
+    value, mask = np.broadcast_arrays(value, mask)
+    return value[mask].flat[0].item()
+
+
+def shown(value):
+    """A value as text, long ones cut."""
+    try:
+        text = repr(value)
+    except Exception:  # a number of more digits than Python writes, or a stranger's class
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 160 else f"{text[:150]} ..."
 
 
 def between(name, value, low, high):
@@ -37,13 +173,14 @@ def between(name, value, low, high):
     ...
     ValueError: efficiency must be from 0 to 1, got 70; the nearest is 1
     """
-    if np.ndim(getattr(value, "magnitude", value)):
-        raise ValueError(f"{name} must be one number, got {value!r}")
+    found = wide(name, value)
+    if np.ndim(found):
+        raise ValueError(f"{name} must be one number, got {shown(value)}")
+    if low <= found <= high:
+        return value if hasattr(value, "magnitude") else found
     positive(name, value, zero_allowed=low == 0)
-    if low <= value <= high:
-        return value
-    nearest = min(max(value, low), high)
-    raise ValueError(f"{name} must be from {low:g} to {high:g}, got {value!r}; the nearest is {nearest:g}")
+    nearest = min(max(found, low), high)
+    raise ValueError(f"{name} must be from {low:g} to {high:g}, got {shown(value)}; the nearest is {nearest:g}")
 
 
 def one_of(name, value, choices):
@@ -59,26 +196,27 @@ def one_of(name, value, choices):
         return value
     near = nearest(value, choices)
     hint = f"; did you mean {near!r}?" if near else ";"
-    shown = ", ".join(choices[:60]) + (", ..." if len(choices) > 60 else "")
-    raise ValueError(f"{name} {value!r} is unknown{hint} There are: {shown or 'none'}")
+    there = ", ".join(choices[:60]) + (", ..." if len(choices) > 60 else "")
+    raise ValueError(f"{name} {shown(value)} is unknown{hint} There are: {there or 'none'}")
 
 
 def code(name, value, choices):
     """Index (or indices) of a choice given by name, by an array of names, or by index."""
     if isinstance(value, str):
         return choices.index(one_of(name, value, choices))
-    array = np.asarray(value)
-    if array.dtype.kind == "U":
+    array = np.asarray(value) if isinstance(value, np.ndarray | np.generic | int | float) else np.array(None)
+    if array.dtype.kind == "U" and array.size:
         known, inverse = np.unique(array, return_inverse=True)
         codes = np.array([choices.index(one_of(name, str(k), choices)) for k in known])
         return codes[inverse].reshape(array.shape)
-    if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() < len(choices)):
+    if array.dtype.kind not in "iu" or not array.size or not 0 <= array.min() <= array.max() < len(choices):
         one_of(name, value, choices)
-    return array
+    return array if array.dtype.itemsize == 8 else array.astype(np.int64)
 
 
 def nearest(value, choices):
     """The choice whose spelling is nearest to `value`, or None when none resembles it."""
     folded = {choice.casefold(): choice for choice in choices}
-    found = difflib.get_close_matches(str(value).casefold(), folded, n=1, cutoff=0.4)
+    text = value if isinstance(value, str) else shown(value)
+    found = difflib.get_close_matches(text[:100].casefold(), folded, n=1, cutoff=0.4)
     return folded[found[0]] if found else None

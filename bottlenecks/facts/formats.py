@@ -33,7 +33,7 @@ def bytes_per_value(format):
     >>> bytes_per_value("bf16")
     2
     """
-    if format in STORED_BYTES_PER_VALUE:
+    if isinstance(format, str) and format in STORED_BYTES_PER_VALUE:
         return STORED_BYTES_PER_VALUE[format]
     return BYTES_PER_VALUE[one_of("format", format, FORMATS)]
 

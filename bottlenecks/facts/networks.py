@@ -12,7 +12,7 @@ import numpy as np
 
 from bottlenecks import data
 from bottlenecks.facts.chips import Chip, chip, find_chip
-from bottlenecks.facts.doors import nearest, positive
+from bottlenecks.facts.doors import RANKS, nearest, positive, settle, switch
 from bottlenecks.facts.tables import number
 
 
@@ -38,7 +38,7 @@ class Link:
     def __post_init__(self):
         for name in ("bytes_per_s", "latency_s", "bytes_per_s_low", "bytes_per_s_high"):
             if getattr(self, name) is not None:
-                positive(f"Link({self.name!r}).{name}", getattr(self, name))
+                settle(self, name, positive(f"Link({self.name!r}).{name}", getattr(self, name)))
 
     @classmethod
     def both_ways(cls, *, name, bytes_per_s, **rest):
@@ -83,11 +83,12 @@ class Tier:
     def __post_init__(self):
         where = f"Tier({self.name!r})"
         if self.ranks is not None:
-            positive(f"{where}.ranks", self.ranks)
-        positive(f"{where}.bytes_per_s", self.bytes_per_s)
-        if self.latency_s is not None:
-            positive(f"{where}.latency_s", self.latency_s)
-        positive(f"{where}.oversubscription", self.oversubscription)
+            settle(self, "ranks", positive(f"{where}.ranks", self.ranks, most=RANKS, whole=True))
+        for name in ("bytes_per_s", "latency_s", "oversubscription"):
+            value = getattr(self, name)
+            if value is not None or name != "latency_s":
+                settle(self, name, positive(f"{where}.{name}", value))
+        switch(f"{where}.in_network_reduction", self.in_network_reduction)
         if np.any(np.asarray(self.oversubscription) < 1):
             raise ValueError(
                 f"{where}.oversubscription must be 1 or above (ports down over ports up), "
@@ -112,7 +113,7 @@ class System:
     def __post_init__(self):
         if self.chip is not None and not isinstance(self.chip, Chip):
             raise ValueError(f"{self.name}: chip must be a Chip, got {self.chip!r}; write chip({self.chip!r})")
-        positive(f"{self.name}: chips", self.chips)
+        settle(self, "chips", positive(f"{self.name}: chips", self.chips, most=RANKS, whole=True))
         for inner, outer in zip(self.tiers, self.tiers[1:], strict=False):
             _require_nested(self.name, inner, outer)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bottlenecks.facts.doors import COUNT, RANKS
 from bottlenecks.laws import shares
 
 
@@ -22,17 +23,75 @@ class Cases(NamedTuple):
     reasons: np.ndarray
 
 
-def impossible(columns, *, above_zero=(), zero_or_more=(), at_least_one=()):
-    """Why each row can be none: '' or words. A blank (NaN) is no reason; what is named last counts."""
+TOKENS, MOST_LAYERS, WIDEST = 10**9, 10**4, 10**8
+LIMITS = {  # column -> (least, most, is it whole); a column that is not named is finite and above zero
+    **dict.fromkeys(("m", "n", "k", "batch", "global_batch_seqs", "bytes", "threads"), (1, COUNT, True)),
+    **dict.fromkeys(("seq_len", "kv_len", "padded_tokens", "micro_batch"), (1, TOKENS, True)),
+    **dict.fromkeys(("input_len", "output_len"), (0, TOKENS, True)),
+    **dict.fromkeys(("layers", "moe_topk", "pp", "vpp"), (1, MOST_LAYERS, True)),
+    **dict.fromkeys(("hidden", "ffn", "vocab"), (1, WIDEST, True)),
+    **dict.fromkeys(("heads", "kv_heads", "head_dim", "moe_experts"), (1, 10**5, True)),
+    **dict.fromkeys(("n_chips", "n_gpus", "n_nodes", "nodes", "tp", "dp", "cp", "ep", "zero_ranks"), (1, RANKS, True)),
+    **dict.fromkeys(("model_parallel", "ranks_per_chip"), (1, RANKS, True)),
+    **dict.fromkeys(("mfu", "hfu"), (1e-6, 1, False)),
+    **dict.fromkeys(("params", "active_params"), (1e3, 1e18, False)),
+    "message_bytes": (1, 10**18, False),
+    "batch_tokens": (1, COUNT, False),
+    "evaluated_share": (0, 1, False),
+    "capacity_factor": (1e-3, 1e3, False),
+    "tokens_ahead": (0, 64, True),
+    "lora_rank": (0, WIDEST, True),
+    "zero": (0, 3, True),
+    "directions": (1, 2, True),
+    "pcie_generation": (1, 9, True),
+}
+SWITCHES = (
+    *("causal", "timed_alone", "best_of_sweep", "tuned_library", "speculative", "in_place", "rdma_only", "one_domain"),
+    *("own_count", "forced", "submission", "mask_fused", "expert_folding", "fixed_capacity", "graphs"),
+    *("sequence_parallel", "embedding_slots"),
+)
+LIMITS |= dict.fromkeys(SWITCHES, (0, 1, True))
+NO_NUMBER = "the numbers of the row are out of all proportion: there is no finite time"
+SMALLEST, LARGEST = 1e-15, 1e24  # of a time or a rate in base SI
+
+
+def impossible(columns):
+    """Why each row can be none, '' or words: what is wrong with any of its numbers. A blank (NaN) is no reason."""
     reasons = np.full(columns["source_id"].size, "", dtype=object)
-    limits = {name: ("above zero", lambda v: v <= 0) for name in above_zero}
-    limits |= {name: ("at least 0", lambda v: v < 0) for name in zero_or_more}
-    limits |= {name: ("at least 1", lambda v: v < 1) for name in at_least_one}
-    for name, (bound, is_wrong) in limits.items():
-        given = columns[name]
-        for i in np.flatnonzero(is_wrong(given) | np.isinf(given)):
-            reasons[i] = f"{name} must be {bound} and finite, got {given[i]:g}"
+    for name, given in columns.items():
+        if given.dtype.kind != "f" or name in ("duplicate_of",):
+            continue
+        least, most, whole = LIMITS.get(name, (SMALLEST, LARGEST, False))
+        with np.errstate(invalid="ignore"):
+            wrong = (given < least) | (given > most) | (np.isfinite(given) & (np.mod(given, 1) != 0) & whole)
+        for i in np.flatnonzero(wrong).tolist():
+            told = f"{name} must be {_bounds(name, least, most, whole)}, got {given[i]:g}"
+            near = min(max(round(given[i]) if whole and np.isfinite(given[i]) else given[i], least), most)
+            told += f"; the nearest is {near:g}" if name in LIMITS else ""
+            reasons[i] = f"{reasons[i]}; {told}" if reasons[i] else told
     return reasons
+
+
+def _bounds(name, least, most, whole):
+    if name in SWITCHES:
+        return "1 or 0"
+    if name not in LIMITS:
+        return "above zero and finite"
+    return f"{'whole and ' if whole else ''}from {least:g} to {most:,.15g}"
+
+
+def sorted_out(make, rows, reasons):
+    """`make(rows)`, a list of cases, for rows that are alike; a row that its door refuses costs no other.
+
+    Where the door refuses (ValueError), halves are tried, down to the row, which gets the reason.
+    """
+    try:
+        return make(rows)
+    except ValueError as problem:
+        if rows.size == 1:
+            reasons[rows] = str(problem)
+            return []
+    return [case for half in np.array_split(rows, 2) for case in sorted_out(make, half, reasons)]
 
 
 def alike(columns, texts, numbers=(), blanks=(), among=True):
@@ -56,14 +115,21 @@ def predictions(cases, *, spread, owner):
     size = cases.reasons.size
     found = {name: np.full(size, np.nan) for name in ("seconds", "low_s", "high_s")}
     found |= {name: np.full(size, "", dtype=object) for name in ("bound", "assumed")}
+    reasons = cases.reasons.astype(object)
     for case in cases.found:
         if case.rows.size:
-            seconds = case.time(case.on)
+            try:
+                seconds = case.time(case.on)
+            except ValueError as problem:
+                reasons[case.rows] = str(problem)
+                continue
             for name, factor in zip(("seconds", "low_s", "high_s"), (1.0, *spread(case)), strict=True):
                 found[name][case.rows] = seconds * factor
             found["assumed"][case.rows] = case.assumed
             found["bound"][case.rows] = owner(case) if owner else ""
-    return found | {name: found[name].astype(str) for name in ("bound", "assumed")} | {"reason": cases.reasons}
+    lost = (reasons == "") & ~(np.isfinite(found["seconds"]) & (found["seconds"] > 0))
+    reasons[lost], found["seconds"][lost] = NO_NUMBER, np.nan
+    return found | {name: found[name].astype(str) for name in ("bound", "assumed")} | {"reason": reasons.astype(str)}
 
 
 def largest(resources):

@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bottlenecks.facts.chips import chip
-from bottlenecks.facts.doors import nearest, one_of
+from bottlenecks.facts.doors import nearest, one_of, shown
 from bottlenecks.laws import collectives as law_collectives
+from bottlenecks.measured.cases import impossible
 from bottlenecks.models import collectives, wiring
 
 PEAK_BYTES = 8 * 2.0**30  # message of a row that prints a peak and no size
@@ -48,9 +49,11 @@ def cases(columns):
         "unit": np.full(count, "", "U3"),
         "assumed": np.full(count, "", "U200"),
     }
-    reasons = np.full(count, "", dtype=object)
+    reasons = impossible(columns)
     read = [columns[name].tolist() for name in _READ]
     for i, values in enumerate(zip(*read, strict=True)):
+        if reasons[i]:
+            continue
         try:
             found = _configuration(dict(zip(_READ, values, strict=True)))
         except ValueError as problem:
@@ -73,7 +76,11 @@ def _configuration(row):
     """One row as arguments of the model; ValueError: why it can be none."""
     if row["collective"] not in collectives.COLLECTIVES:
         near = nearest(row["collective"], collectives.COLLECTIVES)
-        raise ValueError(f"collective {row['collective']!r} is not modelled; nearest: {near}")
+        if not row["collective"]:
+            raise ValueError("no collective is named")
+        raise ValueError(
+            f"collective {shown(row['collective'])} is not modelled" + (f"; did you mean {near!r}?" if near else "")
+        )
     if row["own_count"] == 1:
         raise ValueError("a bandwidth by the page's own count of bytes, without a message")
     assumed = []
@@ -136,6 +143,8 @@ def _ranks(row, tiers, assumed):
     if nodes != nodes or nodes == 1 or row["one_domain"] == 1 or domain is None:
         return ranks, np.nan
     within = ranks / nodes
+    if within < 1:
+        raise ValueError(f"{ranks:.0f} ranks on {nodes:.0f} nodes: n_nodes must be at most n_gpus")
     if within > domain:
         raise ValueError(f"{within:.0f} ranks a node in a domain of {domain}")
     return ranks, within

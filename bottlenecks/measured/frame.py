@@ -61,14 +61,14 @@ def predict_file(kind, path, out):
     predictions in place of the old ones. Returns the predictions.
     """
     one_of("kind", kind, KINDS)
-    given, columns = corpus.read(path, kind)
+    given, columns, faults = corpus.read(path, kind)
     clash = [name for name in ADDED if name in given]
     if clash and len(clash) < len(ADDED):
         raise ValueError(f"{path}: the predictions have a column {clash[0]!r} as well: rename that of the file")
     is_open = hasattr(out, "write")
     if not is_open and Path(out).exists() and Path(out).samefile(path):
         raise ValueError(f"{out} is the input itself: name another file")
-    found = predict(kind, columns)
+    found = _with_faults(kind, columns, faults)
     texts = {c: v for c, v in given.items() if c not in ADDED}
     texts |= {name: [_text(v) for v in found[name].tolist()] for name in ADDED}
     if is_open:
@@ -76,6 +76,19 @@ def predict_file(kind, path, out):
     else:
         files.write(out, partial(_write, texts=texts))
     return found
+
+
+def _with_faults(kind, columns, faults):
+    """Predictions of the rows that could be read; the fault of every other is its reason."""
+    good = faults == ""
+    found = predict(kind, corpus.where(columns, good))
+    every = {}
+    for name, values in found.items():
+        numbers = values.dtype.kind == "f"
+        every[name] = np.full(good.size, np.nan if numbers else "", dtype=float if numbers else object)
+        every[name][good] = values
+    every["reason"][~good] = faults[~good]
+    return {name: values if values.dtype.kind == "f" else values.astype(str) for name, values in every.items()}
 
 
 def _write(file, texts):

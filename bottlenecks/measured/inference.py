@@ -13,13 +13,12 @@ from bottlenecks.facts.architectures import find_model, model, models
 from bottlenecks.facts.chips import chip, why_unknown
 from bottlenecks.facts.doors import nearest
 from bottlenecks.facts.formats import bytes_per_value
-from bottlenecks.measured.cases import Cases, alike, impossible, largest, predictions
+from bottlenecks.measured.cases import Cases, alike, impossible, largest, predictions, sorted_out
 from bottlenecks.models import engines, inference, requests
 from bottlenecks.models.machine import RESOURCES, machine
 from bottlenecks.models.software import SERVER, TODAY, at, find_stack
 
 PHASES = ("prefill", "decode", "end_to_end")
-SIZES = ("n_chips", "tp", "pp", "ep", "batch")  # at least one where they are given
 LENGTHS = ("input_len", "output_len")
 MEASURED = ("latency_s", "s_per_output_token", "tokens_per_s", "ttft_s")
 MOST_SEQUENCES = 2048  # that serving stacks schedule at once unless told otherwise
@@ -57,16 +56,13 @@ def value(name):
 
 def cases(columns):
     """`Cases` of a table of inference."""
-    reasons = impossible(columns, at_least_one=SIZES, zero_or_more=LENGTHS, above_zero=MEASURED)
+    reasons = impossible(columns)
     for i in np.flatnonzero(~np.isin(columns["phase"], PHASES)):
         reasons[i] = f"phase must be one of {', '.join(PHASES)}, got {str(columns['phase'][i])!r}"
     columns = columns | {"load": _load(columns)}
     found = []
-    for rows in alike(columns, TEXTS, SWITCHES, ("batch", *LENGTHS, *MEASURED), among=reasons == ""):
-        try:
-            found.append(_case({c: columns[c][rows] for c in columns}, rows))
-        except ValueError as problem:
-            reasons[rows] = str(problem)
+    for alike_rows in alike(columns, TEXTS, SWITCHES, ("batch", *LENGTHS, *MEASURED), among=reasons == ""):
+        found += sorted_out(lambda rows: [_case({c: columns[c][rows] for c in columns}, rows)], alike_rows, reasons)
     return Cases(columns, found, reasons.astype(str))
 
 

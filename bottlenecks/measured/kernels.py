@@ -10,7 +10,7 @@ from bottlenecks.facts.chips import chip, why_unknown
 from bottlenecks.facts.doors import one_of
 from bottlenecks.facts.formats import FORMATS, bytes_per_value, named
 from bottlenecks.laws import roofline
-from bottlenecks.measured.cases import Cases, alike, impossible, largest, predictions
+from bottlenecks.measured.cases import Cases, alike, impossible, largest, predictions, sorted_out
 from bottlenecks.models import kernels
 
 KINDS = {  # start of the kernel's name -> what its spread is called
@@ -38,7 +38,6 @@ TIMES_FORWARD = {"forward": 1.0, "backward": 2.5, "both": 3.5}  # FLOP of a pass
 LATENT_ROPE = 64  # values of a latent key that are its position (deepseek2024v3)
 HIDDEN = 2048  # width of attention where the heads are left out, as in FlashAttention's papers
 SIZES = ("m", "n", "k", "batch", "seq_len", "kv_len", "heads", "kv_heads", "head_dim", "bytes")
-MEASURED = ("time_s", "flop_per_s", "bytes_per_s")
 TEXTS = ("chip_name", "chip", "kernel", "dtype", "pass", "attention")  # rows of a case are alike in these
 SWITCHES = ("causal", "timed_alone", "best_of_sweep", "directions")  # and in these
 
@@ -66,15 +65,9 @@ class Case(NamedTuple):
 
 def cases(columns):
     """`Cases` of a table of kernels."""
-    reasons = impossible(columns, above_zero=(*SIZES, *MEASURED))
-    for i in np.flatnonzero(~np.isin(columns["causal"], (0, 1)) & ~np.isnan(columns["causal"])):
-        reasons[i] = f"causal must be 1 or 0, got {columns['causal'][i]:g}"
-    found = []
-    for rows in alike(columns, TEXTS, SWITCHES, SIZES, among=reasons == ""):
-        try:
-            found += _cases({c: v[rows] for c, v in columns.items()}, rows)
-        except ValueError as problem:
-            reasons[rows] = str(problem)
+    reasons, found = impossible(columns), []
+    for alike_rows in alike(columns, TEXTS, SWITCHES, SIZES, among=reasons == ""):
+        found += sorted_out(lambda rows: _cases({c: v[rows] for c, v in columns.items()}, rows), alike_rows, reasons)
     taken = np.zeros(reasons.size, dtype=bool)
     for case in found:
         taken[case.rows] = True

@@ -22,7 +22,7 @@ import numpy as np
 
 from bottlenecks.facts.doors import one_of
 from bottlenecks.models import footprint, training
-from bottlenecks.models.layouts import Layout, broken, legal
+from bottlenecks.models.layouts import Layout, broken, divisors, legal
 
 BATCH_TOKENS = 2**21  # tokens of a step whose batch is not stated; twice as many for a LARGE model
 LARGE = 50e9  # parameters from where on a step has twice the tokens: brown2020gpt3, Table 2.1, has 3.2M at 175B
@@ -196,7 +196,7 @@ def _states(run, ranks, sharded):
 
 def _divisor(most, of):
     """The largest number up to `most` that divides another; 1 where that is not whole."""
-    return next((n for n in range(int(min(most, of)), 0, -1) if of % n == 0), 1)
+    return max((n for n in divisors(of) if n <= most), default=1) if of % 1 == 0 else 1
 
 
 def _batch(run, seq, sharded, assumed):

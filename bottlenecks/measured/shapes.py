@@ -117,7 +117,9 @@ def _sizes(row, name):
 def _heads(row, width, assumed):
     heads = row["heads"]
     if not np.isfinite(heads):
-        heads = next(h for h in (width // 128, 64, 32, 16) if width % h == 0)
+        heads = next((h for h in (width // 128, 64, 32, 16) if h and width % h == 0), None)
+        if heads is None:
+            raise ValueError(f"hidden must be a multiple of 16 where heads are not stated, got {width:g}")
         assumed.add(f"{heads:.0f} heads")
     kv = row["kv_heads"] if np.isfinite(row["kv_heads"]) else heads
     vocab = row["vocab"]

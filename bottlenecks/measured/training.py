@@ -14,7 +14,7 @@ from bottlenecks.facts import formats
 from bottlenecks.facts.chips import chip, meant, why_unknown
 from bottlenecks.laws import shares
 from bottlenecks.measured import open as left_open
-from bottlenecks.measured.cases import Cases, predictions
+from bottlenecks.measured.cases import Cases, impossible, predictions
 from bottlenecks.measured.shapes import Assumed, model_of
 from bottlenecks.models import constants, training, wiring
 from bottlenecks.models.layouts import Layout
@@ -22,7 +22,6 @@ from bottlenecks.models.machine import RESOURCES, machine
 from bottlenecks.models.software import TODAY, at, find_stack
 
 MEASURED = ("step_time_s", "tokens_per_s_per_chip", "flop_per_s_per_chip", "mfu", "hfu")
-ABOVE_ZERO = ("n_chips", "tp", "pp", "cp", "micro_batch", "global_batch_seqs", "seq_len")
 COMPILERS = {"TPU": "XLA", "Neuron": "Neuron"}  # family of chips -> the stack that compiles for it
 SPREAD = constants.spread()
 FITTED_FAMILIES = ("Ampere", "Hopper", "Volta")
@@ -73,8 +72,10 @@ class Case:
 
 def cases(columns):
     """`Cases` of a table of training runs: rows alike in model, machine and software go together."""
-    reasons, groups, names = np.full(columns["model"].size, "", dtype=object), {}, list(columns)
+    reasons, groups, names = impossible(columns), {}, list(columns)
     for i, values in enumerate(zip(*(columns[n].tolist() for n in names), strict=True)):
+        if reasons[i]:
+            continue
         assumed = Assumed()
         try:
             shape, on, software, known = _run(dict(zip(names, values, strict=True)), assumed)
@@ -108,9 +109,6 @@ def _values(record):
 def _run(row, assumed):
     """(model, machine, software, fields of the layout) of a row; ValueError: why it can be none."""
     device = _chip(row, assumed)
-    for name in ABOVE_ZERO:
-        if row[name] <= 0:
-            raise ValueError(f"{name} must be above zero, got {row[name]:g}")
     format = _format(row, device, assumed)
     shape = model_of(row, assumed)
     software, year = software_of(row, device, assumed)

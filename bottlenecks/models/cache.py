@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from bottlenecks.facts.doors import positive
+from bottlenecks.facts.architectures import Model
+from bottlenecks.facts.doors import RANKS, numbers, positive, record, settle
 from bottlenecks.laws import memory
 from bottlenecks.models.footprint import attention_values, shortfall_bytes, stage_params, total_bytes
-from bottlenecks.models.layouts import Layout, check_number, divides
+from bottlenecks.models.layouts import Layout, at_most, check_number, divides
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,7 +35,8 @@ class Serving:
 
     def __post_init__(self):
         for field in fields(self):
-            check_number("Serving", field.name, getattr(self, field.name))
+            settle(self, field.name, check_number("Serving", field.name, getattr(self, field.name)))
+        at_most("tp x pp x ep", RANKS, self.tp, self.pp, self.ep)
         if np.any(np.greater(self.prefix, self.context)):
             raise ValueError(
                 f"Serving.prefix must be at most context ({self.context!r}), got {self.prefix!r};"
@@ -44,6 +46,9 @@ class Serving:
 
 def cache_bytes_per_token(model, *, tp=1, cache_bytes=2):
     """Bytes that one more token adds on one chip of `tp`, while it is within every window."""
+    record("model", model, Model, "model(name)")
+    tp, cache_bytes = numbers(tp=tp, cache_bytes=cache_bytes)
+    divides("tp", tp, f"heads of {model.name}", model.heads)
     layers = model.layers - model.ssm_layers
     return _cache(model, 1, layers, tp, cache_bytes)
 
@@ -68,6 +73,8 @@ def serving_rows(model, serving):
 
     Stages are taken as equal: each holds its part of the layers and of the cache.
     """
+    record("model", model, Model, "model(name)")
+    record("serving", serving, Serving, "Serving(context=...)")
     if np.any(model.encoder_layers):
         raise ValueError(f"{model.name}: two stacks of layers are not modelled, only a decoder")
     divides("tp", serving.tp, f"heads of {model.name}", model.heads)
@@ -78,7 +85,7 @@ def serving_rows(model, serving):
 
     def tokens(context):
         prefix = np.minimum(serving.prefix, context)
-        return memory.shared_prefix_tokens(
+        return 1.0 * memory.shared_prefix_tokens(
             serving.batch, memory.paged_tokens(context, block=serving.block), prefix=prefix
         )
 
@@ -92,7 +99,7 @@ def serving_rows(model, serving):
     state = memory.recurrent_state_bytes(
         serving.batch, layers=model.ssm_layers, state_values=serving.state_values, value_bytes=serving.value_bytes
     )
-    work = serving.batch * serving.chunk
+    work = 1.0 * serving.batch * serving.chunk
     inner = (
         (model.ffn_width or 0)
         if model.experts is None
@@ -115,6 +122,7 @@ def serving_rows(model, serving):
 
 def largest_batch(model, serving, *, memory_bytes):
     """Most sequences of `serving.context` tokens that fit, 0 where the weights alone do not."""
+    record("serving", serving, Serving, "Serving(context=...)")
     one, two = (total_bytes(serving_rows(model, replace(serving, batch=batch))) for batch in (1, 2))
     room = positive("memory_bytes", memory_bytes) - (2 * one - two)  # rows grow evenly with the batch
     return np.maximum(np.floor(room / (two - one)), 0)
@@ -122,7 +130,8 @@ def largest_batch(model, serving, *, memory_bytes):
 
 def largest_context(model, serving, *, memory_bytes, most=2**40):
     """Most tokens of each of `serving.batch` sequences that fit, from 0 up to `most`."""
-    serving = replace(serving, prefix=0)
+    serving = replace(record("serving", serving, Serving, "Serving(context=...)"), prefix=0)
+    memory_bytes, most = positive("memory_bytes", memory_bytes), positive("most", most, most=2**40)
     fits, too_many = np.zeros_like(memory_bytes + 0.0 * serving.batch), most + 1.0
     for _ in range(int(np.ceil(np.log2(most)))):  # halves the range each time
         middle = np.floor((fits + too_many) / 2)

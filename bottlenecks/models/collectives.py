@@ -8,7 +8,7 @@ Without an `Efficiency` wires are perfect; `measured.collectives.fitted()` has t
 
 import functools
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -17,8 +17,8 @@ import numpy as np
 
 from bottlenecks import data
 from bottlenecks.facts import corpus
-from bottlenecks.facts.doors import one_of, positive
-from bottlenecks.facts.networks import link, links
+from bottlenecks.facts.doors import MOST, PLAIN, RANKS, numbers, one_of, positive, rate, record, settle, share, shown
+from bottlenecks.facts.networks import Tier, link, links
 from bottlenecks.laws import collectives
 
 COLLECTIVES = ("all_reduce", "reduce_scatter", "all_gather", "broadcast", "all_to_all", "p2p")
@@ -56,6 +56,24 @@ class Efficiency:
     # (where, low, high): 80 % of measured / predicted lie between. Where: link, latency (what binds),
     # and beyond, for groups that leave the innermost domain; the last that applies counts.
     spread: tuple = ()
+
+    def __post_init__(self):
+        for name in NUMBERS:
+            value = getattr(self, name)
+            if type(value) not in PLAIN or not value > 0:
+                settle(self, name, rate(f"Efficiency.{name}", value, zero_allowed=name in ADDED))
+
+
+NUMBERS = tuple(f.name for f in fields(Efficiency) if f.type is float)
+ADDED = tuple(name for name in NUMBERS if name.endswith("_s"))  # seconds, which may be none
+
+
+def reachable(efficiency):
+    """An efficiency of a caller's: no more of the wires than there is."""
+    record("efficiency", efficiency, Efficiency, "Efficiency()")
+    share("Efficiency.link", efficiency.link)
+    share("Efficiency.port", efficiency.port)
+    return efficiency
 
 
 @cache
@@ -121,12 +139,15 @@ def collective_time(
     """
     one_of("collective", collective, COLLECTIVES)
     one_of("launch", launch, LAUNCHES)
-    positive("message_bytes", message_bytes)
-    positive("ranks", ranks)
-    positive("groups", groups)
-    if not tiers:
-        raise ValueError("tiers must hold at least one Tier, got none")
-    efficiency = of_generation(tiers, efficiency or Efficiency())
+    (message_bytes,) = numbers(most=MOST, message_bytes=message_bytes)
+    groups, sums_in = numbers(most=RANKS, groups=groups, sums_in=sums_in)
+    ranks = positive("ranks", ranks, most=RANKS, whole=True)
+    if not isinstance(tiers, tuple | list) or not tiers or not all(isinstance(tier, Tier) for tier in tiers):
+        raise ValueError(f"tiers must hold at least one Tier, got {shown(tiers) if tiers is not None else 'none'}")
+    for name, given, known in (("algorithms", algorithms, ALGORITHMS), ("protocols", protocols, PROTOCOLS)):
+        for each in () if given is None else given if isinstance(given, tuple | list | set) else (given,):
+            one_of(name, each, known)
+    efficiency = of_generation(tiers, Efficiency() if efficiency is None else reachable(efficiency))
     found = [
         way
         for way in ways(

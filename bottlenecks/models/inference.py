@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bottlenecks.facts.doors import one_of, positive
+from bottlenecks.facts.architectures import Model
+from bottlenecks.facts.doors import RANKS, numbers, one_of, positive, record, settle, share, shown, switch
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.models import cut, engines, kernels, ops
 from bottlenecks.models.exchange import exchange_s
-from bottlenecks.models.machine import rows_s
+from bottlenecks.models.layouts import at_most, divides
+from bottlenecks.models.machine import Machine, rows_s
 from bottlenecks.models.sets import distinct, swept
 from bottlenecks.models.software import SERVER, Software
 from bottlenecks.models.wiring import send_s
@@ -42,7 +44,14 @@ class Plan:
 
     def __post_init__(self):
         for name in ("tp", "pp", "ep"):
-            positive(f"Plan.{name}", getattr(self, name))
+            settle(self, name, positive(f"Plan.{name}", getattr(self, name), most=RANKS, whole=True))
+        at_most("Plan: tp x pp x ep", RANKS, self.tp, self.pp, self.ep)
+        for name in ("weight_format", "head_format", "cache_format"):
+            if getattr(self, name) is not None:
+                bytes_per_value(getattr(self, name))
+        switch("Plan.parallel_block", self.parallel_block)
+        settle(self, "overlap", share("Plan.overlap", self.overlap, zero_allowed=True))
+        record("Plan.software", self.software, Software, "release(name)")
         one_of("Plan.stationary", self.stationary, STATIONARY)
 
     @property
@@ -69,11 +78,31 @@ class Pass(NamedTuple):
 # ---- one pass
 
 
+def checked(model, plan, on, **sizes):
+    """Some sizes as numbers; an error where a model, a plan and a machine do not go together."""
+    record("model", model, Model, "model(name)")
+    record("plan", plan, Plan, "Plan()")
+    record("on", on, Machine, "machine(chip)")
+    if type(plan.pp) is not int or plan.pp > 1:
+        _at_most("pp", plan.pp, model.layers, f"layers of {model.name}")
+    if type(plan.ep) is not int or plan.ep > 1:
+        _at_most("ep", plan.ep, model.experts or 1, f"experts of {model.name}")
+    if plan.stationary == "1-D" and (type(plan.tp) is not int or plan.tp > 1):
+        divides("tp", plan.tp, f"heads of {model.name}", model.heads)
+    return numbers(zero=("cached",), **sizes)
+
+
+def _at_most(name, parts, whole, what):
+    if np.any(np.greater(parts, whole)):
+        raise ValueError(f"Plan.{name} must be at most the {what} ({shown(whole)}), got {shown(parts)}")
+
+
 def rows(model, plan, on, *, batch, queries, keys, logits="last", which="all"):
     """The ledger of a pass, cut to one chip's part; `batch` counts the sequences of a group of tp x pp chips.
 
     `which` of the rows: all, those of attention, or the others (`ops.forward`).
     """
+    checked(model, plan, on)
     whole = ops.forward(
         model,
         batch=batch,
@@ -114,6 +143,7 @@ def ledger_s(rows, on):
 
 def one_pass(model, plan, on, *, batch, queries, keys, logits="last"):
     """A `Pass` of `queries` new tokens in each of `batch` sequences of `keys` tokens."""
+    batch, queries, keys = checked(model, plan, on, batch=batch, queries=queries, keys=keys)
     attending = attention_s(model, plan, on, batch=batch, queries=queries, keys=keys)
     few, places = _few(batch, queries, model, plan, on)
     made = {"queries": queries, "keys": queries, "logits": logits, "which": "others"}
@@ -145,6 +175,7 @@ def one_pass(model, plan, on, *, batch, queries, keys, logits="last"):
 
 def attention_s(model, plan, on, *, batch, queries, keys):
     """Seconds of the attention of all layers: what alone depends on the context."""
+    batch, queries, keys = checked(model, plan, on, batch=batch, queries=queries, keys=keys)
     ledger = rows(model, plan, on, batch=batch, queries=queries, keys=keys, logits="none", which="attention")
     return sum(ledger_s(ledger, on), 0.0)
 
@@ -159,11 +190,13 @@ def _few(batch, queries, model, plan, on):
 
 def decode(model, plan, on, *, batch, context):
     """A `Pass` that yields one token for each of `batch` sequences, `context` tokens with the new one."""
+    batch, context = checked(model, plan, on, batch=batch, context=context)
     return one_pass(model, plan, on, batch=batch, queries=1, keys=context)
 
 
 def prefill(model, plan, on, *, batch, prompt, cached=0):
     """A `Pass` over `prompt` tokens of each sequence, beyond `cached` ones that the cache holds."""
+    batch, prompt, cached = checked(model, plan, on, batch=batch, prompt=prompt, cached=cached)
     return one_pass(model, plan, on, batch=batch, queries=prompt, keys=prompt + cached)
 
 
@@ -172,6 +205,7 @@ def decode_s(model, plan, on, *, batch, context):
 
     Over pipeline stages the batch goes whole or in as many parts as stages, whichever is sooner.
     """
+    batch, context = checked(model, plan, on, batch=batch, context=context)
     whole = decode(model, plan, on, batch=batch, context=context)
     if np.all(np.equal(plan.pp, 1)):
         return whole.seconds
@@ -182,6 +216,7 @@ def decode_s(model, plan, on, *, batch, context):
 
 def prefill_s(model, plan, on, *, batch, prompt, cached=0):
     """Seconds until `batch` prompts are read, on a pipeline in parts of about `PART` tokens."""
+    batch, prompt, cached = checked(model, plan, on, batch=batch, prompt=prompt, cached=cached)
     if np.all(np.equal(plan.pp, 1)):
         return prefill(model, plan, on, batch=batch, prompt=prompt, cached=cached).seconds
     parts = np.clip(np.ceil(batch * prompt / PART), np.minimum(plan.pp, batch), batch)

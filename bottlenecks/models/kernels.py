@@ -7,14 +7,14 @@ get started. Each has a law in `tiling` or here; what is not in a datasheet is i
 measured sources whose role is `fit`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 
 import numpy as np
 
 from bottlenecks import data
-from bottlenecks.facts.chips import chips
-from bottlenecks.facts.doors import one_of
+from bottlenecks.facts.chips import Chip, chips
+from bottlenecks.facts.doors import MOST, PLAIN, numbers, one_of, rate, record, seen_by, settle, switch
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.facts.units import si
 from bottlenecks.laws import tiling
@@ -69,14 +69,32 @@ class Device:
     array: float = 1.0  # side of the one large array, which rows and heads fill up to its multiples
     assumed: tuple = ()  # what is not known of this very chip
 
+    def __post_init__(self):
+        for name in _rates(type(self)):
+            value = getattr(self, name)
+            if type(value) not in PLAIN or not value > 0:
+                zero, unknown = name in MAY_BE_ZERO, name in MAY_BE_UNKNOWN
+                settle(self, name, rate(f"{type(self).__name__}.{name}", value, zero_allowed=zero, unknown=unknown))
+
     @property
     def bytes_per_value(self):
         """Bytes of one value of `format`."""
         return bytes_per_value(self.format)
 
 
+MAY_BE_ZERO = {"fixed_s", "light_s", "tile_s", "cache_bytes", "cast_bytes"}
+MAY_BE_UNKNOWN = {"link_bytes_per_s", "host_bytes_per_s", "tdp_watts"}  # NaN
+
+
+@cache
+def _rates(kind):
+    """Fields of a record that are numbers, of which any may be an array."""
+    return tuple(f.name for f in fields(kind) if f.type is float)
+
+
 def device(chip, format="bf16", *, constants=None):
     """`chip` with its family's constants: what its kernels reach, not what its datasheet says."""
+    record("chip", chip, Chip, "chip(name)")
     known = family_constants(chip.family) if constants is None else constants
     clock_hz, assumed = _clock_hz(chip)
     gpu = chip.kind.startswith(("GPU", "APU")) and chip.cores is not None
@@ -168,8 +186,8 @@ def stages(chip, format="bf16", *, memory_first=False):
     if memory_first:
         order.insert(0, order.pop(3))
     found = {"arithmetic at the peak": on}
-    for name, fields in order:
-        on = replace(on, **{field: getattr(real, field) for field in fields.split()})
+    for name, added in order:
+        on = replace(on, **{field: getattr(real, field) for field in added.split()})
         found[name] = on
     return found
 
@@ -242,7 +260,7 @@ def spread(kind, family):
 
     Wider for a family without measurements of its own.
     """
-    measured = (family, MAIN[kind]) in constants_table()
+    measured = (family, MAIN[one_of("kind", kind, MAIN)]) in constants_table()
     row = constants_table()["any", f"spread_{kind}" if measured else f"spread_{kind}_inherited"]
     return float(row["low"]), float(row["high"])
 
@@ -289,9 +307,11 @@ def matmul_s(m, k, n, *, device, groups=1, weight_bytes=None, warm=False):
     which fit the last cache are found there (eq:warm); in a layer, others have pushed them out.
     Source: the tiles of nvidia-matmul-guide; the rest is built from the laws that it names.
     """
-    m, k, n, groups = (np.asarray(v, dtype=float) for v in (m, k, n, groups))
+    record("device", device, Device, "device(chip)")
+    m, k, n, groups = numbers(m=m, k=k, n=n, groups=groups)
+    m, k, n = (1.0 * v for v in (m, k, n))
     b = device.bytes_per_value
-    w = b if weight_bytes is None else weight_bytes
+    w = b if weight_bytes is None else numbers(weight_bytes=weight_bytes)[0]
     out = max(b, 2)  # narrow products are written in 16 bits
     moved = groups * (b * m * k + w * k * n + out * m * n)
     found = still_cached(moved, cache_bytes=device.cache_bytes) if warm else 0.0
@@ -381,6 +401,8 @@ def elementwise_s(moved_bytes, *, device, kind="add"):
     Holds for: kernels that follow the one which wrote their input; β as in the first serving
     kernels, of 2023. Source: eq:no-overlap, with two levels of memory.
     """
+    record("device", device, Device, "device(chip)")
+    (moved_bytes,) = numbers(most=MOST, zero=("moved_bytes",), moved_bytes=moved_bytes)
     known = device.constants
     one_of("kind", kind, ("add", *WORKED))
     found = np.minimum(1, known["resident"] * device.cache_bytes / np.maximum(moved_bytes, 1.0))
@@ -443,8 +465,12 @@ def attention_s(
     Holds for: 16-bit formats, GPUs; one query (decoding) splits its keys over all cores.
     Source: counting; dao2023flashattention2, shah2024flashattention3 for what overlaps.
     """
-    b, d = device.bytes_per_value, head_values
-    dv = d if v_head_values is None else v_head_values
+    record("device", device, Device, "device(chip)")
+    sizes = {"queries": queries, "keys": keys, "batch": batch, "heads": heads, "kv_heads": kv_heads}
+    queries, keys, batch, heads, kv_heads, d = numbers(**sizes, head_values=head_values)
+    dv = d if v_head_values is None else numbers(v_head_values=v_head_values)[0]
+    seen_by(queries, keys, switch("causal", causal), window)
+    b = device.bytes_per_value
     kind = one_of("implementation", implementation or default_implementation(device), IMPLEMENTATIONS)
     sequences = batch * heads
     whole = np.minimum(QUERY_BLOCK, queries)

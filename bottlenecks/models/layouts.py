@@ -4,11 +4,13 @@
 layouts out, measured rows say so, and `check` refuses them with the nearest that is allowed.
 """
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from bottlenecks.facts.doors import code, positive
+from bottlenecks.facts.architectures import Model
+from bottlenecks.facts.doors import COUNT, MOST, RANKS, code, first, positive, record, settle, switch
 from bottlenecks.laws.memory import RECIPES
 from bottlenecks.laws.pipelines import INTERLEAVED, SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
@@ -21,6 +23,11 @@ WHOLE = (
 ).split()
 SHARES = ("offloaded_states", "offloaded_activations")
 ZERO_ALLOWED = (*"zero lora_rank bucket_bytes fragmentation overhead_bytes prefix state_values".split(), *SHARES)
+LIMITS = dict.fromkeys(("tp", "pp", "vpp", "dp", "cp", "ep", "zero_ranks"), RANKS)
+LIMITS |= dict.fromkeys(("micro_batch", "micro_batches", "batch", "seq_len", "context", "prefix", "chunk"), COUNT)
+LIMITS |= {"zero": 3, "block": COUNT, "lora_rank": RANKS, "state_values": COUNT, **dict.fromkeys(SHARES, 1)}
+MOST_TOKENS = 10**15  # of a step
+MOST_DIVIDED = 10**13  # whose divisors are found in a second
 BLOCK = 128  # tokens that attention's kernels take together: less is not dealt to a context-parallel rank
 
 
@@ -68,12 +75,15 @@ class Layout:
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
             if name in SWITCHES:
-                if np.asarray(value).dtype.kind != "b":
-                    raise ValueError(f"Layout.{name} must be True or False, got {value!r}")
+                switch(f"Layout.{name}", value)
             elif name in CHOICES:
                 code(f"Layout.{name}", value, CHOICES[name])
             elif value is not None:
-                check_number("Layout", name, value)
+                settle(self, name, check_number("Layout", name, value))
+            elif name != "zero_ranks":
+                positive(f"Layout.{name}", value)
+        at_most("tp x pp x dp x cp", RANKS, self.tp, self.pp, self.dp, self.cp)
+        at_most("tokens of a step", MOST_TOKENS, self.micro_batch, self.micro_batches, self.dp, self.seq_len)
 
     @property
     def chips(self):
@@ -87,21 +97,18 @@ class Layout:
 
 
 def check_number(record, name, value):
-    positive(f"{record}.{name}", value, zero_allowed=name in ZERO_ALLOWED)
-    whole = np.asarray(value).dtype.kind in "iu"
-    if name in WHOLE and not whole and np.any(np.mod(value, 1)):
-        bad = first(value, np.mod(value, 1) != 0)
-        raise ValueError(f"{record}.{name} must be whole, got {bad!r}; the nearest is {round(bad)}")
-    most = 3 if name == "zero" else 1 if name in SHARES else None
-    if most is not None and np.any(np.greater(value, most)):
-        bad = first(value, np.greater(value, most))
-        raise ValueError(f"{record}.{name} must be from 0 to {most}, got {bad!r}; the nearest is {most}")
+    """A field of a record that is a number, 64 bits wide."""
+    return positive(
+        f"{record}.{name}", value, zero_allowed=name in ZERO_ALLOWED, most=LIMITS.get(name, MOST), whole=name in WHOLE
+    )
 
 
-def first(value, mask):
-    """The first number that a mask selects, as Python writes it."""
-    value, mask = np.broadcast_arrays(value, mask)
-    return value[mask].flat[0].item()
+def at_most(what, most, *parts):
+    """Raise where a product of some counts is more than it may be."""
+    if math.prod(int(np.max(part)) for part in parts) > most:  # largest by largest: most are far from it
+        whole = math.prod(np.asarray(part, dtype=float) for part in parts)
+        if np.any(whole > most):
+            raise ValueError(f"{what} must be at most {most:,}, got {np.max(whole):,.15g}")
 
 
 # ---- what is legal
@@ -145,6 +152,8 @@ def twice(x):
 
 def check(model, layout):
     """Raise with the nearest layout that is allowed where the shape of the model forbids one."""
+    record("model", model, Model, "model(name)")
+    record("layout", layout, Layout, "Layout(seq_len=...)")
     if np.any(model.encoder_layers):
         raise ValueError(f"{model.name}: two stacks of layers are not modelled, only a decoder")
     divides("tp", layout.tp, f"heads of {model.name}", model.heads)
@@ -174,7 +183,9 @@ def divisors(number):
     >>> divisors(12)
     (1, 2, 3, 4, 6, 12)
     """
-    return tuple(n for n in range(1, int(number) + 1) if number % n == 0)
+    number = int(positive("number", number, most=MOST_DIVIDED, whole=True))
+    low = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
+    return tuple(low + [number // n for n in reversed(low) if n * n < number])
 
 
 def slotted(layers, parts):

@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from bottlenecks.facts.chips import Chip
+from bottlenecks.facts.doors import record
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.facts.networks import System
 from bottlenecks.laws import power
@@ -69,6 +71,9 @@ def machine(where, format="bf16", *, efficiency=None, **given):
     `format`: of the layers' products; with a narrow one attention and logits stay in 16 bits. `given`:
     fields of the machine, such as `tiers`.
     """
+    record("where", where, (Chip, System), "chip(name) or system(name)")
+    if efficiency is not None:
+        collectives.reachable(efficiency)
     on = where.chip if isinstance(where, System) else where
     if on is None:
         raise ValueError(f"{where.name}: its chip is not in the catalog")

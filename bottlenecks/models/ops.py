@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bottlenecks.facts.doors import one_of, positive
+from bottlenecks.facts.architectures import Model
+from bottlenecks.facts.chips import Chip
+from bottlenecks.facts.doors import MOST, numbers, one_of, positive, record, seen_by, shown, switch
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.laws import counting, roofline, tiling
 
@@ -67,6 +69,7 @@ def matmul(name, m, k, n, *, format, weight_format=None, groups=1, calls=1, **ab
     (k, n) are weights, kept in `weight_format`; `groups` products of this shape are one kernel. `about`:
     part, cut, routing, joined of the row.
     """
+    m, k, n, groups, calls = numbers(zero=("calls",), m=m, k=k, n=n, groups=groups, calls=calls)
     b, w = bytes_per_value(format), bytes_per_value(weight_format or format)
     times = calls * groups
     return Op(
@@ -83,6 +86,9 @@ def matmul(name, m, k, n, *, format, weight_format=None, groups=1, calls=1, **ab
 
 def elementwise(name, values, kind, *, format, calls=1, touches=None, **about):
     """A kernel that does a little to each of `values` results of a call."""
+    one_of("kind", kind, VECTOR_FLOP)
+    values, calls = numbers(most=MOST, zero=("calls",), values=values, calls=calls)
+    touches = None if touches is None else positive("touches", touches)
     touches = FORWARD_TOUCHES.get(kind, 2) if touches is None else touches
     moved = bytes_per_value(format) * values * touches
     return Op(
@@ -116,8 +122,11 @@ def attention(
     from_cache=False,
 ):
     """Scores, softmax and the weighted sum of values, fused: the scores never reach memory."""
+    sizes = {"queries": queries, "keys": keys, "batch": batch, "heads": heads, "kv_heads": kv_heads, "calls": calls}
+    queries, keys, batch, heads, kv_heads, calls, d = numbers(zero=("calls",), **sizes, head_values=head_values)
+    dv = d if v_head_values is None else numbers(v_head_values=v_head_values)[0]
+    seen_by(queries, keys, one_of("causal", causal, CAUSAL) != "none", window)
     b, c = bytes_per_value(format), bytes_per_value(cache_format or format)
-    d, dv = head_values, head_values if v_head_values is None else v_head_values
     pairs = tiling.attention_pairs(queries, keys, causal=causal == "half", window=window)
     seen = np.minimum(keys, queries - 1 + window) if np.isfinite(window) else keys
     asked = b * batch * heads * queries * (d + dv)
@@ -194,8 +203,8 @@ def forward(model, *, batch, queries, keys=None, causal="half", logits="all", ab
     Left out: biases, dropout, positions other than rotary ones (counted for gated models), and of
     recurrent layers without `ssm_width` everything but their weights. Encoder-decoder models are refused.
     """
-    _check(model, batch, queries, keys, causal, logits, rows)
-    keys = queries if keys is None else keys
+    batch, queries, keys = _checked(model, batch, queries, queries if keys is None else keys, causal, logits, rows)
+    switch("absorbed", absorbed)
     made, tokens = Formats(**formats), batch * queries
     attending = model.layers - model.ssm_layers
     scores = []
@@ -223,9 +232,10 @@ def decode(model, *, batch, context_tokens, **options):
     return forward(model, batch=batch, queries=1, keys=context_tokens, **{"absorbed": True, "logits": "last"} | options)
 
 
-def _check(model, batch, queries, keys, causal, logits, rows):
-    positive("batch", batch)
-    positive("queries", queries)
+def _checked(model, batch, queries, keys, causal, logits, rows):
+    record("model", model, Model, "model(name)")
+    batch, queries, keys = numbers(batch=batch, queries=queries, keys=keys)
+    numbers(**{"tokens (batch x queries)": batch * queries})
     one_of("causal", causal, CAUSAL)
     one_of("logits", logits, LOGITS)
     one_of("rows", rows, ROWS)
@@ -233,8 +243,9 @@ def _check(model, batch, queries, keys, causal, logits, rows):
         raise ValueError(
             f"{model.name}: an encoder-decoder model has no single forward pass here; take its decoder alone"
         )
-    if keys is not None and np.any(np.less(keys, queries)):
-        raise ValueError(f"keys must be at least queries ({queries!r}), got {keys!r}")
+    if np.any(np.less(keys, queries)):
+        raise ValueError(f"keys must be at least queries ({shown(queries)}), got {shown(keys)}")
+    return batch, queries, keys
 
 
 def _embedding(model, tokens, format):
@@ -438,7 +449,7 @@ def _gradients(op):
 
 def optimiser(model, *, name="Adam, mixed precision"):
     """One update of all weights: 34 bytes a parameter read and written, a dozen operations."""
-    params = model.params
+    params = record("model", model, Model, "model(name)").params
     return Op(
         f"optimiser ({name})",
         flop=ADAM_FLOP * params,
@@ -469,8 +480,12 @@ def training_step(model, *, batch, tokens, format="bf16", causal="half", recompu
 # ---- questions asked of a ledger
 
 
+TOTALS = ("flop", "bytes", "weight_bytes", "activation_bytes", "cache_bytes", "calls")
+
+
 def total(rows, what="flop"):
     """Sum of a column over all rows: flop, bytes, weight_bytes, activation_bytes, cache_bytes."""
+    one_of("what", what, TOTALS)
     return sum(getattr(row, what) for row in rows)
 
 
@@ -509,6 +524,7 @@ def weights_pass(params, tokens, *, weight_bytes):
     >>> row.flop, row.bytes
     (32000000000.0, 16000000000.0)
     """
+    params, tokens, weight_bytes = numbers(most=MOST, params=params, tokens=tokens, weight_bytes=weight_bytes)
     return Op("weights", flop=2 * params * tokens, weight_bytes=params * weight_bytes)
 
 
@@ -531,6 +547,8 @@ def attention_scores(tokens, *, layers, heads, head_values, score_bytes):
     >>> row.flop, row.bytes
     (800, 100.0)
     """
+    sizes = {"layers": layers, "heads": heads, "head_values": head_values, "score_bytes": score_bytes}
+    tokens, layers, heads, head_values, score_bytes = numbers(tokens=tokens, **sizes)
     return Op(
         "attention scores",
         flop=2 * layers * heads * head_values * tokens**2,
@@ -543,11 +561,18 @@ def attention_scores(tokens, *, layers, heads, head_values, score_bytes):
 
 def times_s(op, chip, *, format):
     """Seconds of `op` on `chip`, apart: (arithmetic, memory)."""
+    _on_a_chip(op, chip)
     return op.flop / chip.peak_flop_per_s(format), op.bytes / chip.memory_bytes_per_s
+
+
+def _on_a_chip(op, chip):
+    record("op", op, Op, "a row of this module")
+    record("chip", chip, Chip, "chip(name)")
 
 
 def time_s(op, chip, *, format):
     """Seconds of `op` on `chip` when arithmetic and traffic overlap (eq:roofline-time)."""
+    _on_a_chip(op, chip)
     return roofline.time_s(
         op.flop, op.bytes, peak_flop_per_s=chip.peak_flop_per_s(format), bytes_per_s=chip.memory_bytes_per_s
     )
@@ -555,6 +580,7 @@ def time_s(op, chip, *, format):
 
 def ridge_flop_per_byte(chip, *, format):
     """The ridge of `chip` in `format` at its main memory (eq:ridge)."""
+    record("chip", chip, Chip, "chip(name)")
     return roofline.ridge_flop_per_byte(
         peak_flop_per_s=chip.peak_flop_per_s(format), bytes_per_s=chip.memory_bytes_per_s
     )

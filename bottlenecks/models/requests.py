@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bottlenecks.facts.doors import share
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.laws import serving
 from bottlenecks.models import cache
-from bottlenecks.models.inference import decode, decode_s, one_pass, prefill, prefill_s, slowest_stage_s
+from bottlenecks.models.inference import checked, decode, decode_s, one_pass, prefill, prefill_s, slowest_stage_s
 
 CHUNK = 8192  # tokens of prompts that a server reads in one pass
 HELD_BACK = 0.9  # share of a chip's memory that servers give to weights and cache together
@@ -40,6 +41,7 @@ def run(model, plan, on, *, batch, prompt, output):
     pieces, so two points (Gauss's) stand for the sum over all steps.
     Source: counting; Gauss quadrature of two points is exact up to the third power.
     """
+    batch, prompt, output = checked(model, plan, on, batch=batch, prompt=prompt, output=output)
     first = prefill_s(model, plan, on, batch=batch, prompt=prompt)
     middle, half = prompt + output / 2, output / 12**0.5
     ends = (np.maximum(middle + sign * half, 1) for sign in (-1, 1))
@@ -57,6 +59,8 @@ class Load(NamedTuple):
 
 def largest_batch(model, plan, on, *, context, held_back=HELD_BACK):
     """Sequences of `context` tokens that the memory of a group of chips holds beside the weights."""
+    (context,) = checked(model, plan, on, context=context)
+    share("held_back", held_back)
     asked = cache.Serving(
         tp=plan.tp,
         pp=plan.pp,
@@ -85,6 +89,7 @@ def saturated(model, plan, on, *, batch, prompt, output):
     is hidden. A pipeline has as many parts of the batch under way as stages.
     Source: counting over one turnover of the batch.
     """
+    batch, prompt, output = checked(model, plan, on, batch=batch, prompt=prompt, output=output)
     parts = np.minimum(plan.pp, batch)
     step = decode(model, plan, on, batch=batch / parts, context=prompt + output / 2)
     token_s = np.where(
@@ -102,15 +107,19 @@ def speculative_s(model, draft, plan, on, *, batch, context, acceptance, drafted
 
     Time of a round over eq:speculative-tokens.
     """
+    checked(draft, plan, on)
+    batch, context, drafted = checked(model, plan, on, batch=batch, context=context, drafted=drafted)
+    acceptance = share("acceptance", acceptance, zero_allowed=True)
     drafting = drafted * decode(draft, plan, on, batch=batch, context=context).seconds
     queries = drafted + 1
-    checked = one_pass(model, plan, on, batch=batch, queries=queries, keys=context + drafted)
-    return (drafting + checked.seconds) / serving.speculative_tokens(acceptance, drafted=drafted)
+    proved = one_pass(model, plan, on, batch=batch, queries=queries, keys=context + drafted)
+    return (drafting + proved.seconds) / serving.speculative_tokens(acceptance, drafted=drafted)
 
 
 def frontier(model, plan, on, *, prompt, output, batches):
     """Throughput against latency: {batch, token_s, tokens_per_s_per_chip}, points that no other beats."""
-    batches = np.asarray(batches, dtype=float)
+    batches, prompt, output = checked(model, plan, on, batches=batches, prompt=prompt, output=output)
+    batches = np.atleast_1d(np.asarray(batches, dtype=float))
     load = saturated(model, plan, on, batch=batches, prompt=prompt, output=output)
     fits = batches <= largest_batch(model, plan, on, context=prompt + output)
     order = np.lexsort((-load.tokens_per_s, load.token_s))

@@ -11,13 +11,15 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from bottlenecks.facts.doors import code, one_of
+from bottlenecks.facts.architectures import Model
+from bottlenecks.facts.doors import code, one_of, record
 from bottlenecks.laws import launches, pipelines, recomputation
 from bottlenecks.laws.pipelines import DUALPIPE, INTERLEAVED, SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.models import footprint, states
 from bottlenecks.models.layer import NAMES, UNFUSED_KERNELS, WEIGHT_CALLS, layer
-from bottlenecks.models.layouts import fullest_stages
+from bottlenecks.models.layouts import Layout, fullest_stages
+from bottlenecks.models.machine import Machine
 from bottlenecks.models.sets import answered
 from bottlenecks.models.software import release
 from bottlenecks.models.wiring import send_s
@@ -90,6 +92,7 @@ def step(model, layout, *, on, software, memory=True, memo=None):
     `software`: a `Software`, or the name of one (`software.release`). `memo`: a dictionary of the caller's, to
     time what chunks of one search share only once.
     """
+    _checked(model, layout, on)
     software = release(software, on.family)
     kept = footprint.training_rows(model, layout) if memory else None
     short = footprint.shortfall_bytes(kept, on.memory_bytes) if memory else None
@@ -108,8 +111,15 @@ def step(model, layout, *, on, software, memory=True, memo=None):
 
 def seconds(model, layout, *, on, software, memo=None):
     """Seconds of a step alone: the sum of its rows, without making them."""
+    _checked(model, layout, on)
     parts = _parts(model, layout, on, release(software, on.family), memo)[1]
     return sum(value for name, value in parts.items() if name != "uneven")
+
+
+def _checked(model, layout, on):
+    record("model", model, Model, "model(name)")
+    record("layout", layout, Layout, "Layout(seq_len=...)")
+    record("on", on, Machine, "machine(chip)")
 
 
 # ---- a micro-batch of a layer

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from bottlenecks.facts.chips import Chip
+from bottlenecks.facts.doors import MOST, numbers, one_of, record, shown
 from bottlenecks.facts.networks import Tier, link
 from bottlenecks.models import collectives
 
@@ -27,6 +29,7 @@ def tiers_of(chip, *, port_bytes_per_s=None):
 
 def inside(chip):
     """Tiers inside one domain or host of a chip: none where it has no link that the catalog knows."""
+    record("chip", chip, Chip, "chip(name)")
     tiers, pair = (), "bridge" in chip.facts.get("link", "")
     domain = int(chip.facts.get("link_domain_chips") or 0)
     if chip.link_bytes_per_s and domain > 1:
@@ -68,13 +71,20 @@ def send_s(collective, message_bytes, ranks, *, on, per_domain=None, groups=1, l
     `launch`, a name of `collectives.LAUNCHES`, says who calls. `per_domain`: ranks of the group in each
     innermost domain, as many as fit unless given.
     """
+    one_of("collective", collective, collectives.COLLECTIVES)
+    one_of("launch", launch, collectives.LAUNCHES)
+    if not hasattr(on, "tiers"):
+        raise ValueError(f"on must be a Machine, got {shown(on)}; write machine(chip)")
+    message_bytes, ranks, groups = numbers(
+        most=MOST, zero=("message_bytes",), message_bytes=message_bytes, ranks=ranks, groups=groups
+    )
     ranks = np.asarray(ranks, dtype=float)
     if np.all(ranks <= 1):
         return 0.0 * ranks * message_bytes
     if not on.tiers:
         return np.where(ranks > 1, np.inf, 0.0 * message_bytes)
     if per_domain is not None:
-        per_domain = np.minimum(per_domain, on.domain) if on.domain < np.inf else None
+        per_domain = np.minimum(numbers(per_domain=per_domain)[0], on.domain) if on.domain < np.inf else None
     found = collectives.ways(
         collective, np.maximum(message_bytes, 1.0), tiers=on.tiers, ranks=ranks, per_domain=per_domain, groups=groups
     )

@@ -352,7 +352,7 @@ def written(tmp_path, text):
 def test_a_readers_file_by_hand(tmp_path):
     # 12.5 us, 2 TFLOP/s; a mark of byte order, Windows' ends of lines, a blank line, a blank cell
     text = "\ufeffchip, kernel ,time_us,mood,tflops\r\n\r\nh100 sxm, matmul,12.5, good ,2\r\n,,,,\r\n"
-    given, columns = corpus.read(written(tmp_path, text), "kernels")
+    given, columns, _ = corpus.read(written(tmp_path, text), "kernels")
     assert given["mood"] == (" good ", "") and list(given)[:2] == ["chip", "kernel"]
     assert columns["chip_name"].tolist() == ["H100 SXM5", ""]
     assert columns["kernel"].tolist() == ["matmul", ""]
@@ -364,10 +364,9 @@ def test_a_readers_file_by_hand(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("chip,m\n\nH100,8\nH100,eight\n", r"mine.csv, line 4: m must be a number.*'eight'"),
-        ("chip,m\nH100,8,9\n", r"mine.csv, line 2: must have 2 cells.*got 3"),
         ("chip,m,chip\nH100,8,A100\n", "two columns are called 'chip'"),
-        ("chips,rows\nH100,8\n", "no column is one of .*kernel.*got chips, rows"),
+        ("chips,rows\nH100,8\n", "no column is one of .*kernel.*got 'chips, rows'"),
+        ("m,n\n8,8\n", "needs the columns chip, kernel; missing: chip, kernel"),
         ("\n\n", "is empty"),
     ],
 )
@@ -380,6 +379,26 @@ def test_a_file_that_is_none(tmp_path):
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(ValueError, match="can not be read as a CSV file"):
             corpus.read(path, "kernels")
-    (tmp_path / "latin.csv").write_bytes(b"chip,m\nM\xfcller,8\n")
-    with pytest.raises(ValueError, match="can not be read as a CSV file"):
-        corpus.read(tmp_path / "latin.csv", "kernels")
+    (tmp_path / "wide.csv").write_bytes("chip,kernel\n".encode("utf-16"))
+    with pytest.raises(ValueError, match="can not be read as a CSV file: it is UTF-16; save it as UTF-8"):
+        corpus.read(tmp_path / "wide.csv", "kernels")
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (b"T4,matmul,eight,8", "m must be a number or blank, got 'eight'"),
+        (b"T4,matmul,nan,inf", "m must be a number or blank, got 'nan'; n must be a number or blank, got 'inf'"),
+        (b"T4,matmul,8", "must have 4 cells as the first line has, got 3"),
+        (b"T4,matmul,8,8,9", "must have 4 cells as the first line has, got 5"),
+        (b"T4,M\xfcller,8,8", r"KERNEL is not UTF-8: 'M\\xfcller'"),
+        (b'T4,"matmul,8,8', "a quote is not closed"),
+        (b"T4," + b"x" * 200_000 + b",8,8", "KERNEL must have at most 10,000 characters"),
+    ],
+)
+def test_a_bad_cell_costs_its_row_and_no_other(tmp_path, line, fault):
+    (tmp_path / "mine.csv").write_bytes(b"Chip,KERNEL,m,n\nT4,matmul,8,8\n" + line + b'\nT4,"mat\nmul",8,8,\n')
+    own = corpus.read(tmp_path / "mine.csv", "kernels")
+    assert own.faults[1].startswith(fault) and own.faults[[0, 2]].tolist() == ["", ""]
+    assert own.columns["chip_name"].tolist() == ["T4", "T4", "T4"] and own.columns["n"][[0, 2]].tolist() == [8, 8]
+    assert list(own.given) == ["Chip", "KERNEL", "m", "n"] and own.given["KERNEL"][2] == "mat\nmul"

@@ -82,9 +82,9 @@ def test_each_column_reaches_the_model():
 @pytest.mark.parametrize(
     ("cells", "reason"),
     [
-        ({"message_bytes": 0.0}, "a message of 0 bytes"),
-        ({"n_gpus": 0.0}, "0 ranks"),
-        ({"collective": "all_reduced"}, "nearest: all_reduce"),
+        ({"message_bytes": 0.0}, "message_bytes must be from 1 to 1e+18, got 0; the nearest is 1"),
+        ({"n_gpus": 0.0}, "n_gpus must be whole and from 1 to 10,000,000, got 0; the nearest is 1"),
+        ({"collective": "all_reduced"}, "did you mean 'all_reduce'?"),
         ({"n_gpus": 16.0}, "16 ranks in one"),
         ({"chip_name": "MI300A"}, "links of MI300A"),
         ({"chip_name": ""}, "the chip, and so"),

@@ -40,9 +40,9 @@ def test_a_row_is_a_call():
     [
         ({"m": 8.0, "n": 8.0}, "leaves a size of the kernel open"),
         (PROMPT | {"seq_len": np.nan}, "leaves a size of the kernel open"),
-        (SQUARE | {"m": -8.0}, "m must be above zero and finite, got -8"),
-        (SQUARE | {"k": 0.0}, "k must be above zero and finite, got 0"),
-        (SQUARE | {"n": np.inf}, "n must be above zero and finite, got inf"),
+        (SQUARE | {"m": -8.0}, "m must be whole and from 1 to 1,000,000,000,000, got -8"),
+        (SQUARE | {"k": 0.0}, "k must be whole and from 1 to 1,000,000,000,000, got 0"),
+        (SQUARE | {"n": np.inf}, "n must be whole and from 1 to 1,000,000,000,000, got inf"),
         (SQUARE | {"time_s": 0.0}, "time_s must be above zero and finite, got 0"),
         (PROMPT | {"causal": 2.0}, "causal must be 1 or 0, got 2"),
         (SQUARE | {"kernel": "convolution"}, "no model of the kernel 'convolution'"),

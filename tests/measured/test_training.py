@@ -52,7 +52,7 @@ def test_a_reader_s_row(tmp_path):
         "chip,n_chips,model,seq_len,global_batch_seqs,tp,pp,micro_batch\n"
         "H100 SXM5,64,Llama-3-70B,8192,128,4,4,1\n,8,Llama-3-8B,8192,64,1,1,1\n"
     )
-    _, columns = corpus.read(path, "training")
+    columns = corpus.read(path, "training").columns
     found = frame.predict("training", columns)
     assert found["low"][0] < found["predicted"][0] < found["high"][0]
     assert found["unit"][0] == "s" and found["bound"][0] == "compute"
@@ -77,7 +77,7 @@ def test_every_row_with_a_model_and_a_chip_is_predicted(tmp_path):
         "B200 SXM (HGX),512,Llama-3-8B,,,524288,8,,,,,4,8\n"
         "H100 SXM5,64,a dense 30B,,,,,,,,,,\n"
     )
-    _, columns = corpus.read(path, "training")
+    columns = corpus.read(path, "training").columns
     found = frame.predict("training", columns, owners=False)
     assert found["reason"].tolist() == [""] * 10
     assert np.all((0 < found["predicted"]) & (found["low"] < found["predicted"]))
@@ -120,7 +120,7 @@ def case_of(tmp_path, **cells):
     """The case of a reader's file of one row."""
     path = tmp_path / "mine.csv"
     path.write_text(",".join(cells) + "\n" + ",".join(f'"{cell}"' for cell in cells.values()) + "\n")
-    cases = measured_training.cases(corpus.read(path, "training")[1])
+    cases = measured_training.cases(corpus.read(path, "training").columns)
     assert cases.reasons.tolist() == [""]
     return cases.found[0]
 
@@ -189,7 +189,7 @@ def test_a_rate_that_includes_evaluation_is_lower(tmp_path):
     lines = [",".join([*DENSE, "tokens_per_s_per_chip", "evaluated_share"])]
     lines += [",".join([*DENSE.values(), "1000", share]) for share in ("", "0.5")]
     path.write_text("\n".join(lines))
-    plain, evaluated = frame.predict("training", corpus.read(path, "training")[1])["predicted"]
+    plain, evaluated = frame.predict("training", corpus.read(path, "training").columns)["predicted"]
     assert 0.85 < evaluated / plain < 0.9  # half as many forward passes of a third of 4/3 of the FLOP: 1 / (1 + 1/8)
 
 

@@ -1,0 +1,99 @@
+"""Readers' files: the cells of a CSV file, row by row, with what is wrong in each; a bad row costs no other."""
+
+import csv
+import io
+from itertools import islice
+from pathlib import Path
+
+from bottlenecks.facts.doors import shown
+
+MOST_CELL = 10_000  # characters; more is a quote that is not closed, or no table
+MOST_LINES = 50  # of a quoted cell
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def rows_of(path):
+    """(header, rows of cells, a list of faults for each row) of a CSV file. Blank lines are skipped.
+
+    A row with cells too few or too many gets as many as the header has; cells beyond stay, with commas, in the last.
+    """
+    text = _text(path)
+    found = [(cells, told) for cells, told in _records(text) if len(cells) > 1 or "".join(cells).strip()]
+    if not found:
+        raise ValueError(f"{path} is empty; its first line must name columns")
+    (header, told), *body = found
+    if told:
+        raise ValueError(f"{path}, first line: {told[0]}")
+    header = [_utf8(column)[0].strip() for column in header]
+    while len(header) > 1 and not header[-1]:  # commas at the end
+        header.pop()
+    header = [column or f"column {i + 1}" for i, column in enumerate(header)]
+    rows, faults = [], []
+    for cells, told in body:
+        while len(cells) > len(header) and not cells[-1].strip():
+            cells.pop()
+        if len(cells) != len(header):
+            told = [*told, f"must have {len(header)} cells as the first line has, got {len(cells)}"]
+            last = len(header) - 1
+            cells = [*cells[:last], ",".join(cells[last:])] if len(cells) > last else cells
+            cells = cells + [""] * (len(header) - len(cells))
+        whole = [_utf8(cell) for cell in cells]
+        told += [
+            f"{name} is not UTF-8: {shown(cell)}" for name, (cell, wrong) in zip(header, whole, strict=True) if wrong
+        ]
+        long = [name for name, (cell, _) in zip(header, whole, strict=True) if len(cell) > MOST_CELL]
+        told += [f"{name} must have at most {MOST_CELL:,} characters" for name in long]
+        rows.append([cell for cell, _ in whole])
+        faults.append(told)
+    return header, rows, faults
+
+
+def _text(path):
+    """The file's text; bytes that are not UTF-8 are kept as surrogates."""
+    try:
+        raw = Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{shown(path)} can not be read as a CSV file: {error}") from None
+    if raw.startswith(UTF16):
+        raise ValueError(f"{path} can not be read as a CSV file: it is UTF-16; save it as UTF-8")
+    return raw.decode("utf-8-sig", "surrogateescape")
+
+
+def _utf8(cell):
+    """(a cell that can be written, whether it had bytes that are not UTF-8)."""
+    if cell.isascii():
+        return cell, False
+    kept = cell.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return kept, kept != cell
+
+
+def _records(text):
+    """(cells, faults) of each row: those of a strict reader, or where it stumbles of one row after the other."""
+    lines = list(io.StringIO(text, newline=""))  # its lines end as a CSV file's may
+    try:
+        found = list(csv.reader(lines, strict=True))
+        if all(len(cell) <= MOST_CELL for cells in found for cell in cells):
+            return [(cells, []) for cells in found]
+    except csv.Error:
+        pass
+    found, start = [], 0
+    while start < len(lines):
+        cells, told, used = _one(lines, start)
+        found.append((cells, told))
+        start += used
+    return found
+
+
+def _one(lines, start):
+    """(cells, faults, lines used) of the row that starts on a line; a quote that is not closed ends with its line."""
+    reader = csv.reader(islice(lines, start, start + MOST_LINES), strict=True)
+    try:
+        return next(reader, []), [], reader.line_num
+    except csv.Error:
+        pass
+    try:
+        cells = next(csv.reader([lines[start]]), [])
+    except csv.Error:
+        cells = lines[start].rstrip("\r\n").split(",")
+        return cells, [] if any(len(cell) > MOST_CELL for cell in cells) else ["the row is no CSV"], 1
+    return cells, ["a quote is not closed"] * (lines[start].count('"') % 2), 1
