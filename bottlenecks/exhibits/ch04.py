@@ -239,7 +239,7 @@ owners = Exhibit(
 
 # ---- 3: from the ideal to the model ---------------------------------------------------------------
 
-STAGES = {  # of kernel_time.stages: colour
+STAGES = {  # of kernels.stages: colour
     "arithmetic at the peak": COLOUR["compute"],
     "rate sustained": "#E8905A",
     "tiles and waves": COLOUR["idle"],

@@ -289,7 +289,7 @@ def bruck_all_to_all_s(message_bytes, ranks, *, bytes_per_s, latency_s):
     return np.log2(ranks) * (latency_s + message_bytes / (2 * bytes_per_s))
 
 
-# ---- sums in the switch
+# ---- in-network reduction
 
 
 def in_network_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
@@ -484,7 +484,7 @@ def bus_bytes_per_s(message_bytes, duration_s, *, factor):
     T  duration_s     time of the call                        [s]
     f  factor         `bus_factor` of the collective          [-]
 
-    Holds for: sends between ranks. With sums in the switch it overstates the wire (eq:in-network).
+    Holds for: sends between ranks. With in-network reduction it overstates the wire (eq:in-network).
     Source: nccl-tests-performance.
 
     >>> bus_bytes_per_s(8e9, 4.0, factor=1.75)

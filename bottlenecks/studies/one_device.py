@@ -10,7 +10,7 @@ from bottlenecks.laws import shares
 from bottlenecks.models import kernels, ops
 
 FORMATS = {"fp32": "fp32", "tf32": "tf32", "mixed (fp16)": "fp16", "": "fp16"}
-OWNERS = {  # as kernel_time.RESOURCES, the multipliers apart from other arithmetic
+OWNERS = {  # as kernels.RESOURCES, the multipliers apart from other arithmetic
     "products": "matmul_flop_per_s older_flop_per_s",
     "other arithmetic": "vector_per_s exp_per_s core_clocks_per_s",
     **{k: v for k, v in kernels.RESOURCES.items() if k in ("memory", "cache", "latency")},
