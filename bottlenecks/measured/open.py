@@ -36,7 +36,7 @@ COMPILED = ("TPU", "Neuron")  # families of chips whose compiler shards what a p
 TOKENS = 2048  # tokens of a sequence whose length is not stated, before 2024; later 8,192
 POLICIES = ("none", "selective", "products", "full")  # of recomputation, as the first word of the column
 STAGES = (1, 2, 4, 8, 16, 32)
-CHUNKS = (1, 2, 4, 5, 6, 8, 10, 12)
+CHUNKS = tuple(range(1, 13))  # of a stage that are tried; `layouts.broken` leaves those that are equal
 
 
 class Run(NamedTuple):
@@ -255,7 +255,7 @@ def _any_chunks(stated, shape, stages):
     if stated > 1 or stages == 1:
         return (stated,)
     dealt = next((n for n in (shape.layers, shape.layers + 2) if n % stages == 0), stages)
-    return [c for c in (1, 2, 4, 6, 12) if dealt // stages % c == 0]
+    return [c for c in CHUNKS if dealt // stages % c == 0]
 
 
 def _chunks(run, ranks, stages, chunks):

@@ -111,10 +111,7 @@ def worn(on, software):
     powered = np.minimum(software.per_joule * on.sustained, 1)
     attending = np.minimum(software.tuned_attention * on.sustained, 1)
     return replace(
-        on,
-        matmul_flop_per_s=on.matmul_flop_per_s * powered,
-        older_flop_per_s=on.older_flop_per_s * attending,
-        product_flop_per_s=on.product_flop_per_s * on.product_sustained,
+        on, matmul_flop_per_s=on.matmul_flop_per_s * powered, older_flop_per_s=on.older_flop_per_s * attending
     )
 
 

@@ -31,8 +31,9 @@ class Machine(Device):
     product_format: str  # in which layers are multiplied
     product_flop_per_s: float
     peak_flop_per_s: float = np.inf  # of `product_format`, by the datasheet
-    sustained: float = 1.0  # share of `matmul_flop_per_s` that the rated power sustains (eq:power-cap)
-    product_sustained: float = 1.0  # the same of `product_flop_per_s`
+    # Share of `matmul_flop_per_s` that the rated power sustains (eq:power-cap); narrow products were timed for long, and
+    # their rate is sustained.
+    sustained: float = 1.0
     cast_bytes: float = 0.0  # moved for a value that is made narrow in training; 4 are the least
     memory_bytes: float = np.inf
     tdp_watts: float = np.nan
@@ -89,7 +90,6 @@ def machine(where, format="bf16", *, efficiency=None, **given):
             "product_flop_per_s": rate,
             "peak_flop_per_s": on.peak_flop_per_s(format),
             "sustained": _sustained(on, base.matmul_flop_per_s, base.bytes_per_value),
-            "product_sustained": _sustained(on, rate, bytes_per_value(format)),
             "cast_bytes": constants.training()["any", "cast_bytes"],
             "memory_bytes": on.memory_bytes,
             "tdp_watts": on.tdp_watts or np.nan,

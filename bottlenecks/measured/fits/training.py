@@ -1,4 +1,4 @@
-"""Fit of what training adds to kernels and wires: five constants, on sources of role fit alone.
+"""Fit of what training adds to kernels and wires: four constants, on sources of role fit alone.
 
 Each is fitted on the runs that show it, with all others held: operations of a joule where a family's power is the
 bound, the bytes of a cast where products are narrow, and what the software of a year gains. The layouts that rows leave
@@ -16,7 +16,7 @@ from bottlenecks.measured.fits import interval
 from bottlenecks.models import constants
 from bottlenecks.models import training as step
 
-UNITS = {"cast_bytes": "B", "flop_per_joule_16": "FLOP/J", "flop_per_joule_8": "FLOP/J"}
+UNITS = {"cast_bytes": "B", "flop_per_joule_16": "FLOP/J"}
 FAMILY, SINCE_TUNED = "Hopper", "2024"  # whose power is the bound; from when software gains on it
 ROUNDS, NEAR = 3, 1.05  # rounds over all constants; losses so near the least are in the range
 WIDTHS = 0.30 * 0.4 ** np.arange(4)  # of a logarithm, around the present value
@@ -32,7 +32,6 @@ def _capped(case):
 
 CONSTANTS = {  # (of what, constant): which runs show it
     (FAMILY, "flop_per_joule_16"): lambda case: _capped(case) and not _narrow(case) and case.software.per_joule == 1,
-    (FAMILY, "flop_per_joule_8"): lambda case: _capped(case) and _narrow(case) and case.software.per_joule == 1,
     ("any", "cast_bytes"): _narrow,
     (SINCE_TUNED, "per_joule"): lambda case: _capped(case) and case.software.name >= SINCE_TUNED,
     (SINCE_TUNED, "tuned_attention"): lambda case: _capped(case) and case.software.name >= SINCE_TUNED,
@@ -94,16 +93,12 @@ class Fit:
 def _with(case, values):
     """(machine, software) of a case as they would be with other constants."""
     on, software = case.on, case.software
-    size = on.bytes_per_value
-    joules = {n: values.get((on.family, f"flop_per_joule_{8 * n:.0f}")) for n in (size, 1)}
     changed = {"cast_bytes": values["any", "cast_bytes"]}
-    for name, rate, n in (("sustained", "matmul_flop_per_s", size), ("product_sustained", "product_flop_per_s", 1)):
-        if joules[n] and (n == size or on.narrow):
-            changed[name] = power.sustained_share(getattr(on, rate), flop_per_joule=joules[n], watts=on.tdp_watts)
-    gains = {
-        name: value for (of, name), value in values.items() if of == software.name or of == SINCE_TUNED <= software.name
-    }
-    gains = {name: value for name, value in gains.items() if getattr(software, name) != 1}
+    joule = values.get((on.family, f"flop_per_joule_{8 * on.bytes_per_value}"))
+    if joule:
+        changed["sustained"] = power.sustained_share(on.matmul_flop_per_s, flop_per_joule=joule, watts=on.tdp_watts)
+    since = SINCE_TUNED <= software.name
+    gains = {n: v for (of, n), v in values.items() if since and of == SINCE_TUNED and getattr(software, n) != 1}
     return replace(on, **changed), replace(software, **gains)
 
 
