@@ -11,7 +11,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check format figures scores measure benchmark lock clean
+.PHONY: help lab test check format figures scores mutants measure benchmark lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ figures: $(READY) ## draw every figure and its table into figures/
 
 scores: $(READY) ## predict the whole corpus again: the errors that every page prints (two minutes)
 	@$(RUN) tools/scores.py
+
+mutants: $(READY) ## which small faults in laws and models the tests would notice (MODULES='models.ops ...'; half an hour)
+	@$(RUN) tools/mutants.py $(MODULES)
 
 measure: $(READY) ## measure this machine, for the pages that compare it with the book's
 	@$(RUN) -m bottlenecks measure

@@ -448,7 +448,7 @@ def _gradients(op):
 
 
 def optimiser(model, *, name="Adam, mixed precision"):
-    """One update of all weights: 34 bytes a parameter read and written, a dozen operations."""
+    """One update of all weights: 30 bytes a parameter read and written, a dozen operations."""
     params = record("model", model, Model, "model(name)").params
     return Op(
         f"optimiser ({name})",
@@ -492,12 +492,6 @@ def total(rows, what="flop"):
 def products(rows):
     """The rows that are products of matrices: what the closed forms of the literature count."""
     return [row for row in rows if row.kind in ("matmul", "attention")]
-
-
-def by_part(rows, what="flop"):
-    """Part -> sum of a column over its rows."""
-    parts = dict.fromkeys(row.part for row in rows)
-    return {part: total([r for r in rows if r.part == part], what) for part in parts}
 
 
 def intensity_flop_per_byte(row):

@@ -12,6 +12,7 @@ from bottlenecks.models import inference, ops, requests
 from bottlenecks.models.inference import Plan
 from bottlenecks.models.machine import RESOURCES, machine
 from bottlenecks.models.software import SERVER
+from bottlenecks.models.wiring import send_s
 
 LLAMA, MIXTURE = model("Llama-3-70B"), model("Mixtral-8x7B")
 H100 = machine(chip("H100 SXM5"))
@@ -182,3 +183,99 @@ def test_plans_are_checked_at_the_door():
         Plan(stationary="2D")
     lone = machine(chip("H100 SXM5"), tiers=())
     assert np.isinf(inference.decode_s(LLAMA, Plan(tp=8), lone, batch=1, context=64))
+
+
+# ---- how a pass is put together, by hand
+
+
+def test_a_pipeline_by_hand():
+    # Four stages: layers 8 and their exchange 4, so 3 on a stage; the head 1; three sends of 1; a host of 0.5. A
+    # part leaves the last stage every 3 + 1 + 1 + 0.5; three of them take the first's 16.5 and two such.
+    part = inference.Pass(8.0, 1.0, 4.0, 3.0, 0.5)
+    assert part.seconds == 16.5
+    assert inference.slowest_stage_s(part, Plan(pp=4)) == 5.5
+    assert inference._staged_s(part, Plan(pp=4), 3) == 27.5
+    assert inference.slowest_stage_s(part._replace(transfer_s=0.0), Plan()) == 13.5
+
+
+def test_sends_between_stages_by_hand():
+    # Three sends of 2 bytes x 64 tokens x 8,192 values, half of them from each of two ranks
+    made = inference.decode(LLAMA, Plan(tp=2, pp=4), H100, batch=64, context=512)
+    assert made.transfer_s == pytest.approx(3 * send_s("p2p", 64 * 8192, 2, on=H100))
+    swept = inference.decode(LLAMA, Plan(tp=2, pp=np.array([1, 4])), H100, batch=64, context=512)
+    assert swept.transfer_s.tolist() == [0.0, made.transfer_s]
+
+
+@pytest.mark.parametrize(
+    ("batch", "prompt", "parts"), [(8, 512, 4), (8, 500, 4), (8, 64, 2), (8, 4096, 8), (1, 4096, 1)]
+)
+def test_parts_of_a_prompt_by_hand(batch, prompt, parts):
+    # parts of about 1,024 tokens, one a stage at least, none of less than a sequence
+    plan = Plan(tp=8, pp=2)
+    one = inference.prefill(LLAMA, plan, H100, batch=batch / parts, prompt=prompt, cached=100)
+    expected = one.seconds + (parts - 1) * inference.slowest_stage_s(one, plan)
+    assert inference.prefill_s(LLAMA, plan, H100, batch=batch, prompt=prompt, cached=100) == pytest.approx(expected)
+
+
+def test_a_step_over_stages_goes_whole_or_in_parts():
+    plan = Plan(tp=8, pp=4)
+    for batch in (2, 64, 2048):
+        whole = inference.decode(LLAMA, plan, H100, batch=batch, context=512)
+        parts = min(batch, 4)
+        part = inference.decode(LLAMA, plan, H100, batch=batch / parts, context=512)
+        staged = part.seconds + (parts - 1) * inference.slowest_stage_s(part, plan)
+        found = inference.decode_s(LLAMA, plan, H100, batch=batch, context=512)
+        assert found == pytest.approx(min(whole.seconds, staged))
+
+
+def test_a_host_that_is_late_by_hand():
+    # The host's own 20 ms outlast everything that chips and wires do: a step is 20 ms, twice that at half its speed.
+    software = replace(SERVER, host_layer_s=20e-3 / LLAMA.layers)
+    for plan in (Plan(tp=8, software=software), Plan(tp=4, pp=2, software=software)):
+        made = inference.decode(LLAMA, plan, H100, batch=8, context=512)
+        assert made.seconds == pytest.approx(20e-3) and made.host_s > 0
+        assert inference.decode(LLAMA, plan, replace(H100, host_waits=2.0), batch=8, context=512).seconds == (
+            pytest.approx(40e-3)
+        )
+
+
+def test_gathered_weights_come_beside_the_layer_before():
+    lone, slow = machine(chip("TPU v4")), replace(machine(chip("TPU v4")), link_bytes_per_s=1e9)
+    asked = {"batch": 512, "queries": 2048, "keys": 2048}
+    made, late = (inference.one_pass(LLAMA, Plan(tp=64, stationary="gathered"), on, **asked) for on in (lone, slow))
+    whole = LLAMA.block_params * 2 * 63 / 64 / 1e9
+    assert made.exchange_s == 0 and late.exchange_s == pytest.approx(whole - late.layers_s)
+
+
+def test_routed_experts_take_their_times_by_hand():
+    asked = {"batch": 8, "context": 512}
+    plain, slow = (inference.decode(MIXTURE, Plan(), replace(H100, experts_times=t), **asked) for t in (1.0, 3.0))
+    ledger = inference.rows(MIXTURE, Plan(), H100, batch=8, queries=1, keys=512)
+    routed = sum(s for op, s in zip(ledger, inference.ledger_s(ledger, H100), strict=True) if op.routing)
+    assert slow.layers_s - plain.layers_s == pytest.approx(2 * routed) and routed > 0
+    assert slow.ends_s == plain.ends_s
+
+
+def test_which_rows_a_pass_has():
+    fp8 = machine(chip("H100 SXM5"), "fp8")
+    asked = {"batch": 2, "queries": 1, "keys": 64}
+    formats = {
+        kept: {op.format for op in inference.rows(LLAMA, Plan(weight_format=kept), fp8, **asked) if op.kind == "matmul"}
+        for kept in ("bf16", "fp8")
+    }
+    assert formats == {"bf16": {fp8.format}, "fp8": {"fp8"}}  # 16-bit weights are multiplied in 16 bits
+    joint = [op.name for op in inference.rows(LLAMA, Plan(parallel_block=True), H100, **asked)]
+    assert joint.count("residual add") == 1 and "feed-forward norm" not in joint and "attention norm" in joint
+    latent = model("DeepSeek-V3")
+    for queries, absorbed in ((16, True), (17, False)):
+        names = {op.name for op in inference.rows(latent, Plan(), H100, batch=1, queries=queries, keys=64)}
+        assert ("queries into the latent" in names) == absorbed
+    assert Plan(tp=4, pp=3, ep=2).chips == 24
+
+
+def test_a_long_array_on_a_swept_machine_is_each_its_own():
+    batch, rates = np.tile([1.0, 8.0, 64.0], 1500), np.linspace(1e12, 3e12, 4500)
+    found = inference.decode_s(LLAMA, Plan(tp=8), replace(H100, memory_bytes_per_s=rates), batch=batch, context=512)
+    for i in (0, 2222, 4499):
+        on = replace(H100, memory_bytes_per_s=rates[i])
+        assert found[i] == pytest.approx(inference.decode_s(LLAMA, Plan(tp=8), on, batch=batch[i], context=512))
