@@ -117,7 +117,7 @@ def calls():
         _call(requests.saturated, {**serve, "batch": 4, "prompt": 512, "output": 8}, "batch prompt output", **three),
         _call(requests.largest_batch, {**serve, "context": 512, "held_back": 0.9}, "context held_back", **three),
         _call(requests.frontier, {**serve, "prompt": 512, "output": 8, "batches": np.array([1, 8])}, "prompt output batches", **three),
-        _call(requests.speculative_s, {**serve, "draft": t["model"], "batch": 1, "context": 64, "acceptance": 0.8, "drafted": 4}, "batch context acceptance drafted", records=(*serve, "draft"), zero="acceptance"),
+        _call(requests.speculative_s, {**serve, "draft": t["model"], "batch": 1, "context": 64, "acceptance": 0.8, "drafted": 4}, "batch context acceptance drafted", records=(*serve, "draft"), zero="acceptance drafted"),
         _call(training.seconds, {**step, "software": "2024"}, "", "software", tuple(step)),
         _call(training.step, {**step, "software": "2024"}, "", "software", tuple(step)),
         _call(footprint.training_rows, {"model": t["model"], "layout": t["layout"]}, "", "", "model layout"),
@@ -208,6 +208,8 @@ def _is_one(call, argument, j):
 def _is_nonsense(call, argument, j):
     if j is None:
         return argument not in call.open
+    if call.act is scaling.best and isinstance(j, list | tuple) and j:
+        return argument == "seq_len"
     if argument == "causal":
         return not isinstance(j, bool) and not (isinstance(j, np.ndarray) and j.dtype.kind == "b")
     zeros = (
