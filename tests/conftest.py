@@ -14,3 +14,10 @@ settings.load_profile("book")
 
 NOBODY = tempfile.TemporaryDirectory(prefix="bottlenecks-")  # goes with the process
 os.environ["BOTTLENECKS_DATA"] = NOBODY.name
+
+
+def pytest_addoption(parser):
+    """`--fuzz N`: how many calls with nonsense `test_fuzz.py` tries."""
+    parser.addoption(
+        "--fuzz", type=int, default=1000, help="calls with nonsense (default: 1000); files and lines in proportion"
+    )

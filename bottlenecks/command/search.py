@@ -45,14 +45,15 @@ def run(args):
     from bottlenecks.models.machine import machine
     from bottlenecks.studies import search
 
-    for name in ("seq", "chips", "top", "jobs"):
-        positive(f"--{name}", getattr(args, name))
+    for name in ("seq", "chips", "batch", "top", "jobs"):
+        if name != "batch" or args.batch is not None:
+            positive(f"--{name}", getattr(args, name), most=search.MOST.get(name.replace("seq", "seq_len"), 10**6))
     where = chip(args.system) if find_chip(args.system) else system(args.system)
     on = machine(where, args.format)
     most = on.tiers[-1].ranks if on.tiers else 1
     if most is not None and args.chips > most:
         raise ValueError(f"--chips must be at most {most}, all that {where.name} has, got {args.chips}")
-    batch = args.batch or args.chips * max(2**22 // args.seq // args.chips, 1)
+    batch = args.batch if args.batch is not None else args.chips * max(2**22 // args.seq // args.chips, 1)
     # A fork would copy a process that has threads, such as those of the linear algebra.
     pool = ProcessPoolExecutor(args.jobs, get_context("spawn")) if args.jobs > 1 else nullcontext()
     with pool as executor:

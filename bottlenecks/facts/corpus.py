@@ -142,7 +142,8 @@ def _in_si(name, texts, faults=None):
         if about["unit"] == "text":
             rows[about["name"]] = np.array(cells, dtype=str)
         else:
-            rows[about["name"]] = _numbers(column, cells, faults) * _scale(about)
+            with np.errstate(over="ignore"):
+                rows[about["name"]] = _numbers(column, cells, faults) * _scale(about)
     if "unit" in rows:  # one a row
         rows["value"] = rows["value"] * np.array([UNITS.get(u, (u, 1.0))[1] for u in rows["unit"]])
         rows["unit"] = np.array([UNITS.get(u, (u, 1.0))[0] for u in rows["unit"]])

@@ -45,6 +45,8 @@ def _broken(found):
 
 def _lack(value, found, low, zero_allowed, most):
     """What a number that is refused must be, what it is, and the nearest that is allowed."""
+    if type(found) is int:  # of any length
+        found = low = float(min(max(found, -(10**300)), 10**300))
     if not np.all(np.isfinite(found)):
         return f"finite, got {shown(value)}"
     if low < 0 or (low == 0 and not zero_allowed):
@@ -52,7 +54,7 @@ def _lack(value, found, low, zero_allowed, most):
         return f"{'zero or above' if zero_allowed else 'above zero'}, got {shown(value)}{hint}"
     if np.any(np.greater(found, most)):
         allowed = f"from 0 to {most:,.15g}" if zero_allowed else f"at most {most:,.15g}"
-        return f"{allowed}, got {shown(first(found, np.greater(found, most)))}; the nearest is {most:.15g}"
+        return f"{allowed}, got {shown(first(found, np.greater(found, most)) if np.ndim(found) else value)}; the nearest is {most:.15g}"
     bad = first(found, np.mod(found, 1) != 0)
     return f"whole, got {shown(bad)}; the nearest is {round(bad) or 1}"
 
@@ -209,7 +211,7 @@ def code(name, value, choices):
         known, inverse = np.unique(array, return_inverse=True)
         codes = np.array([choices.index(one_of(name, str(k), choices)) for k in known])
         return codes[inverse].reshape(array.shape)
-    if array.dtype.kind not in "iu" or not array.size or not 0 <= array.min() <= array.max() < len(choices):
+    if array.dtype.kind not in "iu" or (array.size and not 0 <= array.min() <= array.max() < len(choices)):
         one_of(name, value, choices)
     return array if array.dtype.itemsize == 8 else array.astype(np.int64)
 

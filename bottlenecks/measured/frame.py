@@ -37,7 +37,7 @@ def predict(kind, columns, *, owners=True):
 def in_own_units(kind, cases, found):
     """The columns of `ADDED` from what a kind's `predict` returns, which is in seconds."""
     model = KINDS[kind]
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         measured, predicted, unit = model.headline(cases, found["seconds"])
         ends = [model.headline(cases, found[end])[1] for end in ("low_s", "high_s")]
         ratio = predicted / measured
@@ -54,7 +54,7 @@ def in_own_units(kind, cases, found):
     }
 
 
-def predict_file(kind, path, out):
+def predict_file(kind, path, out, *, owners=True):
     """Write the rows of a CSV file with their predictions into another, or into an open one.
 
     Every row and column of the input comes out, in order; a file that this function wrote gets new
@@ -68,7 +68,7 @@ def predict_file(kind, path, out):
     is_open = hasattr(out, "write")
     if not is_open and Path(out).exists() and Path(out).samefile(path):
         raise ValueError(f"{out} is the input itself: name another file")
-    found = _with_faults(kind, columns, faults)
+    found = _with_faults(kind, columns, faults, owners)
     texts = {c: v for c, v in given.items() if c not in ADDED}
     texts |= {name: [_text(v) for v in found[name].tolist()] for name in ADDED}
     if is_open:
@@ -78,10 +78,10 @@ def predict_file(kind, path, out):
     return found
 
 
-def _with_faults(kind, columns, faults):
+def _with_faults(kind, columns, faults, owners):
     """Predictions of the rows that could be read; the fault of every other is its reason."""
     good = faults == ""
-    found = predict(kind, corpus.where(columns, good))
+    found = predict(kind, corpus.where(columns, good), owners=owners)
     every = {}
     for name, values in found.items():
         numbers = values.dtype.kind == "f"

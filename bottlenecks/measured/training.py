@@ -12,11 +12,13 @@ import numpy as np
 
 from bottlenecks.facts import formats
 from bottlenecks.facts.chips import chip, meant, why_unknown
+from bottlenecks.facts.doors import one_of
 from bottlenecks.laws import shares
 from bottlenecks.measured import open as left_open
 from bottlenecks.measured.cases import Cases, impossible, predictions
 from bottlenecks.measured.shapes import Assumed, model_of
 from bottlenecks.models import constants, training, wiring
+from bottlenecks.models.kernels import IMPLEMENTATIONS
 from bottlenecks.models.layouts import Layout
 from bottlenecks.models.machine import RESOURCES, machine
 from bottlenecks.models.software import TODAY, at, find_stack
@@ -148,7 +150,7 @@ def software_of(row, device, assumed):
     assumed.add(f"software of {year}")
     stack = find_stack(row["software"]) or COMPILERS.get(device.family, "tuned")
     stated = {
-        "attention": row["attention"] or None,
+        "attention": one_of("attention", row["attention"], ("", *IMPLEMENTATIONS)) or None,
         "mask_fused": _flag(row["mask_fused"]),
         "sends_once": {"sends once": True, "plain": False}.get(row["dispatcher"]),
         "folds_experts": _flag(row["expert_folding"]),
@@ -203,6 +205,8 @@ def headline(cases, seconds):
     tokens, flop, peak = (np.full(cases.reasons.size, np.nan) for _ in range(3))
     kinds = _flop_kinds(columns)
     for case in cases.found:
+        if np.all(np.isnan(seconds[case.rows])):
+            continue
         work, rows = case.step, case.rows
         whole = columns["seq_len"][rows] / case.layout.seq_len  # a source counts padding too
         evaluated = np.nan_to_num(columns["evaluated_share"][rows])

@@ -89,7 +89,7 @@ def checked(model, plan, on, **sizes):
         _at_most("ep", plan.ep, model.experts or 1, f"experts of {model.name}")
     if plan.stationary == "1-D" and (type(plan.tp) is not int or plan.tp > 1):
         divides("tp", plan.tp, f"heads of {model.name}", model.heads)
-    return numbers(zero=("cached",), **sizes)
+    return numbers(zero=("cached", "drafted"), **sizes)
 
 
 def _at_most(name, parts, whole, what):

@@ -229,6 +229,7 @@ def prefill(model, *, batch, prompt_tokens, **options):
 
 def decode(model, *, batch, context_tokens, **options):
     """Rows of one token more for each sequence, the context with the new token in the cache."""
+    numbers(context_tokens=context_tokens)  # None would be the queries alone
     return forward(model, batch=batch, queries=1, keys=context_tokens, **{"absorbed": True, "logits": "last"} | options)
 
 

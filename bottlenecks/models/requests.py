@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bottlenecks.facts.doors import share
+from bottlenecks.facts.architectures import Model
+from bottlenecks.facts.doors import record, share
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.laws import serving
 from bottlenecks.models import cache
@@ -107,6 +108,7 @@ def speculative_s(model, draft, plan, on, *, batch, context, acceptance, drafted
 
     Time of a round over eq:speculative-tokens.
     """
+    record("draft", draft, Model, "model(name)")
     checked(draft, plan, on)
     batch, context, drafted = checked(model, plan, on, batch=batch, context=context, drafted=drafted)
     acceptance = share("acceptance", acceptance, zero_allowed=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 
 from bottlenecks import data
-from bottlenecks.facts.doors import one_of
+from bottlenecks.facts.doors import one_of, shown
 from bottlenecks.models import constants
 
 TODAY = "2026"
@@ -76,6 +76,8 @@ def release(named, family=""):
     """
     if isinstance(named, Software):
         return named
+    if not isinstance(named, str):
+        raise ValueError(f"software must be a Software or a name of one, got {shown(named)}")
     years = {row["release"]: row["released"] for row in _releases("tuned", "")}
     if named in years:
         return at("tuned", years[named], family)

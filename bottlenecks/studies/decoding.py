@@ -5,6 +5,7 @@ import numpy as np
 from bottlenecks.facts import corpus
 from bottlenecks.facts.architectures import find_model, model
 from bottlenecks.facts.chips import chip
+from bottlenecks.facts.doors import RANKS, positive
 from bottlenecks.facts.units import plain, si
 from bottlenecks.laws import serving, shares
 from bottlenecks.measured import scores
@@ -102,7 +103,8 @@ def scaling_table(name="Llama-2-7B"):
 
 def best_chips(shape, device, *, most=64, batch=1, context=2048, weight_format="bf16"):
     """(chips, seconds): the tensor-parallel degree with the shortest decode step, and the step."""
-    counts = 2 ** np.arange(int(np.log2(most)) + 1)
+    counts = 2 ** np.arange(int(np.log2(positive("most", most, most=RANKS))) + 1)
+    counts = counts[np.mod(shape.heads, counts) == 0]  # a chip holds whole heads
     server = machine(device)
     times = [
         float(

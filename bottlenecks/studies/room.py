@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from bottlenecks.facts.doors import one_of, positive
+from bottlenecks.facts.architectures import Model
+from bottlenecks.facts.chips import Chip
+from bottlenecks.facts.doors import between, one_of, positive, record
 from bottlenecks.facts.formats import FORMATS, bytes_per_value
 from bottlenecks.models import cache, footprint
 from bottlenecks.models.cache import Serving
-from bottlenecks.models.layouts import Layout
+from bottlenecks.models.layouts import Layout, divisors
 
 NARROWER = (("fp8", 1.0), ("four bits", 0.5625))  # of a weight, with its scales
 MOST_CHIPS = 2**14
@@ -17,7 +19,14 @@ MOST_CHIPS = 2**14
 def serving(model, chip, *, chips=1, context=4096, batch=1, format="bf16"):
     """What a server of `chips` chips keeps: a dictionary for `reports.fits_lines`."""
     width = bytes_per_value(one_of("format", format, FORMATS))
-    tp, pp = _cut(model, positive("chips", chips))
+    chips, context, batch = _sizes(model, chip, chips, context, batch)
+    tp, pp = _cut(model, chips)
+    if pp > model.layers:
+        near = min((n for n in range(1, chips + 1) if _cut(model, n)[1] <= model.layers), key=lambda n: chips - n)
+        raise ValueError(
+            f"chips must be tensor-parallel ranks that divide the {model.heads} heads of {model.name} times at most"
+            f" {model.layers} stages, got {chips}; the nearest is {near}"
+        )
     now = Serving(tp=tp, pp=pp, context=context, batch=batch, weight_bytes=width, cache_bytes=max(width, 1))
     ways = [("an 8-bit cache", replace(now, cache_bytes=1.0))] if now.cache_bytes > 1 else []
     for name, narrow in NARROWER:
@@ -41,7 +50,7 @@ def serving(model, chip, *, chips=1, context=4096, batch=1, format="bf16"):
 
 def training(model, chip, *, chips=1, context=4096, batch=1):
     """The same of a training step of `batch` sequences a chip group, in mixed precision."""
-    positive("chips", chips)
+    chips, context, batch = _sizes(model, chip, chips, context, batch)
     tp = _divisor(model.heads, min(chips, 8)) if chips > 1 else 1
     tp = tp if chips % tp == 0 else 1
     now = Layout(tp=tp, dp=chips // tp, seq_len=context, micro_batch=batch)
@@ -62,6 +71,14 @@ def training(model, chip, *, chips=1, context=4096, batch=1):
             )
     found = _answer(model, chip, now, ways, footprint.training_rows)
     return found | {"layout": f"{_words(tp, 1)}, {now.dp} data parallel"}
+
+
+def _sizes(model, chip, chips, context, batch):
+    """(chips, context, batch) as Python integers, with a model and a chip that are some."""
+    record("model", model, Model, "model(name)")
+    record("chip", chip, Chip, "chip(name)")
+    named = (("chips", chips, MOST_CHIPS), ("context", context, 10**9), ("batch", batch, 10**9))
+    return [int(between(name, positive(name, n, most=most, whole=True), 1, most)) for name, n, most in named]
 
 
 def _answer(model, chip, now, ways, rows_of):
@@ -86,7 +103,7 @@ def _cut(model, chips):
 
 
 def _divisor(whole, most):
-    return next(n for n in range(int(most), 0, -1) if whole % n == 0)
+    return max(n for n in divisors(whole) if n <= most)
 
 
 def _more(chips):

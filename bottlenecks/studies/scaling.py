@@ -4,12 +4,14 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from bottlenecks.facts.doors import one_of, positive
+from bottlenecks.facts.architectures import Model
+from bottlenecks.facts.chips import Chip
+from bottlenecks.facts.doors import RANKS, between, one_of, positive, record
 from bottlenecks.laws.pipelines import SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.models import footprint, layouts, training, wiring
 from bottlenecks.models.layouts import Layout, slotted
-from bottlenecks.models.machine import machine
+from bottlenecks.models.machine import Machine, machine
 
 MOST = {"tp": 8, "cp": 8, "pp": 64, "vpp": 8, "micro_batch": 8}  # of a layout; all powers of two
 TRIED = ("none", "products", "full")  # recomputation, where attention is fused
@@ -39,6 +41,7 @@ def wired(chip, *, inside, port_bytes_per_s, format="bf16"):
     """
     one_of("inside", inside, INSIDE)
     rate = positive("port_bytes_per_s", port_bytes_per_s)
+    record("chip", chip, Chip, "chip(name)")
     if inside == "links":
         tiers = wiring.tiers_of(chip, port_bytes_per_s=rate)
     elif inside == "host":
@@ -55,7 +58,7 @@ def candidates(model, *, chips, batch, seq_len):
     Stages hold equal chunks where they are interleaved; embedding and head count as a layer each
     where that makes it come out (`Layout.embedding_slots`).
     """
-    chips, batch = np.broadcast_arrays(np.atleast_1d(chips), batch)
+    chips, batch, seq_len = _job(model, chips, batch, seq_len)
     tp, cp, pp, vpp, micro = (_powers(most) for most in MOST.values())
     axes = np.ix_(range(chips.size), tp, cp, pp, vpp, micro, [POLICIES.index(r) for r in TRIED], SHARDED)
     which, tp, cp, pp, vpp, micro, again, zero = np.broadcast_arrays(*axes)
@@ -72,6 +75,16 @@ def candidates(model, *, chips, batch, seq_len):
     return which[whole][legal], {name: value[legal] for name, value in columns.items()}
 
 
+def _job(model, chips, batch, seq_len):
+    """(chips, sequences of a step, tokens of a sequence), the first two as arrays of one shape."""
+    record("model", model, Model, "model(name)")
+    chips, batch = (np.asarray(n) if isinstance(n, list | tuple) else n for n in (chips, batch))
+    chips = positive("chips", chips, most=RANKS, whole=True)
+    batch = positive("batch", batch, most=10**9, whole=True)
+    seq_len = between("seq_len", positive("seq_len", seq_len, whole=True), 1, 10**9)
+    return *np.broadcast_arrays(np.atleast_1d(chips), batch), int(seq_len)
+
+
 def _powers(most):
     """1, 2, 4, ... up to a power of two."""
     return 2 ** np.arange(int(most).bit_length())
@@ -84,7 +97,8 @@ def best(model, on, *, chips, batch, seq_len, software):
     batch, seconds, tokens_per_s (of all chips), utilisation (model FLOP over the datasheet's peak) and
     those of the layout; one call of the training model for all of them.
     """
-    chips, batch = np.broadcast_arrays(np.atleast_1d(chips), batch)
+    record("on", on, Machine, "machine(chip)")
+    chips, batch, seq_len = _job(model, chips, batch, seq_len)
     which, columns = candidates(model, chips=chips, batch=batch, seq_len=seq_len)
     found = {"chips": chips, "batch": batch, "seconds": np.full(chips.size, np.nan)}
     found |= {name: np.zeros(chips.size, dtype=int) for name in COLUMNS}

@@ -15,16 +15,18 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from bottlenecks.facts.doors import one_of, positive
+from bottlenecks.facts.architectures import Model
+from bottlenecks.facts.doors import COUNT, between, one_of, positive, record
 from bottlenecks.laws import shares
 from bottlenecks.laws.pipelines import SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.models import footprint, layouts, training
 from bottlenecks.models.layouts import Layout, divisors, slotted
-from bottlenecks.models.machine import RESOURCES
+from bottlenecks.models.machine import RESOURCES, Machine
 
 CHUNK = 2**17  # points evaluated together: enough that numpy's calls cost little, under 200 MB
 AHEAD = 64  # chunks that an executor has at once: its queue does not grow with the space
+MOST = {"chips": 10**6, "batch": 10**9, "seq_len": 10**9}  # of a job
 KEPT = 20  # of the ranked list
 COLUMNS = ("tp", "pp", "vpp", "dp", "cp", "ep", "zero", "micro_batch", "micro_batches", "recompute", "schedule")
 PIPELINES = ("1f1b", "interleaved", "zb1p", "zb2p")  # a schedule of many micro-batches each
@@ -93,6 +95,8 @@ def space(
     most_micro=32,
 ):
     """Every choice that the model's shape, the chips and the batch allow."""
+    record("model", model, Model, "model(name)")
+    chips, batch, seq_len = _sizes(chips=chips, batch=batch, seq_len=seq_len)
     for name in schedules:
         one_of("schedules", name, SCHEDULES)
     parts = divisors(chips)
@@ -133,8 +137,9 @@ def search(
     at once (more than there are workers), with the same result. A chunk that a worker fails is
     evaluated here, and so is all the rest if the executor takes no more; a warning says so, once.
     """
-    for name, value in (("chips", chips), ("batch", batch), ("seq_len", seq_len), ("chunk", chunk), ("ahead", ahead)):
-        positive(name, value)
+    chips, batch, seq_len = _job(model, on, chips, batch, seq_len)
+    for name, value in (("chunk", chunk), ("ahead", ahead), ("keep", keep)):
+        positive(name, value, most=COUNT, whole=True)
     within = within or space(model, chips=chips, batch=batch, seq_len=seq_len)
     starts = range(0, within.size, int(chunk))
     memo = {} if executor is None else None
@@ -163,6 +168,21 @@ def search(
         least_shortfall_bytes=0.0 if np.isinf(short) else short,
         nearest=near,
     )
+
+
+def _job(model, on, chips, batch, seq_len):
+    """The sizes of a job, where it has a model and a machine."""
+    record("model", model, Model, "model(name)")
+    record("on", on, Machine, "machine(chip)")
+    return _sizes(chips=chips, batch=batch, seq_len=seq_len)
+
+
+def _sizes(**named):
+    """Each as a Python integer."""
+    return [
+        int(between(name, positive(name, value, most=MOST[name], whole=True), 1, MOST[name]))
+        for name, value in named.items()
+    ]
 
 
 def candidates(model, within, *, chips, batch, seq_len, start, stop):
@@ -303,6 +323,8 @@ def cells(model, on, *, chips, batch, seq_len, within, software="2025", memo=Non
     Columns of a layout, seconds and shortfall_bytes, a row for each pair that can be divided: its
     fastest layout that fits (shortfall zero or less), or the one that comes nearest to fitting.
     """
+    chips, batch, seq_len = _job(model, on, chips, batch, seq_len)
+    record("within", within, Space, "space(model, ...)")
     columns = candidates(model, within, chips=chips, batch=batch, seq_len=seq_len, start=0, stop=within.size)
     if not columns["tp"].size:
         return columns | {"seconds": np.array([]), "shortfall_bytes": np.array([])}

@@ -9,13 +9,15 @@ from dataclasses import fields, replace
 import numpy as np
 
 from bottlenecks.facts import corpus
-from bottlenecks.facts.doors import between, code, one_of, positive
+from bottlenecks.facts.architectures import Model
+from bottlenecks.facts.doors import RANKS, between, code, one_of, positive, record
 from bottlenecks.facts.units import plain, si
 from bottlenecks.laws.pipelines import SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.measured import training as measured_training
 from bottlenecks.models import footprint, layer, training
-from bottlenecks.models.layouts import BLOCK, Layout, divisors, slotted
+from bottlenecks.models.layouts import BLOCK, Layout, at_most, divisors, slotted
+from bottlenecks.models.machine import Machine
 from bottlenecks.models.software import release
 
 # ---- the same chips, used in different ways
@@ -30,8 +32,11 @@ def ways(model, *, chips, batch, seq_len, mix, recompute="none"):
     to the heads, a pipeline up to the layers; further chips hold further copies. Sizes are powers
     of two. `mix`: stages of the pipeline in the mix of all three, tensors cut within a machine.
     """
-    for name, value in (("chips", chips), ("batch", batch), ("mix", mix)):
-        positive(name, value)
+    record("model", model, Model, "model(name)")
+    chips, batch, mix = (
+        int(between(name, positive(name, value, whole=True), 1, RANKS))
+        for name, value in (("chips", chips), ("batch", batch), ("mix", mix))
+    )
     heads, layers = (_power(min(n, chips)) for n in (_even(model.heads), model.layers))
     inside = min(DOMAIN, chips)
     stages = _power(min(mix, chips // inside))
@@ -91,7 +96,10 @@ def alone(model, on, *, software, tokens, seq_len, recompute="full"):
     chip). Tensors are dealt by heads, a pipeline by whole layers, the context by blocks of `BLOCK`
     tokens, data (ZeRO 1) by sequences, experts one by one among as many copies of all else.
     """
-    batch = int(tokens // seq_len)
+    record("model", model, Model, "model(name)")
+    record("on", on, Machine, "machine(chip)")
+    seq_len = int(between("seq_len", positive("seq_len", seq_len, whole=True), 1, 10**9))
+    batch = int(between("tokens", positive("tokens", tokens), seq_len, 10**12) // seq_len)
     powers = 2 ** np.arange(30)
     copies = powers[(batch % powers == 0) & (powers <= batch)]
     experts = model.experts or 0
@@ -320,6 +328,7 @@ def _idle(name, rows):
 # ---- a pipeline in time
 
 DRAWN = ("gpipe", "1f1b", "interleaved", "zb1p")  # schedules that `timeline` knows
+MOST_DRAWN = 10**5  # passes of a timeline
 KINDS = ("forward", "backward", "input gradient", "weight gradient")
 
 
@@ -341,8 +350,10 @@ def timeline(schedule, stages, micro_batches, chunks=1, backward_over_forward=2.
     """
     one_of("schedule", schedule, DRAWN)
     for name, value in (("stages", stages), ("micro_batches", micro_batches), ("chunks", chunks)):
-        positive(name, value)
-    positive("backward_over_forward", backward_over_forward)
+        between(name, positive(name, value, whole=True), 1, MOST_DRAWN)
+    between("backward_over_forward", backward_over_forward, 0.01, 100)
+    stages, micro_batches, chunks = int(stages), int(micro_batches), int(chunks)
+    at_most("stages x micro_batches x chunks", MOST_DRAWN, stages, micro_batches, chunks)
     chunks = chunks if schedule == "interleaved" else 1
     if chunks > 1 and micro_batches > stages and micro_batches % stages:
         raise ValueError(

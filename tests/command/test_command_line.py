@@ -234,13 +234,12 @@ def test_predict_needs_six_columns(capsys, tmp_path):
     ("text", "argv", "message"),
     [
         ("chip,m\nT4,8\n", ["kernel", "in.csv"], "kind 'kernel' is unknown; did you mean 'kernels'"),
-        ("chip,m\nT4,8\n", ["kernels", "none.csv"], "none.csv can not be read as a CSV file"),
-        ("chip,m\n\nT4,8\nT4,x8\n", ["kernels", "in.csv"], "in.csv, line 4: m must be a number or blank, got 'x8'"),
+        ("chip,kernel,m\nT4,matmul,8\n", ["kernels", "none.csv"], "none.csv can not be read as a CSV file"),
         ("chips,rows\nT4,8\n", ["kernels", "in.csv"], "no column is one of"),
-        ("chip,m\nT4,8\n", ["kernels", "in.csv", "-o", "in.csv"], "in.csv is the input itself"),
-        ("chip,m\nT4,8\n", ["kernels", "in.csv", "-o", "link.csv"], "link.csv is the input itself"),
-        ("chip,m\nT4,8\n", ["kernels", "in.csv", "-o", "no/out.csv"], "can not write"),
-        ("chip,low\nT4,8\n", ["kernels", "in.csv", "-o", "out.csv"], "a column 'low' as well"),
+        ("chip,kernel,m\nT4,matmul,8\n", ["kernels", "in.csv", "-o", "in.csv"], "in.csv is the input itself"),
+        ("chip,kernel,m\nT4,matmul,8\n", ["kernels", "in.csv", "-o", "link.csv"], "link.csv is the input itself"),
+        ("chip,kernel,m\nT4,matmul,8\n", ["kernels", "in.csv", "-o", "no/out.csv"], "can not write"),
+        ("chip,kernel,low\nT4,matmul,8\n", ["kernels", "in.csv", "-o", "out.csv"], "a column 'low' as well"),
     ],
 )
 def test_predict_refuses_in_one_line(capsys, tmp_path, monkeypatch, text, argv, message):
