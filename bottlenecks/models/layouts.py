@@ -4,6 +4,7 @@
 layouts out, measured rows say so, and `check` refuses them with the nearest that is allowed.
 """
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -174,7 +175,8 @@ def divisors(number):
     >>> divisors(12)
     (1, 2, 3, 4, 6, 12)
     """
-    return tuple(n for n in range(1, int(number) + 1) if number % n == 0)
+    small = [n for n in range(1, math.isqrt(max(int(number), 0)) + 1) if number % n == 0]
+    return tuple(small + [int(number) // n for n in reversed(small) if n * n != number])
 
 
 def slotted(layers, parts):

@@ -18,6 +18,13 @@ def serving(model, chip, *, chips=1, context=4096, batch=1, format="bf16"):
     """What a server of `chips` chips keeps: a dictionary for `reports.fits_lines`."""
     width = bytes_per_value(one_of("format", format, FORMATS))
     tp, pp = _cut(model, positive("chips", chips))
+    if pp > model.layers:
+        least = range(min(chips, model.heads * model.layers), 0, -1)
+        near = next(n for n in least if _cut(model, n)[1] <= model.layers)
+        raise ValueError(
+            f"chips must divide into heads (at most {model.heads}) times stages (at most {model.layers} layers) "
+            f"of {model.name}, got {chips}; the nearest below is {near}"
+        )
     now = Serving(tp=tp, pp=pp, context=context, batch=batch, weight_bytes=width, cache_bytes=max(width, 1))
     ways = [("an 8-bit cache", replace(now, cache_bytes=1.0))] if now.cache_bytes > 1 else []
     for name, narrow in NARROWER:
@@ -86,7 +93,7 @@ def _cut(model, chips):
 
 
 def _divisor(whole, most):
-    return next(n for n in range(int(most), 0, -1) if whole % n == 0)
+    return next(n for n in range(int(min(most, whole)), 0, -1) if whole % n == 0)
 
 
 def _more(chips):
