@@ -2,6 +2,7 @@
 #   PYTHON=python3.12   the interpreter for a new environment (default: the first that fits)
 #   VENV=.venv          where the environment lives (a path without spaces)
 #   PORT=8888           the port of JupyterLab (default: a free one)
+#   PLATFORMS="python-3.13 no-home"   what `make platforms` looks at (default: all)
 #   PEERS=1             `make benchmark` installs other tools into .venv-peers and asks them too
 
 VENV := .venv
@@ -11,7 +12,14 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check format figures scores mutants measure benchmark lock clean
+.PHONY: help lab test check format figures scores mutants measure benchmark platforms lock clean
+
+# What `make check` runs, and `make test` before its tests; lines of one shell that set status.
+CHECK = status=0; \
+	$(RUN) -m ruff check --quiet . || status=1; \
+	$(RUN) -m ruff format --quiet --check . || { echo 'ruff: run `make format`'; status=1; }; \
+	$(RUN) -m codespell_lib . || status=1; \
+	$(RUN) tools/notebooks.py --check || status=1;
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -20,18 +28,13 @@ lab: $(READY) ## open the book in JupyterLab (PORT=8888 to choose the port)
 	@$(RUN) tools/lab.py $(if $(PORT),--port $(PORT))
 
 test: $(READY) ## run everything: style, tests, doctests, all notebooks, the browser
-	@style=0; $(MAKE) --no-print-directory check || style=1; \
+	@$(CHECK) \
 	$(RUN) -m pytest -n $(JOBS) --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=600 \
 	    --nbval-sanitize-with tests/nbval_sanitize.cfg tests bottlenecks notebooks $(PYTEST_ARGS) || exit 1; \
-	if [ $$style = 1 ]; then echo 'make test: the tests passed, but `make check` found the faults above' >&2; exit 1; fi
+	if [ $$status = 1 ]; then echo 'make test: the tests passed, but `make check` found the faults above' >&2; exit 1; fi
 
 check: $(READY) ## look at style, spelling and the notebooks' stored form
-	@status=0; \
-	$(RUN) -m ruff check --quiet . || status=1; \
-	$(RUN) -m ruff format --quiet --check . || { echo 'ruff: run `make format`'; status=1; }; \
-	$(RUN) -m codespell_lib . || status=1; \
-	$(RUN) tools/notebooks.py --check || status=1; \
-	exit $$status
+	@$(CHECK) exit $$status
 
 format: $(READY) ## bring code and notebooks into the house's form
 	@$(RUN) -m ruff check --quiet --fix .; $(RUN) -m ruff format --quiet . && $(RUN) tools/notebooks.py
@@ -52,6 +55,9 @@ benchmark: $(READY) ## time sliders and imports, as ratios within one run (PEERS
 	@$(RUN) tools/benchmark.py
 	@$(if $(PEERS),$(RUN) tools/peers.py)
 
+platforms: $(READY) ## a fast part of the tests on other Pythons, oldest packages, bare and odd machines
+	@$(RUN) tools/platforms.py $(PLATFORMS)
+
 lock: $(READY) ## solve requirements.lock again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --extra cluster \
 	    --group pyproject.toml:build --group pyproject.toml:test --generate-hashes \
@@ -61,7 +67,7 @@ clean: ## remove the environment and every cache
 	rm -rf .venv .venv-* build dist .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
-# The stamp is touched last: an interrupted installation is simply done again.
+# An interrupted installation is simply done again, and two at once take turns.
 $(READY): requirements.lock pyproject.toml
 	@old=''; bare=''; python=''; \
 	for p in $(if $(PYTHON),'$(PYTHON)',python3.13 python3.12 python3.11 python3); do \
@@ -76,8 +82,4 @@ $(READY): requirements.lock pyproject.toml
 	    else echo "make: $(if $(PYTHON),$(PYTHON) does not run,no Python found): Python 3.11 or later is needed"; fi >&2; \
 	    exit 1; \
 	fi; \
-	$(RUN) -m pip --version >/dev/null 2>&1 || "$$python" -m venv --clear $(VENV) || exit 1; \
-	echo "Installing the packages of requirements.lock into $(VENV) (once; a minute or two)" >&2; \
-	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock && \
-	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@touch $@
+	"$$python" tools/install.py $(VENV)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,39 @@ def test_make_explains_every_target():
     explained = [line.split()[1] for line in shown.stdout.splitlines() if line.startswith("make ")]
     assert sorted(explained) == sorted(targets)
     assert {"lab", "test", "check", "figures", "measure", "clean"} <= set(targets)
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="no make on this machine")
+@pytest.mark.parametrize("target", ["test", "check", "lab", "figures", "platforms", "format"])
+def test_a_dry_run_runs_nothing(tmp_path, target):
+    asked = ["make", "-n", target, "READY=", f"RUN=touch {tmp_path}/ran;", "VENV=none"]
+    shown = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"touch {tmp_path}/ran" in shown.stdout and not (tmp_path / "ran").exists()
+
+
+def test_two_labs_at_once_both_open(tmp_path):
+    """Each on a port of its own, whose address is the first that it prints."""
+    command = [sys.executable, str(ROOT / "tools" / "lab.py"), "--no-browser", "--root", str(tmp_path)]
+    names = {"CONFIG": "config", "DATA": "data", "RUNTIME": "runtime"}
+    env = os.environ | {f"JUPYTER_{name}_DIR": str(tmp_path / folder) for name, folder in names.items()}
+    started = [subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in "ab"]
+    try:
+        found = [_address(process.stderr) for process in started]
+        assert len(set(found)) == 2 and None not in found
+        for address in found:
+            with urllib.request.urlopen(address, timeout=60) as page:
+                assert page.status == 200
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+def _address(log):
+    for line in log:
+        if found := re.search(rb"http://127\.0\.0\.1:\d+/\S*token=\w+", line):
+            return found[0].decode()
+    return None
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows keeps no executable bit")

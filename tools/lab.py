@@ -6,17 +6,25 @@ interface are in tools/jupyter/labconfig/, which a reader's own settings may ove
 
 import argparse
 import os
+import socket
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def free_port() -> int:
+    """A port of the system's choice: counting up from 8888, two that start at once take the same."""
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        return tried.getsockname()[1]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebook", nargs="?", default="notebooks/00_contents.ipynb")
     parser.add_argument("--root", type=Path, default=ROOT, help="folder to serve")
-    parser.add_argument("--port", type=int, help="default: the first free one from 8888")
+    parser.add_argument("--port", type=int, help="default: a free one")
     parser.add_argument("--no-browser", action="store_true")
     args = parser.parse_args()
 
@@ -32,8 +40,7 @@ def main() -> None:
         "--LabApp.news_url=None",
         "--LabApp.extension_manager=readonly",
     ]
-    if args.port is not None:
-        argv += [f"--ServerApp.port={args.port}", "--ServerApp.port_retries=0"]
+    argv += [f"--ServerApp.port={free_port() if args.port is None else args.port}", "--ServerApp.port_retries=0"]
     if args.no_browser:
         argv.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:

@@ -32,6 +32,8 @@ def run(args):
     chosen = list(everything.values()) if args.slug is None else [registry.exhibit(args.slug)]
     if args.set and args.slug is None:
         raise ValueError("--set needs a slug: which figure's control is it?")
+    if args.set and args.check:
+        raise ValueError("--check compares figures as they are committed: leave out --set")
     if args.list:
         return _list(chosen)
     settings = dict(_setting(chosen[0], text) for text in args.set)

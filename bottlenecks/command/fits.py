@@ -2,7 +2,7 @@
 
 import json
 
-from bottlenecks.command.reports import shape_of
+from bottlenecks.command.reports import MOST, MOST_CHIPS, shape_of, whole
 from bottlenecks.facts.units import si
 
 
@@ -19,13 +19,13 @@ def add(commands):
     )
     parser.add_argument("model", help="a model, such as Llama-3-70B, or the path of a config.json")
     parser.add_argument("chip", help="a chip, such as 'H100 SXM5'")
-    for name, default, about in (
-        ("--chips", 1, "chips"),
-        ("--context", 4096, "tokens of a sequence, prompt and answer"),
-        ("--batch", 1, "sequences at once; of a micro-batch when training"),
+    for name, default, most, about in (
+        ("--chips", 1, MOST_CHIPS, "chips"),
+        ("--context", 4096, MOST, "tokens of a sequence, prompt and answer"),
+        ("--batch", 1, MOST, "sequences at once; of a micro-batch when training"),
     ):
-        parser.add_argument(name, type=int, default=default, help=f"{about} (default: {default})")
-    parser.add_argument("--format", default="bf16", help="of weights and cache when serving (default: bf16)")
+        parser.add_argument(name, type=whole(most), default=default, help=f"{about} (default: {default})")
+    parser.add_argument("--format", help="of weights and cache when serving (default: bf16)")
     parser.add_argument("--train", action="store_true", help="a training step (Adam, mixed precision)")
     parser.add_argument("--json", action="store_true", help="print JSON in bytes")
     parser.set_defaults(run=run)
@@ -37,10 +37,12 @@ def run(args):
 
     shape, chip = shape_of(args.model), chips.chip(args.chip)
     asked = {"chips": args.chips, "context": args.context, "batch": args.batch}
+    if args.train and args.format is not None:
+        raise ValueError("--format is of serving, a training step is in mixed precision: leave out --format or --train")
     if args.train:
         found = room.training(shape, chip, **asked)
     else:
-        found = room.serving(shape, chip, **asked, format=args.format)
+        found = room.serving(shape, chip, **asked, format=args.format or "bf16")
     print(json.dumps(found, indent=1) if args.json else "\n".join(fits_lines(shape, chip, found)))
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+from bottlenecks.command.reports import progress
 from bottlenecks.facts.doors import between
 
 
@@ -31,7 +32,7 @@ def run(args):
     if args.corpus is not None:
         return _measure_corpus(args)
     seconds = between("--seconds", 45.0 if args.seconds is None else args.seconds, 5, 55)
-    result = roofline.measure(budget_s=seconds, progress=roofline.bar())
+    result = roofline.measure(budget_s=seconds, progress=progress())
     print(roofline.summary(result))
     if args.json:
         print(json.dumps(result, indent=1))
@@ -45,12 +46,12 @@ def run(args):
 
 def _measure_corpus(args):
     """Exit status 130, as a shell's, after Ctrl-C; 1 when nothing could be measured."""
-    from bottlenecks.yours import roofline, sweeps
+    from bottlenecks.yours import sweeps
 
     if args.json or args.folder:
         raise ValueError("--corpus writes to its own file: leave out --json and --folder")
     seconds = between("--seconds", 60.0 if args.seconds is None else args.seconds, 5, 3600)
-    done = sweeps.sweep(args.corpus, budget_s=seconds, progress=roofline.bar())
+    done = sweeps.sweep(args.corpus, budget_s=seconds, progress=progress())
     for reason, times in done["skipped"].items():
         print(f"skipped {reason}" + (f" ({times} rows)" if times > 1 else ""))
     if done["busy"]:

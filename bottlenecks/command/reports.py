@@ -1,7 +1,52 @@
-"""What several verbs print: counts, shares, sources; and how they read a model."""
+"""What several verbs print: counts, shares, sources; and how they read options and a model."""
 
+import argparse
 import math
+import re
 from pathlib import Path
+
+from bottlenecks.facts.doors import nearest
+
+MOST = 1_000_000_000  # of sequences, tokens: more is a slip of the finger
+MOST_CHIPS = 1_000_000
+
+
+class Parser(argparse.ArgumentParser):
+    """Mistakes are one line: what is wrong, what is allowed, where to read more."""
+
+    def error(self, message):
+        message = re.sub(r"^argument (\S+): must", r"\1 must", message)
+        chosen = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        near = nearest(chosen[1], re.findall(r"[\w-]+", chosen[2])) if chosen else None
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise ValueError(f"{message}{hint} (see {self.prog} --help)")
+
+
+def whole(most):
+    """How an option of whole numbers from 1 on is read: 8, 8_000 and 1e6."""
+
+    def read(text):
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if value.is_integer() and 1 <= value <= most:
+            return int(value)
+        near = (
+            "" if math.isnan(value) else f"; the nearest is {min(max(round(value), 1) if value < most else most, most)}"
+        )
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {most:,}, got {text!r}{near}")
+
+    return read
+
+
+def progress():
+    """A progress bar, where somebody sees it move."""
+    import sys
+
+    from bottlenecks.yours import roofline
+
+    return roofline.bar() if sys.stderr.isatty() else None
 
 
 def count(rows):

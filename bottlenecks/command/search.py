@@ -1,8 +1,11 @@
 """`bottlenecks search`: the layouts of a training run, ranked."""
 
 import json
+import signal
+import threading
+from contextlib import contextmanager
 
-from bottlenecks.command.reports import percent
+from bottlenecks.command.reports import MOST, MOST_CHIPS, percent, whole
 from bottlenecks.facts.units import plain, si
 
 SHORT = {"micro_batch": "micro", "micro_batches": "times", "recompute": "again"}  # heads of columns
@@ -20,47 +23,74 @@ def add(commands):
     )
     parser.add_argument("model", metavar="MODEL", help="a model of the catalog")
     parser.add_argument("system", metavar="SYSTEM", help="a system or a chip of the catalog")
-    parser.add_argument("--chips", type=int, required=True)
-    parser.add_argument("--batch", type=int, help="sequences a step (default: about 4 million tokens)")
-    parser.add_argument("--seq", type=int, default=4096, help="tokens of a sequence (default: 4096)")
+    parser.add_argument("--chips", type=whole(MOST_CHIPS), required=True)
+    parser.add_argument("--batch", type=whole(MOST), help="sequences a step (default: about 4 million tokens)")
+    parser.add_argument("--seq", type=whole(MOST), default=4096, help="tokens of a sequence (default: 4096)")
     parser.add_argument("--format", default="bf16", help="of the products (default: bf16)")
     parser.add_argument(
         "--software", default="2025", help="a stack of data/software.csv, or the tuned one of a year (default: 2025)"
     )
-    parser.add_argument("--top", type=int, default=10, help="layouts to print (default: 10)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that share the work (default: 1)")
+    parser.add_argument("--top", type=whole(1_000), default=10, help="layouts to print (default: 10)")
+    parser.add_argument("--jobs", type=whole(256), default=1, metavar="N", help="processes (default: 1)")
     parser.add_argument("--json", action="store_true", help="print JSON in base units")
     parser.set_defaults(run=run)
 
 
 def run(args):
-    from concurrent.futures import ProcessPoolExecutor
-    from contextlib import nullcontext
-    from multiprocessing import get_context
-
     from bottlenecks.facts.architectures import model
     from bottlenecks.facts.chips import chip, find_chip
-    from bottlenecks.facts.doors import positive
     from bottlenecks.facts.networks import system
     from bottlenecks.models.machine import machine
     from bottlenecks.studies import search
 
-    for name in ("seq", "chips", "batch", "top", "jobs"):
-        if name != "batch" or args.batch is not None:
-            positive(f"--{name}", getattr(args, name), most=search.MOST.get(name.replace("seq", "seq_len"), 10**6))
     where = chip(args.system) if find_chip(args.system) else system(args.system)
     on = machine(where, args.format)
     most = on.tiers[-1].ranks if on.tiers else 1
     if most is not None and args.chips > most:
         raise ValueError(f"--chips must be at most {most}, all that {where.name} has, got {args.chips}")
     batch = args.batch if args.batch is not None else args.chips * max(2**22 // args.seq // args.chips, 1)
-    # A fork would copy a process that has threads, such as those of the linear algebra.
-    pool = ProcessPoolExecutor(args.jobs, get_context("spawn")) if args.jobs > 1 else nullcontext()
-    with pool as executor:
+    with _pool(args.jobs) as executor:
         asked = {"chips": args.chips, "batch": batch, "seq_len": args.seq, "software": args.software, "keep": args.top}
         found = search.search(model(args.model), on, **asked, executor=executor)
     print(json.dumps(search_json(found), indent=1) if args.json else "\n".join(search_lines(found)))
     return 0 if found.fitting else 1
+
+
+@contextmanager
+def _pool(jobs):
+    """Processes that share the work, None for one. Ctrl-C is told to this process alone, which ends them."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import active_children, get_context
+
+    if jobs == 1:
+        yield None
+        return
+    # A fork would copy a process that has threads, such as those of the linear algebra.
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"))
+    try:
+        with _deaf():
+            for _ in range(jobs):
+                pool.submit(int)  # each starts a process
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in active_children():
+            child.terminate()
+        raise
+    pool.shutdown()
+
+
+@contextmanager
+def _deaf():
+    """Processes that are started in here do not hear Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def search_lines(found):

@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from concurrent import futures
@@ -14,6 +15,7 @@ import pytest
 
 from bottlenecks import __main__ as command
 from bottlenecks import data
+from bottlenecks.command import chips
 from bottlenecks.exhibits import registry
 from bottlenecks.yours import roofline
 
@@ -34,13 +36,13 @@ def test_it_runs_as_a_module():
 
 def test_starting_loads_no_model():
     """Each verb imports what it asks when it runs: help and versions come at once."""
-    code = "import bottlenecks.__main__, sys; print(*(n for n in sys.modules if n.startswith('bottlenecks.')))"
+    code = "import bottlenecks.__main__ as m, sys; m._parser(); print(*(n for n in sys.modules if n.startswith('bottlenecks.')))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     wings = {name.split(".")[1] for name in out.stdout.split()}
     assert wings == {"__main__", "command", "facts"}
 
 
-@pytest.mark.parametrize("name", [verb.__name__.rpartition(".")[2] for verb in command.VERBS])
+@pytest.mark.parametrize("name", [verb.__name__.rpartition(".")[2] for verb in command.verbs()])
 def test_every_command_has_help(capsys, name):
     status, out, _ = run(capsys, name, "--help")
     assert status == 0 and len(out) > 200
@@ -70,7 +72,33 @@ def test_chips(capsys):
         (["figures", "01-roofline", "--set", "rows=nan"], "rows must be finite"),
         (["figures", "01-roofline", "--set", "format=4-bit"], "'4-bit' is unknown; did you mean '8-bit'|'16-bit'"),
         (["figures", "--set", "rows=3"], "--set needs a slug"),
+        (["figures", "01-roofline", "--set", "rows=3", "--check"], "leave out --set"),
+        (["figures", ""], "exhibit '' is unknown"),
+        (["figures", "--out", ""], "--out must name a folder, got ''"),
+        (["figures", "01-roofline", "--format", "gif"], "invalid choice: 'gif'"),
         (["measure", "--seconds", "600"], "must be from 5 to 55, got 600.0; the nearest is 55"),
+        (["mesure"], "did you mean 'measure'"),
+        ([], "required: COMMAND (see bottlenecks --help)"),
+        (["search", "Llama-3-8B", "DGX H100"], "required: --chips (see bottlenecks search --help)"),
+        (
+            ["search", "Llama-3-8B", "DGX H100", "--chips", "8", "--batch", "0"],
+            "--batch must be a whole number from 1 to",
+        ),
+        (
+            ["search", "Llama-3-8B", "DGX H100", "--chips", "1e9"],
+            "from 1 to 1,000,000, got '1e9'; the nearest is 1000000",
+        ),
+        (["search", "Llama-3-8B", "DGX H100", "--chips", "8", "--seq", "9" * 25], "the nearest is 1000000000"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--context", "9" * 400], "--context must be a whole number from 1 to"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--batch", "nan"], "--batch must be a whole number"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--batch", "many"], "from 1 to 1,000,000,000, got 'many' (see"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--batch", "2.6"], "got '2.6'; the nearest is 3"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--chips", "-8"], "got '-8'; the nearest is 1"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--train", "--format", "fp8"], "leave out --format or --train"),
+        (
+            ["fits", "Llama-3-70B", "h100 sxm", "--chips", "97"],
+            "(at most 80 layers) of Llama-3-70B, got 97; the nearest below is 96",
+        ),
     ],
 )
 def test_bad_input_is_one_line(capsys, tmp_path, monkeypatch, argv, message):
@@ -319,7 +347,10 @@ def test_fits(capsys):
     ("argv", "message"),
     [
         (["fits", "Llama-3-8B", "MI300Y"], "did you mean 'MI300X'"),
-        (["fits", "Llama-3-8B", "h100 sxm", "--chips", "0"], "chips must be above zero"),
+        (
+            ["fits", "Llama-3-8B", "h100 sxm", "--chips", "0"],
+            "--chips must be a whole number from 1 to 1,000,000, got '0'; the nearest is 1",
+        ),
         (["fits", "Llama-3-8B", "h100 sxm", "--format", "fp7"], "format 'fp7' is unknown"),
     ],
 )
@@ -369,4 +400,107 @@ def test_search_shares_its_work_among_jobs(capsys, monkeypatch):
     assert run(capsys, *asked, "--jobs", "2") == alone  # nothing on stderr: no worker failed
     assert pools == [2]
     status, _, err = run(capsys, *asked, "--jobs", "0")
-    assert status == 2 and "--jobs must be above zero, got 0" in err
+    assert status == 2 and "--jobs must be a whole number from 1 to 256, got '0'; the nearest is 1" in err
+
+
+# ---- whatever happens is one line
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [OverflowError("int too large"), KeyError("origin"), MemoryError(), StopIteration(), ZeroDivisionError("a\nb")],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_a_fault_of_ours_says_so_and_how_to_report_it(capsys, monkeypatch, fault):
+    def broken(args):
+        raise fault
+
+    monkeypatch.setattr(chips, "run", broken)
+    status, out, err = run(capsys, "chips", "H100 SXM5")
+    assert status == 1 and out == "" and err.count("\n") == 1
+    assert "bottlenecks chips 'H100 SXM5': " in err and "a fault of bottlenecks, not of yours: please report" in err
+    assert ("memory" if isinstance(fault, MemoryError) else type(fault).__name__) in err
+    monkeypatch.setenv("BOTTLENECKS_TRACEBACK", "1")
+    assert "in broken" in run(capsys, "chips", "H100 SXM5")[2]
+
+
+def test_numbers_may_be_written_as_people_do(capsys):
+    a, b = (run(capsys, "fits", "Llama-3-8B", "h100 sxm", "--context", text) for text in ("8192", "8_192"))
+    assert a == b and a[0] == 0
+    assert run(capsys, "fits", "Llama-3-8B", "h100 sxm", "--context", "1e3")[0] == 0
+
+
+def shell(line):
+    """A line of bash with $B for the command; its result."""
+    run = f"{sys.executable} -m bottlenecks"
+    return subprocess.run(["bash", "-c", line.replace("$B", run)], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "words"),
+    [
+        ("$B chips | head -1; exit ${PIPESTATUS[0]}", 0, ""),
+        ("$B --help | true; exit ${PIPESTATUS[0]}", 0, ""),
+        ("$B chips MI300Y | true; exit ${PIPESTATUS[0]}", 2, "did you mean"),
+        ("$B chips >&-", 0, ""),
+        ("$B chips >&- 2>&- <&-", 0, ""),
+        ("$B chips MI300Y 2>&-", 2, ""),
+        ("$B chips MI300Y 2>&1 >/dev/null | true; exit ${PIPESTATUS[0]}", 2, ""),
+        ("PYTHONIOENCODING=ascii $B models Llama-3-8B --json >/dev/null", 0, ""),
+        (
+            "PYTHONIOENCODING=ascii $B predict kernels <(echo chip,m,kernel; echo T4,8,ü)",
+            2,
+            ": set PYTHONIOENCODING=utf-8",
+        ),
+    ],
+)
+def test_streams_that_are_closed_or_narrow(line, status, words):
+    found = shell(line)
+    assert found.returncode == status, found.stderr
+    assert found.stderr.count("\n") == bool(words) and words in found.stderr, found.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_standard_output():
+    found = shell("$B chips > /dev/full")
+    assert found.returncode == 2 and found.stderr.count("\n") == 1 and "No space left" in found.stderr
+
+
+WAITS = """
+import sys, time
+from bottlenecks import __main__ as command
+from bottlenecks.command import chips
+from bottlenecks.studies import search
+
+def wait(*args, executor=None, **_):
+    found = executor and [executor.submit(time.sleep, 60) for _ in range(4)]
+    print("ready", flush=True)
+    return found[0].result() if found else time.sleep(60)
+
+chips.run = search.search = wait
+sys.exit(command.main())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is another thing there")
+@pytest.mark.parametrize("argv", [("chips",), ("search", "Llama-3-8B", "DGX H100", "--chips", "8", "--jobs", "2")])
+def test_ctrl_c_is_one_line(tmp_path, argv):
+    script = tmp_path / "script.py"
+    script.write_text("if __name__ == '__main__':\n    " + WAITS.strip().replace("\n", "\n    "))
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen([sys.executable, str(script), *argv], **pipes) as child:
+        assert child.stdout.readline() == "ready\n"
+        os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to all of them
+        out, err = child.communicate(timeout=50)
+    assert (child.returncode, out, err) == (130, "", f"bottlenecks {argv[0]}: stopped\n")
+
+
+def test_a_progress_bar_is_for_a_terminal(capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr(roofline, "measure", lambda progress, **_: seen.append(progress) or RESULT)
+    monkeypatch.setattr(roofline, "summary", lambda result: "summary")
+    monkeypatch.setattr(roofline, "save", lambda *_: "")
+    run(capsys, "measure")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    run(capsys, "measure")
+    assert seen[0] is None and callable(seen[1])
