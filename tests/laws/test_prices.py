@@ -5,7 +5,7 @@ import numpy as np
 import pint
 import pytest
 
-from bottlenecks.laws import launches, pipelines, power, recomputation, zero
+from bottlenecks.laws import launches, pipelines, power, recomputation, serving, zero
 
 unit = pint.UnitRegistry()
 S, FLOP, J, W = unit.second, unit.dimensionless, unit.joule, unit.watt
@@ -110,3 +110,18 @@ def test_the_slowest_stage_by_hand():
     assert pipelines.slowest_stage_s(1.0, 0.5, 2.0, stages=4, schedule="dualpipe", **at) == 4.75
     # one stage has everything
     assert pipelines.slowest_stage_s(1.0, 0.5, 2.0, stages=1, schedule="1f1b", most=7, last=7) == 9.5
+
+
+def test_counted_experts_that_are_sent_by_hand():
+    # An all-to-all of 0.2 ms before and after: the 80 launches start behind 0.7 ms of work and one of them, and end at
+    # 1.7 ms; work and both all-to-alls would have taken 1.4 ms.
+    at = {"call_s": 1e-5, "routed_launches": 80, "routed_s": 3e-4, "pass_s": 1e-3, "sent_s": 2e-4}
+    assert launches.exposed_routing_s(100, **at) == pytest.approx(0.3e-3)
+    assert launches.exposed_routing_s(200, **at) == pytest.approx(0.6e-3)  # 2 ms of the processor's own
+
+
+def test_tokens_of_a_guess_by_hand():
+    # Of four guesses all are taken, and one token more; none, and only that one; half: (1 - 1/32) / (1/2) = 1.9375
+    found = serving.speculative_tokens(np.array([1.0, 0.0, 0.5]), drafted=4)
+    assert found == pytest.approx([5, 1, 1.9375])
+    assert serving.latency_floor_s(8e9, chips=4, bytes_per_s=1e12) == pytest.approx(2e-3)
