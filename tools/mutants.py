@@ -67,7 +67,12 @@ PAIRS = (
     ("greater", "less_equal"),
 )
 NAMES = {a: b for pair in PAIRS for a, b in (pair, pair[::-1])}
-EITHER_WAY = set(NAMES) - {"less", "greater", "less_equal", "greater_equal"} | {"hypot", "zip", "broadcast_arrays"}
+EITHER_WAY = set(NAMES) - {"less", "greater", "less_equal", "greater_equal"} | {
+    "hypot",
+    "zip",
+    "broadcast_arrays",
+    "overlapped_s",
+}
 
 
 # ---- the faults

@@ -9,6 +9,7 @@ import difflib
 import numpy as np
 
 PLAIN = (int, float, np.float64)  # one number, 64 bits wide or without end
+FLOAT = np.dtype(float)
 MOST = 1e30  # of any quantity in base SI: more is a slip, and products of a few such overflow
 COUNT = 10**12  # of a size that is counted: rows, tokens, values
 RANKS = 10**7  # of chips, or of what a layout cuts over them
@@ -93,7 +94,12 @@ def numbers(*, most=COUNT, zero=(), **named):
     """
     found = []
     for name, value in named.items():
-        if not (type(value) in PLAIN and 0 < value <= most):
+        if type(value) in PLAIN:
+            fine = 0 < value <= most
+        else:
+            fine = type(value) is np.ndarray and value.dtype is FLOAT and value.size
+            fine = fine and np.minimum.reduce(value, axis=None) > 0 and np.maximum.reduce(value, axis=None) <= most
+        if not fine:
             value = positive(name, value, zero_allowed=name in zero, most=most)
             if isinstance(value, np.ndarray) and value.dtype.kind == "i":
                 value = value.astype(float)
@@ -140,6 +146,8 @@ def seen_by(queries, keys, masked, window):
     """Raise where a mask or a window leaves a query without a key."""
     if window is not np.inf:
         positive("window", window)
+    if type(keys) in PLAIN and type(queries) in PLAIN and keys >= queries:
+        return
     if np.any(np.less(keys, queries) & masked):
         raise ValueError(
             f"keys must be at least the queries under a causal mask, got {shown(keys)} and {shown(queries)}"

@@ -105,7 +105,9 @@ def check_number(record, name, value):
 
 def at_most(what, most, *parts):
     """Raise where a product of some counts is more than it may be."""
-    if math.prod(int(np.max(part)) for part in parts) > most:  # largest by largest: most are far from it
+    if (
+        math.prod(part if type(part) is int else int(np.max(part)) for part in parts) > most
+    ):  # largest by largest: most are far from it
         whole = math.prod(np.asarray(part, dtype=float) for part in parts)
         if np.any(whole > most):
             raise ValueError(f"{what} must be at most {most:,}, got {np.max(whole):,.15g}")

@@ -72,3 +72,11 @@ def test_linear_attention_costs_what_softmax_costs_at_as_many_tokens_as_values()
     d = 128
     linear = attention.linear_attention_flop(2 * d, heads=1, key_values=d, head_values=d)
     assert linear == 2 * d * (2 * d) ** 2
+
+
+def test_heads_values_and_bytes_count_once_by_hand():
+    # Three heads of 10 queries and 20 keys of 4 values in 2 bytes: 240 values of queries and results, 480 of keys and
+    # values; a core of 160 bytes holds tiles of 160 / 32 = 5 queries, so keys and values are read twice: 3 x 2 x 400 B.
+    shape = {"heads": 3, "head_values": 4, "value_bytes": 2}
+    assert attention.tiled_bytes(10, 20, **shape, on_chip_bytes=160) == 3 * 2 * (2 * 10 * 4 + 2 * 20 * 4 * 2)
+    assert attention.tiled_bytes(10, 20, **shape, on_chip_bytes=1e9) == 3 * 2 * (2 * 10 * 4 + 2 * 20 * 4)

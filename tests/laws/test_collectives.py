@@ -242,3 +242,9 @@ def test_half_of_the_bandwidth_at_the_half_bandwidth_message():
     message = c.half_bandwidth_bytes(**wire)
     seconds = c.point_to_point_s(message, **wire)
     assert c.algorithm_bytes_per_s(message, seconds) == pytest.approx(25e9)
+
+
+def test_the_longest_axis_of_a_torus_fills_first_by_hand():
+    # 2 x 8 chips: four hops and one of half a second; 8 / 4 x 16 GB over both ways of a link of 1 GB/s, 16 s
+    found = c.torus_all_to_all_s(16e9, np.array([2, 8]), bytes_per_s=1e9, latency_s=0.5)
+    assert found == pytest.approx(2.5 + 16)

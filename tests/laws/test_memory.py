@@ -237,3 +237,32 @@ def test_a_prefix_is_kept_once():
 
 def test_a_window_stops_growing():
     np.testing.assert_array_equal(memory.windowed_tokens(np.array([1, 8, 99]), window=8), [1, 8, 8])
+
+
+@pytest.mark.parametrize(
+    ("name", "bytes_of_a_weight"),
+    [  # all that is held outside the step: as the sources print it, or by adding formats of 4, 2 and 1 bytes
+        ("adam", 2 + 2 + 4 + 4 + 4),  # rajbhandari2020zero: 16
+        ("adam, widened gradients", 16),
+        ("adam, not fused", 16),
+        ("adam, fp32 gradients", 18),  # megatron-distributed-optimizer
+        ("adam, both gradients", 2 + 2 + 4 + 4 + 4 + 4),
+        ("adam, fp32", 16),
+        ("adam, no fp32 weights", 2 + 2 + 4 + 4),
+        ("adam, bf16 alone", 4 * 2),
+        ("adam, fp8 weights", 1 + 2 + 4 + 4 + 4),
+        ("adam, 8-bit", 2 + 2 + 4 + 1 + 1),
+        ("adafactor", 2 + 2 + 4),
+        ("muon", 2 + 2 + 4 + 4),
+        ("sgd, momentum", 2 + 2 + 4 + 4),
+        ("sgd", 2 + 2 + 4),
+    ],
+)
+def test_bytes_of_a_recipe_by_hand(name, bytes_of_a_weight):
+    recipe = memory.RECIPES[name]
+    assert recipe.weight_bytes + recipe.gradient_bytes + recipe.state_bytes == bytes_of_a_weight
+    # embedding and head are with Adam where matrices have one momentum; elsewhere they are as all others
+    assert recipe.embedding_state_bytes == (4 + 4 + 4 if name == "muon" else recipe.state_bytes)
+    # of the step alone: 16-bit gradients widened; unfused, a 32-bit copy more, 20 and 24 in all
+    assert recipe.step_bytes == {"adam, widened gradients": 4, "adam, not fused": 8}.get(name, 0)
+    assert recipe.weight_bytes == {"adam, fp32": 4, "adam, fp8 weights": 1}.get(name, 2)

@@ -5,7 +5,7 @@ import numpy as np
 import pint
 import pytest
 
-from bottlenecks.laws import launches, pipelines, power, recomputation, zero
+from bottlenecks.laws import launches, pipelines, power, recomputation, serving, zero
 
 unit = pint.UnitRegistry()
 S, FLOP, J, W = unit.second, unit.dimensionless, unit.joule, unit.watt
@@ -110,3 +110,61 @@ def test_the_slowest_stage_by_hand():
     assert pipelines.slowest_stage_s(1.0, 0.5, 2.0, stages=4, schedule="dualpipe", **at) == 4.75
     # one stage has everything
     assert pipelines.slowest_stage_s(1.0, 0.5, 2.0, stages=1, schedule="1f1b", most=7, last=7) == 9.5
+
+
+def test_counted_experts_that_are_sent_by_hand():
+    # An all-to-all of 0.2 ms before and after: the 80 launches start behind 0.7 ms of work and one of them, and end at
+    # 1.7 ms; work and both all-to-alls would have taken 1.4 ms.
+    at = {"call_s": 1e-5, "routed_launches": 80, "routed_s": 3e-4, "pass_s": 1e-3, "sent_s": 2e-4}
+    assert launches.exposed_routing_s(100, **at) == pytest.approx(0.3e-3)
+    assert launches.exposed_routing_s(200, **at) == pytest.approx(0.6e-3)  # 2 ms of the processor's own
+
+
+def test_tokens_of_a_guess_by_hand():
+    # Of four guesses all are taken, and one token more; none, and only that one; half: (1 - 1/32) / (1/2) = 1.9375
+    found = serving.speculative_tokens(np.array([1.0, 0.0, 0.5]), drafted=4)
+    assert found == pytest.approx([5, 1, 1.9375])
+    assert serving.latency_floor_s(8e9, chips=4, bytes_per_s=1e12) == pytest.approx(2e-3)
+
+
+def idle(schedule, stages, micro_batches, chunks=1, forward=1.0, backward=2.0, weights=1.0):
+    at = {"stages": stages, "micro_batches": micro_batches, "chunks": chunks, "schedule": schedule}
+    return float(pipelines.bubble_s(forward, backward, weights, **at))
+
+
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b"])
+def test_a_plain_bubble_by_hand(schedule):
+    assert idle(schedule, 4, 8) == idle(schedule, 4, 2) == idle(schedule, 4, 8, chunks=2) == 3 * 3
+    assert idle(schedule, 4, 8, weights=0.5) == 9 and idle(schedule, 1, 8) == 0
+
+
+def test_an_interleaved_bubble_by_hand():
+    # Half of it with two chunks. With 2 micro-batches for 4 stages the first chunk waits for 2 more: (3 + 2) x 3 / 2.
+    assert idle("interleaved", 4, 8, chunks=2) == idle("interleaved", 4, 4, chunks=2) == 4.5
+    assert idle("interleaved", 4, 2, chunks=2) == 7.5
+    assert idle("interleaved", 4, 2, chunks=3) == (3 + 2 * 2) * 3 / 3
+
+
+def test_bubbles_filled_with_gradients_of_weights_by_hand():
+    # 3 (F + B - W) less as many gradients as there are, 3 or 6 at most: with W = 0.5, 7.5 - 1.5 and 7.5 - 3
+    assert idle("zb1p", 4, 8, weights=0.5) == 6 and idle("zb2p", 4, 8, weights=0.5) == 4.5
+    assert idle("zbv", 4, 8, weights=0.5) == 4.5
+    assert idle("zb1p", 4, 2, weights=0.5) == 6.5 and idle("zb2p", 4, 4, weights=0.5) == 5.5
+    assert idle("zb2p", 4, 8, weights=1.2) == 0  # (F + B - 3 W) is below zero
+    assert idle("zb1p", 1, 8) == idle("zb2p", 1, 8) == 0
+
+
+def test_a_bubble_fed_from_both_ends_by_hand():
+    # (8/2 - 1)(F + 2 B - 2 W) less 3 W: 3 (5 - 1) - 1.5; with 2 micro-batches 12 - 1. Two stages have none.
+    assert idle("dualpipe", 8, 8, weights=0.5) == 10.5 and idle("dualpipe", 8, 2, weights=0.5) == 11
+    assert idle("dualpipe", 2, 8, weights=0.5) == idle("dualpipe", 1, 8, weights=0.5) == 0
+
+
+def test_a_pair_of_stages_fed_from_both_ends_by_hand():
+    # Each of two chips has half of both: 4 layers and an embedding 4.5, 3 layers and a head 5, so 4.75. With much
+    # shorter ends and more stages, the chips between have whole layers alone.
+    at = {"most": 4, "schedule": "dualpipe"}
+    assert pipelines.slowest_stage_s(1.0, 0.5, 2.0, stages=2, last=3, **at) == 4.75
+    assert pipelines.slowest_stage_s(1.0, 0.0, 0.0, stages=4, last=2, **at) == 4
+    assert pipelines.slowest_stage_s(1.0, 0.0, 0.0, stages=2, last=2, **at) == 3
+    assert pipelines.slowest_stage_s(1.0, 0.0, 2.0, stages=4, last=3, most=4, schedule="zbv") == 5

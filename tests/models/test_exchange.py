@@ -7,6 +7,7 @@ import pytest
 
 from bottlenecks.facts.architectures import Model
 from bottlenecks.facts.chips import chip
+from bottlenecks.models.collectives import Efficiency
 from bottlenecks.models.exchange import exchange_s
 from bottlenecks.models.inference import Plan
 from bottlenecks.models.machine import machine
@@ -15,7 +16,11 @@ from bottlenecks.models.wiring import send_s
 
 WIDE = Model(name="wide", layers=6, width=1024, ffn_width=4096, heads=16, kv_heads=4, head_values=64, vocab=512)
 MIXED = replace(WIDE, experts=16, experts_per_token=2, expert_width=512, dense_layers=2)
-H100, CUBE = machine(chip("H100 SXM5")), machine(chip("TPU v4"))
+# Perfect wires without a least time of a call, so that every byte shows
+H100, NARROW, CUBE = (
+    machine(chip(name), format, efficiency=Efficiency())
+    for name, format in (("H100 SXM5", "bf16"), ("H100 SXM5", "fp8"), ("TPU v4", "bf16"))
+)
 
 
 def test_reductions_by_hand():
@@ -33,11 +38,10 @@ def test_reductions_by_hand():
 def test_experts_by_hand():
     # Two experts of a token lie in 4 (1 - (3/4)^2) = 1.75 of 4 groups. Each of 2 ranks sends half of 10 tokens x
     # 1,024 values, out in 8 bits and back in 16, in the four layers that are mixtures; a domain has 8 / 2 groups.
-    narrow = machine(chip("H100 SXM5"), "fp8")
     values = 10 * 1024 * 1.75 / 2
-    out, back = (send_s("all_to_all", size * values, 4, on=narrow, launch="queued", per_domain=4) for size in (1, 2))
-    reductions = exchange_s(WIDE, Plan(tp=2), narrow, tokens=10)
-    found = exchange_s(MIXED, Plan(tp=2, ep=4), narrow, tokens=10)
+    out, back = (send_s("all_to_all", size * values, 4, on=NARROW, launch="queued", per_domain=4) for size in (1, 2))
+    reductions = exchange_s(WIDE, Plan(tp=2), NARROW, tokens=10)
+    found = exchange_s(MIXED, Plan(tp=2, ep=4), NARROW, tokens=10)
     assert found == pytest.approx(reductions + 4 * (out + back))
     # 16 groups of 4 ranks: 2 groups in a domain of 8, and so ports
     values = 10 * 1024 * 16 * (1 - (15 / 16) ** 2) / 4
@@ -68,6 +72,19 @@ def test_a_torus_cut_both_ways_by_hand():
     hops = 6 * (2 * 6 * 2 / 3 + 3 * 6 / 3 + 2 * 6)
     more = exchange_s(WIDE, Plan(tp=64, stationary="2-D", parallel_block=True), late, tokens=tokens) - found
     assert more == pytest.approx(2 * hop_s * hops)
+
+
+def test_a_torus_without_a_gate_or_a_known_hop_by_hand():
+    # One column product and the queries with it; a hop of a microsecond where the catalog has none: 4 of 1/3 x 6
+    # hops, of which 2 go with the stream's 2/3 x 6, and 2 x 6 for the sequences.
+    bare = replace(WIDE, ffn_matrices=2)
+    plan = Plan(tp=64, stationary="2-D", parallel_block=True)
+    unknown = replace(CUBE, tiers=(replace(CUBE.tiers[0], latency_s=None), *CUBE.tiers[1:]))
+    found, none = (exchange_s(bare, plan, replace(unknown, waits=w), tokens=10) for w in (1.0, 0.0))
+    assert found - none == pytest.approx(6 * 1e-6 * (2 * 4 + 2 * 2 + 2 * 6))
+    gated = exchange_s(WIDE, plan, unknown, tokens=10)
+    inner = 2 * 10 * 4096 / 16
+    assert gated - found == pytest.approx(6 * (3 / 4 * inner / (CUBE.link_bytes_per_s / 3) + 1e-6 * 2))
 
 
 def test_gathered_weights_by_hand():

@@ -8,6 +8,7 @@ import pytest
 from bottlenecks.facts.architectures import Model
 from bottlenecks.facts.chips import chip
 from bottlenecks.models import kernels, layer
+from bottlenecks.models.collectives import Efficiency
 from bottlenecks.models.layouts import Layout
 from bottlenecks.models.machine import machine
 from bottlenecks.models.software import Software
@@ -31,7 +32,8 @@ MIXED = Model(  # of four layers three are mixtures of 16 experts, two a token
 LATENT = replace(
     DENSE, attention="MLA", kv_heads=16, kv_lora_rank=100, qk_nope_values=32, qk_rope_values=28, v_head_values=64
 )
-H100, FP8 = machine(chip("H100 SXM5")), machine(chip("H100 SXM5"), "fp8")
+# Perfect wires without a least time of a call, so that every byte shows
+H100, FP8 = (machine(chip("H100 SXM5"), format, efficiency=Efficiency()) for format in ("bf16", "fp8"))
 PLAIN = Software(name="plain", attention="fused")
 BASE = {"micro_batch": 2, "seq_len": 512}
 
@@ -177,3 +179,14 @@ def test_traffic_of_small_kernels_by_hand():
     far = replace(H100, light_s=0.0, cache_bytes=0.0)
     for what in ("elementwise_s", "elementwise_gradients_s", "embedding_s"):
         assert one(DENSE, what, on=far, software=twice) == pytest.approx(2 * one(DENSE, what, on=far))
+
+
+def test_gradients_of_attention_by_hand():
+    # forward and backward together less the forward, whatever the array of layouts
+    shape = {"batch": 2, "heads": 16, "kv_heads": 4, "head_values": 64, "implementation": "fused"}
+    worn = layer.worn(H100, PLAIN)
+    forward, both = (kernels.attention_s(512, 512, **shape, device=worn, backward=b) for b in (False, True))
+    assert one(DENSE, "attention_s") == pytest.approx(forward)
+    assert one(DENSE, "attention_gradients_s") == pytest.approx(both - forward)
+    many = layer.layer(DENSE, Layout(seq_len=512, micro_batch=2, tp=np.array([1, 2, 1])), H100, PLAIN)
+    assert many["attention_gradients_s"][[0, 2]] == pytest.approx(both - forward)

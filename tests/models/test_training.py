@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from bottlenecks import data
 from bottlenecks.facts.architectures import Model, model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.networks import system
@@ -16,6 +17,7 @@ from bottlenecks.models import constants, kernels, layer, ops, sets, training
 from bottlenecks.models.layouts import Layout
 from bottlenecks.models.machine import RESOURCES, machine
 from bottlenecks.models.software import Software, release, years
+from bottlenecks.models.wiring import send_s
 
 GPT = gpt(8, 1024, 16, vocab=51200)
 ON = machine(system("DGX H100"))
@@ -362,3 +364,122 @@ def test_fed_from_both_ends_the_first_stage_shares_with_the_last():
         for name in ("1f1b", "dualpipe")
     )
     assert both == pytest.approx(one / 3, rel=0.05)
+
+
+# ---- rows by hand, from the seconds of a layer (tests/models/test_layer.py) and of messages
+
+HOPPER = machine(chip("H100 SXM5"))
+WIDE = Layout(tp=2, pp=4, dp=4, micro_batches=8, seq_len=2048)
+
+
+def rows_of(layout, software=PERFECT, on=HOPPER, shape=GPT):
+    return training.step(shape, layout, on=on, software=software, memory=False).rows
+
+
+def test_sends_between_stages_by_hand():
+    # 2 x 2,048 tokens of 1,024 values, half of it from each of two ranks; 2 x 8 there and back, and 2 x 3 that fill
+    # the pipeline. Eight chips of a stage fill a domain, so the next stage is behind the ports; four do not.
+    half = 2048 * 1024
+    for dp, near in ((4, 1), (2, 2), (1, 2)):
+        each = send_s("p2p", half, 2, on=HOPPER, per_domain=near)
+        assert rows_of(replace(WIDE, dp=dp))["pipeline sends"] == pytest.approx(22 * each)
+    each = send_s("p2p", half, 2, on=HOPPER, per_domain=1)
+    whole = send_s("all_gather", 2 * half, 2, on=HOPPER)  # parts are put together where the sequence is not cut
+    assert rows_of(replace(WIDE, sp=False))["pipeline sends"] == pytest.approx(22 * (each + whole))
+    plain = replace(PERFECT, scatters_sends=False)
+    for sp, message in ((True, half), (False, 2 * half)):
+        each = send_s("p2p", message, 2, on=HOPPER, per_domain=1)
+        assert rows_of(replace(WIDE, sp=sp), plain)["pipeline sends"] == pytest.approx(22 * each)
+    each = send_s("p2p", half / 2, 2, on=HOPPER, per_domain=1)
+    assert rows_of(replace(WIDE, cp=2))["pipeline sends"] == pytest.approx(22 * each)
+
+
+def test_sends_between_chunks_by_hand():
+    # Two chunks a stage: twice as many, which run beside the next chunk; what fills the pipeline nothing hides.
+    chunks = replace(WIDE, vpp=2, schedule="interleaved")
+    each = send_s("p2p", 2048 * 1024, 2, on=HOPPER, per_domain=1)
+    thief = replace(PERFECT, stolen=0.1, overlaps_gradients=False)
+    for software, exposed, hidden in ((thief, 6, 32), (replace(thief, overlaps_sends=False), 38, 0)):
+        rows = rows_of(chunks, software)
+        assert rows["pipeline sends"] == pytest.approx(exposed * each)
+        assert rows["slowed by communication"] == pytest.approx(0.1 * hidden * each)
+
+
+@pytest.mark.parametrize(
+    ("recompute", "attention", "rounds", "beside"),
+    [("none", "fused", 3, 1), ("full", "fused", 4, 2), ("selective", "fused", 4, 2), ("selective", "unfused", 3, 2)],
+)
+def test_keys_that_go_around_hide_behind_attention_by_hand(recompute, attention, rounds, beside):
+    # Once forward, twice backward, once more where a fused attention is done again; the first round hides nothing.
+    layout = Layout(cp=4, micro_batches=2, micro_batch=1, seq_len=2048, recompute=recompute)
+    software = replace(PERFECT, attention=attention)
+    for speed in (1.0, 0.05, 0.01):
+        on = replace(HOPPER, link_speed=speed)
+        one = layer.layer(GPT, layout, on, software)
+        sent = rounds * one["context_s"]
+        open_s = max(sent - beside * one["attention_s"] - one["attention_gradients_s"], sent / 4)
+        assert rows_of(layout, software, on)["context parallel"] == pytest.approx(8 * 2 * open_s)
+
+
+@pytest.mark.parametrize(("recompute", "passes"), [("none", 4), ("selective", 4), ("products", 4), ("full", 6)])
+def test_exchanges_of_a_layer_by_hand(recompute, passes):
+    # Attention and feed-forward, there and back, and again where the layer is; a cut sequence is gathered twice more.
+    for sp in (True, False):
+        layout = Layout(tp=8, micro_batches=2, seq_len=2048, recompute=recompute, sp=sp)
+        one = layer.layer(GPT, layout, HOPPER, PERFECT)
+        sent = passes * one["tensor_s"] + 2 * sp * one["gather_s"]
+        assert rows_of(layout)["tensor parallel"] == pytest.approx(8 * 2 * sent)
+        beside = min(0.5 * sent, one["products_s"] + one["input_gradients_s"])
+        hides = replace(PERFECT, overlaps_tensor=0.5, stolen=0.1)
+        rows = rows_of(layout, hides)
+        assert rows["tensor parallel"] == pytest.approx(8 * 2 * (sent - beside))
+        assert rows["slowed by communication"] == pytest.approx(0.1 * 8 * 2 * beside)
+    across = Layout(tp=16, micro_batches=2, seq_len=2048, recompute=recompute)
+    assert rows_of(across, hides)["tensor parallel"] == pytest.approx(rows_of(across)["tensor parallel"])
+
+
+def test_recomputation_by_hand():
+    layout = Layout(micro_batches=2, seq_len=2048)
+    one = layer.layer(GPT, layout, HOPPER, PERFECT)
+    products, attention, small = (one[n] for n in ("products_s", "attention_s", "elementwise_s"))
+    for policy, again in (
+        ("none", 0),
+        ("selective", attention),
+        ("products", products / 2 + small),
+        ("full", products + attention + small),
+    ):
+        assert rows_of(replace(layout, recompute=policy))["recomputation"] == pytest.approx(8 * 2 * again)
+
+
+def test_experts_hide_only_where_the_pipeline_runs_both_ways():
+    shape, layout = model("Qwen3-30B-A3B"), Layout(pp=4, dp=8, ep=8, micro_batches=8, seq_len=2048)
+    one = layer.layer(shape, layout, HOPPER, PERFECT)
+    asked = {"shape": shape, "software": replace(PERFECT, waits_for_counts=False)}
+    layers = 8 * shape.layers / 4
+    assert rows_of(layout, **asked)["expert parallel"] == pytest.approx(layers * 4 * one["experts_s"])
+    assert rows_of(replace(layout, recompute="full"), **asked)["expert parallel"] == pytest.approx(
+        layers * 6 * one["experts_s"]
+    )
+    assert rows_of(replace(layout, schedule="dualpipe"), **asked)["expert parallel"] == 0
+
+
+def test_a_late_processor_by_hand():
+    # 15 + 38 calls a layer and micro-batch (tests/models/test_layer.py, without a gate or turned positions 13 + 34)
+    # of 1 ms outlast all work; selective recomputation launches five kernels more, full the forward pass again.
+    slow = replace(PERFECT, host_s=1e-3)
+    for policy, more in (("none", 0), ("selective", 5), ("products", 0.75), ("full", 1.0)):
+        layout = Layout(micro_batches=2, seq_len=128, recompute=policy)
+        one = layer.layer(GPT, layout, HOPPER, slow)
+        calls = one["launches"] + one["launches_back"] + (more if more == 5 else more * one["launches"])
+        rows = rows_of(layout, slow)
+        names = ("products_s", "attention_s", "elementwise_s", "weight_gradients_s", "input_gradients_s")
+        busy = sum(one[n] for n in (*names, "attention_gradients_s", "elementwise_gradients_s"))
+        again = rows["recomputation"] / 16
+        assert rows["launches"] == pytest.approx(16 * (calls * 1e-3 - busy - again))
+
+
+def test_the_spread_is_that_of_the_file():
+    (row,) = [r for r in data.rows("training_constants") if r["constant"] == "spread"]
+    low, high = constants.spread()
+    assert (low, high) == (float(row["low"]), float(row["high"])) and 0.5 < low < 1 < high < 2
+    assert constants.training()["any", "spread"] == float(row["value"])

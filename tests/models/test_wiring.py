@@ -1,5 +1,7 @@
 """From a chip's row to the tiers of its machines: the same in training, serving and measured collectives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,8 +65,6 @@ def test_a_stated_port_wins():
 
 def test_faster_wires_scale_what_is_sent():
     """Twice every rate and half of every wait is half of the time."""
-    from dataclasses import replace
-
     on = machine(chip("H100 SXM5"))
     fast = replace(on, link_speed=2.0, port_speed=2.0, waits=0.5)
     for collective in collectives.COLLECTIVES:
@@ -77,4 +77,28 @@ def test_faster_wires_scale_what_is_sent():
 def test_one_rank_sends_nothing_and_no_wire_sends_never():
     on = machine(chip("H100 SXM5"))
     assert np.all(wiring.send_s("all_reduce", np.array([1e6, 1e9]), 1, on=on) == 0)
-    assert np.isinf(wiring.send_s("all_reduce", 1e6, 2, on=machine(chip("H100 SXM5"), tiers=())))
+    lone = machine(chip("H100 SXM5"), tiers=())
+    assert np.isinf(wiring.send_s("all_reduce", 1e6, 2, on=lone))
+    assert wiring.send_s("all_reduce", 1e6, np.array([1, 2, 8]), on=lone).tolist() == [0, np.inf, np.inf]
+
+
+def test_a_message_of_a_byte_is_the_least():
+    on = machine(chip("H100 SXM5"))
+    nothing, byte, much = wiring.send_s("all_gather", np.array([0.0, 1.0, 1e9]), 8, on=on)
+    assert nothing == byte < much
+    # 7/8 of a gigabyte over the share of 450 GB/s that is reached, and less than a tenth for the start
+    streamed = 7 / 8 * 1e9 / 450e9 / on.efficiency.link
+    assert streamed < much < 1.1 * streamed
+
+
+def test_what_a_chip_needs_for_links_of_its_own():
+    """A domain of more than one chip and a rate; else the host's PCIe, else nothing but ports."""
+    h100 = chip("H100 SXM5")
+    one = replace(h100, facts=h100.facts | {"link_domain_chips": "1", "host_link": ""})
+    assert wiring.inside(one) == ()
+    bare = replace(h100, facts=h100.facts | {"link_domain_chips": "", "host_link": "PCIe 4.0 x16"})
+    (host,) = wiring.inside(bare)
+    assert (host.name, host.ranks, host.bytes_per_s) == ("host", 8, 31.5e9)
+    assert len(wiring.tiers_of(one)) == 1 and not wiring.tiers_of(h100)[-1].in_network_reduction
+    unstated = replace(h100, facts=h100.facts | {"nic_gbits_per_s": ""})
+    assert wiring.tiers_of(unstated)[-1].bytes_per_s == 12.5e9  # 100 Gbit/s
