@@ -175,7 +175,7 @@ def _records(t):
         made(wire, "bytes_per_s latency_s", open="bytes_per_s latency_s"),
         made(dense(1e12), "flop_per_s"),
         made(t["device"], f"{rates} {durations} cores", zero=durations),
-        made(t["machine"], "link_speed port_speed waits host_waits experts_times memory_bytes"),
+        made(t["machine"], "link_speed port_speed waits host_waits experts_times memory_bytes", zero="waits host_waits"),
         made(collectives.fitted(), "link port ll128 latency call_s segment_s", zero="call_s segment_s"),
         made(t["plan"], "tp pp ep overlap", "stationary weight_format cache_format", zero="overlap"),
         made(layout, "tp pp vpp dp cp ep micro_batch micro_batches seq_len zero zero_ranks imbalance value_bytes", "recompute schedule recipe", zero="zero", open="zero_ranks"),

@@ -47,7 +47,7 @@ class Plan:
             settle(self, name, positive(f"Plan.{name}", getattr(self, name), most=RANKS, whole=True))
         at_most("Plan: tp x pp x ep", RANKS, self.tp, self.pp, self.ep)
         for name in ("weight_format", "head_format", "cache_format"):
-            if getattr(self, name) is not None:
+            if name != "head_format" or self.head_format is not None:
                 bytes_per_value(getattr(self, name))
         switch("Plan.parallel_block", self.parallel_block)
         settle(self, "overlap", share("Plan.overlap", self.overlap, zero_allowed=True))
