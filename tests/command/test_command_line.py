@@ -97,7 +97,7 @@ def test_chips(capsys):
         (["fits", "Llama-3-8B", "h100 sxm", "--train", "--format", "fp8"], "leave out --format or --train"),
         (
             ["fits", "Llama-3-70B", "h100 sxm", "--chips", "97"],
-            "(at most 80 layers) of Llama-3-70B, got 97; the nearest below is 96",
+            "at most 80 stages, got 97; the nearest is 96",
         ),
     ],
 )
@@ -349,7 +349,7 @@ def test_fits(capsys):
         (["fits", "Llama-3-8B", "MI300Y"], "did you mean 'MI300X'"),
         (
             ["fits", "Llama-3-8B", "h100 sxm", "--chips", "0"],
-            "--chips must be a whole number from 1 to 1,000,000, got '0'; the nearest is 1",
+            "--chips must be a whole number from 1 to 16,384, got '0'; the nearest is 1",
         ),
         (["fits", "Llama-3-8B", "h100 sxm", "--format", "fp7"], "format 'fp7' is unknown"),
     ],
