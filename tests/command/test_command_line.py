@@ -95,10 +95,7 @@ def test_chips(capsys):
         (["fits", "Llama-3-8B", "h100 sxm", "--batch", "2.6"], "got '2.6'; the nearest is 3"),
         (["fits", "Llama-3-8B", "h100 sxm", "--chips", "-8"], "got '-8'; the nearest is 1"),
         (["fits", "Llama-3-8B", "h100 sxm", "--train", "--format", "fp8"], "leave out --format or --train"),
-        (
-            ["fits", "Llama-3-70B", "h100 sxm", "--chips", "97"],
-            "at most 80 stages, got 97; the nearest is 96",
-        ),
+        (["fits", "Llama-3-70B", "h100 sxm", "--chips", "97"], "at most 80 stages, got 97; the nearest is 96"),
     ],
 )
 def test_bad_input_is_one_line(capsys, tmp_path, monkeypatch, argv, message):
