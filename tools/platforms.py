@@ -218,7 +218,18 @@ def differences(said, here):
 
 
 def tests(at, log, chosen):
-    pytest = [*at["before"], at["python"], "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", os.environ.get("JOBS", "2"), *chosen]
+    pytest = [
+        *at["before"],
+        at["python"],
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-n",
+        os.environ.get("JOBS", "2"),
+        *chosen,
+    ]
     call(pytest, log, cwd=at["root"], env=at["env"])
 
 

@@ -48,7 +48,7 @@ def run(args):
     most = on.tiers[-1].ranks if on.tiers else 1
     if most is not None and args.chips > most:
         raise ValueError(f"--chips must be at most {most}, all that {where.name} has, got {args.chips}")
-    batch = args.batch or args.chips * max(2**22 // args.seq // args.chips, 1)
+    batch = args.batch if args.batch is not None else args.chips * max(2**22 // args.seq // args.chips, 1)
     with _pool(args.jobs) as executor:
         asked = {"chips": args.chips, "batch": batch, "seq_len": args.seq, "software": args.software, "keep": args.top}
         found = search.search(model(args.model), on, **asked, executor=executor)

@@ -77,7 +77,7 @@ def test_chips(capsys):
         (["figures", "--out", ""], "--out must name a folder, got ''"),
         (["figures", "01-roofline", "--format", "gif"], "invalid choice: 'gif'"),
         (["measure", "--seconds", "600"], "must be from 5 to 55, got 600.0; the nearest is 55"),
-        (["mesure"], "did you mean 'measure'"),
+        (["predic"], "did you mean 'predict'"),
         ([], "required: COMMAND (see bottlenecks --help)"),
         (["search", "Llama-3-8B", "DGX H100"], "required: --chips (see bottlenecks search --help)"),
         (
