@@ -93,7 +93,8 @@ def _wait_until_up(url: str, process: subprocess.Popen, log: Path, limit_s: floa
                 return
         except OSError:
             time.sleep(0.1)
-    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
+    told = log.read_text()[-3000:] if log.is_file() else ""
+    raise RuntimeError(f"JupyterLab did not start:\n{told}")
 
 
 @dataclass

@@ -6,9 +6,9 @@ import shutil
 import subprocess
 import sys
 import tomllib
-import urllib.request
 from pathlib import Path
 
+import lab
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -99,9 +99,8 @@ def test_two_labs_at_once_both_open(tmp_path):
     try:
         found = [_address(process.stderr) for process in started]
         assert len(set(found)) == 2 and None not in found
-        for address in found:
-            with urllib.request.urlopen(address, timeout=60) as page:
-                assert page.status == 200
+        for address, process in zip(found, started, strict=True):
+            lab._wait_until_up(address, process, tmp_path)
     finally:
         for process in started:
             process.kill()

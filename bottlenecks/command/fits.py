@@ -2,7 +2,7 @@
 
 import json
 
-from bottlenecks.command.reports import MOST, MOST_CHIPS, shape_of, whole
+from bottlenecks.command.reports import MOST, shape_of, whole
 from bottlenecks.facts.units import si
 
 
@@ -20,7 +20,7 @@ def add(commands):
     parser.add_argument("model", help="a model, such as Llama-3-70B, or the path of a config.json")
     parser.add_argument("chip", help="a chip, such as 'H100 SXM5'")
     for name, default, most, about in (
-        ("--chips", 1, MOST_CHIPS, "chips"),
+        ("--chips", 1, 2**14, "chips"),
         ("--context", 4096, MOST, "tokens of a sequence, prompt and answer"),
         ("--batch", 1, MOST, "sequences at once; of a micro-batch when training"),
     ):

@@ -8,7 +8,7 @@ from pathlib import Path
 from bottlenecks.facts.doors import nearest
 
 MOST = 1_000_000_000  # of sequences, tokens: more is a slip of the finger
-MOST_CHIPS = 1_000_000
+MOST_CHIPS = 1_000_000  # of a search; `fits` stops earlier
 
 
 class Parser(argparse.ArgumentParser):

@@ -174,8 +174,9 @@ def save(result: dict, folder=None) -> Path:
                 return path
         raise FileExistsError(f"{folder / names[-1]} is there already")
     except OSError as error:
+        why = error.strerror or getattr(error.__cause__, "strerror", None) or error
         raise OSError(
-            f"can not write into {folder} ({error.strerror or error}): set BOTTLENECKS_DATA to a "
+            f"can not write into {folder} ({why}): set BOTTLENECKS_DATA to a "
             "folder that you may write to, or pass one (--folder)"
         ) from error
 

@@ -77,7 +77,7 @@ def test_chips(capsys):
         (["figures", "--out", ""], "--out must name a folder, got ''"),
         (["figures", "01-roofline", "--format", "gif"], "invalid choice: 'gif'"),
         (["measure", "--seconds", "600"], "must be from 5 to 55, got 600.0; the nearest is 55"),
-        (["mesure"], "did you mean 'measure'"),
+        (["predic"], "did you mean 'predict'"),
         ([], "required: COMMAND (see bottlenecks --help)"),
         (["search", "Llama-3-8B", "DGX H100"], "required: --chips (see bottlenecks search --help)"),
         (
@@ -95,10 +95,7 @@ def test_chips(capsys):
         (["fits", "Llama-3-8B", "h100 sxm", "--batch", "2.6"], "got '2.6'; the nearest is 3"),
         (["fits", "Llama-3-8B", "h100 sxm", "--chips", "-8"], "got '-8'; the nearest is 1"),
         (["fits", "Llama-3-8B", "h100 sxm", "--train", "--format", "fp8"], "leave out --format or --train"),
-        (
-            ["fits", "Llama-3-70B", "h100 sxm", "--chips", "97"],
-            "(at most 80 layers) of Llama-3-70B, got 97; the nearest below is 96",
-        ),
+        (["fits", "Llama-3-70B", "h100 sxm", "--chips", "97"], "at most 80 stages, got 97; the nearest is 96"),
     ],
 )
 def test_bad_input_is_one_line(capsys, tmp_path, monkeypatch, argv, message):
@@ -349,7 +346,7 @@ def test_fits(capsys):
         (["fits", "Llama-3-8B", "MI300Y"], "did you mean 'MI300X'"),
         (
             ["fits", "Llama-3-8B", "h100 sxm", "--chips", "0"],
-            "--chips must be a whole number from 1 to 1,000,000, got '0'; the nearest is 1",
+            "--chips must be a whole number from 1 to 16,384, got '0'; the nearest is 1",
         ),
         (["fits", "Llama-3-8B", "h100 sxm", "--format", "fp7"], "format 'fp7' is unknown"),
     ],

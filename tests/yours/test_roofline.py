@@ -1,5 +1,6 @@
 """Measuring a machine: that nothing breaks and nothing is lost. How fast it is, is not tested."""
 
+import errno
 import json
 import os
 import platform
@@ -196,6 +197,16 @@ def test_unwritable_folder_says_what_to_do(tmp_path, made):
     with pytest.raises(OSError, match="BOTTLENECKS_DATA") as caught:
         m.save(made, blocked / "deeper")
     assert str(blocked) in str(caught.value) and "--folder" in str(caught.value)
+
+
+def test_a_full_disk_leaves_no_half_of_a_measurement(tmp_path, made, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"can not write into .* \(No space left on device\): set BOTTLENECKS_DATA"):
+        m.save(made, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_user_folder_obeys_the_environment(tmp_path, monkeypatch, made):
