@@ -168,3 +168,9 @@ def test_a_pair_of_stages_fed_from_both_ends_by_hand():
     assert pipelines.slowest_stage_s(1.0, 0.0, 0.0, stages=4, last=2, **at) == 4
     assert pipelines.slowest_stage_s(1.0, 0.0, 0.0, stages=2, last=2, **at) == 3
     assert pipelines.slowest_stage_s(1.0, 0.0, 2.0, stages=4, last=3, most=4, schedule="zbv") == 5
+
+
+def test_selective_recomputation_is_of_attention_alone():
+    # korthikanti2022, section 5: the softmax and its neighbours; no product, no sum over ranks, no launch of the layer's
+    assert recomputation.REPEATS["selective"] == recomputation.Repeats(0, 1, 0, 0, 0)
+    assert recomputation.REPEATS["full"] == (1,) * 5 and recomputation.REPEATS["none"] == (0,) * 5

@@ -249,3 +249,24 @@ def test_half_a_host_shares_one_way_to_the_other_half():
     at = seconds("all_to_all", LARGE, tiers=host, ranks=8)
     wire = link("PCIe 4.0 x16").bytes_per_s
     assert at >= 2.0 * LARGE / wire * (1 - 1e-4)
+
+
+def test_a_kernel_of_ones_own_is_never_taken_unasked():
+    rest = {"tiers": H100, "ranks": 8}
+    assert str(collective_time("all_to_all", 1e6, **rest).algorithm) == "Direct"
+    asked = collective_time("all_to_all", LARGE, **rest, algorithms=("Put",))
+    assert str(asked.algorithm) == "Put" and asked.seconds == pytest.approx(7 / 8 * LARGE / 450e9, rel=1e-4)
+
+
+def test_switches_that_sum_outside_too():
+    # Of 2 nodes of 8 each port carries an eighth of the message once, up into the switch that sums; left to
+    # themselves two nodes exchange as much; four send twice as much. Slow ports, so that they bind.
+    thin = (H100[0], replace(H100[1], bytes_per_s=5e9, in_network_reduction=True))
+    for ranks in (16, 32):
+        at = collective_time("all_reduce", LARGE, tiers=thin, ranks=ranks, sums_in=2, algorithms=("NVLSTree",))
+        assert at.seconds == pytest.approx(LARGE / (8 * 5e9), rel=1e-4)
+        alone = collective_time("all_reduce", LARGE, tiers=thin, ranks=ranks, algorithms=("NVLSTree",))
+        assert alone.seconds == pytest.approx((1 if ranks == 16 else 2) * LARGE / (8 * 5e9), rel=1e-4)
+    # one rank a node: nothing to sum inside, and no such way
+    inside = collective_time("all_reduce", LARGE, tiers=thin, ranks=8, sums_in=2)
+    assert inside.seconds == pytest.approx(9 / 8 * LARGE / (450e9 * 0.85), rel=1e-4)

@@ -75,8 +75,8 @@ def test_a_torus_cut_both_ways_by_hand():
 
 
 def test_a_torus_without_a_gate_or_a_known_hop_by_hand():
-    # One column product and the queries with it; a hop of a microsecond where the catalog has none: 4 of 1/3 x 6
-    # hops, of which 2 go with the stream's 2/3 x 6, and 2 x 6 for the sequences.
+    # One column product and the queries with it; a hop of a microsecond where the catalog has none:
+    # 2/3 x 6 hops twice for the stream, 1/3 x 6 twice for the inner values, 6 twice for the sequences.
     bare = replace(WIDE, ffn_matrices=2)
     plan = Plan(tp=64, stationary="2-D", parallel_block=True)
     unknown = replace(CUBE, tiers=(replace(CUBE.tiers[0], latency_s=None), *CUBE.tiers[1:]))

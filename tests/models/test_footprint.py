@@ -359,3 +359,30 @@ def test_the_fullest_stage_may_be_the_second():
     token = (4 * 16384 / 8 + (2 * 16384 + 2 * 1024 + 3 * 53248) / 8) * 2 + 4 * 128 / 8
     kept = training_rows(llama, layout, stage=1)["activations"]
     assert kept == pytest.approx(8 * 16 * 8192 * token, rel=0.03)
+
+
+def test_one_stage_beside_two_in_an_array():
+    """With plain layers first the second stage may be the fullest; a model of one stage has no second."""
+    fields = {"seq_len": 4096, "tp": 8, "dp": 8, "ep": 8, "micro_batches": 8}
+    many = training_rows(MIXTURE, Layout(**fields, pp=np.array([1, 2, 4])))
+    for i, pp in enumerate((1, 2, 4)):
+        for name, value in training_rows(MIXTURE, Layout(**fields, pp=pp)).items():
+            assert np.broadcast_to(many[name], 3)[i] == pytest.approx(float(value)), (name, pp)
+
+
+def test_states_are_cut_over_copies_of_data_and_context():
+    for dp, cp in ((8, 1), (4, 2), (1, 8)):
+        cut = rows(zero=1, dp=dp, cp=cp, recipe="adam")
+        assert cut["optimizer"] == 12 * LLAMA.params / 8 and cut["weights"] == 2 * LLAMA.params
+    assert rows(zero=3, dp=1)["buffers"] == rows(zero=1, dp=8)["buffers"] == rows(zero=2, dp=8)["buffers"] == 0
+    two = rows(zero=2, dp=8, recipe="adam")
+    assert two["gradients"] == 2 * LLAMA.params / 8 and two["weights"] == 2 * LLAMA.params
+
+
+def test_a_server_holds_what_its_fullest_stage_holds():
+    # DeepSeek-V3 on two stages: the first has three plain layers of 31, the second 30 mixtures and as large a table.
+    serving = Serving(tp=8, pp=2, context=128)
+    held = [total_bytes(stage_params(MIXTURE, Layout(tp=8, pp=2, seq_len=1), stage)) for stage in (0, 1)]
+    assert held[1] > held[0] and serving_rows(MIXTURE, serving)["weights"] == 2 * held[1]
+    one = serving_rows(MIXTURE, replace(serving, pp=1))["weights"]
+    assert one == 2 * total_bytes(stage_params(MIXTURE, Layout(tp=8, seq_len=1), 0))

@@ -349,3 +349,112 @@ def test_constants_are_those_of_the_fit():
     table = {k: float(r["value"]) for k, r in kernels.constants_table().items() if not k[1].startswith("spread")}
     assert set(fitted) == set(table)
     assert {k: v for k, v in table.items() if not fitted[k] == pytest.approx(v, rel=0.02)} == {}
+
+
+def test_instructions_of_ampere_by_hand():
+    # 2,048 FLOP a core and clock in 16 bits, at the share that the main loop reaches; twice as many in 8 bits
+    for name, cores, clock in (("A100 SXM 80GB", 108, 1.41e9), ("H100 SXM5", 132, 1.83e9)):
+        reached = kernels.family_constants(chip(name).family)["matmul_16"]
+        on = kernels.device(chip(name))
+        assert on.older_flop_per_s == pytest.approx(cores * clock * 2048 * reached, rel=1e-3)
+        assert on.older_flop_per_s <= on.matmul_flop_per_s
+    assert kernels.device(A100).older_flop_per_s == pytest.approx(kernels.device(A100).matmul_flop_per_s, rel=2e-3)
+    wide, narrow = (kernels.device(H100, f).older_flop_per_s for f in ("bf16", "int8"))
+    assert narrow == pytest.approx(2 * wide)
+    assert kernels.device(T4, "fp16").older_flop_per_s == kernels.device(T4, "fp16").matmul_flop_per_s
+    assert kernels.device(TPU).older_flop_per_s == kernels.device(TPU).matmul_flop_per_s
+
+
+def test_rates_of_a_device_by_hand():
+    # A100: 108 cores of 1.41 GHz, 16 exponentials a clock; multiply-adds of 19.5 TFLOP/s; 40 MB of cache.
+    on, known = kernels.device(A100), kernels.family_constants("Ampere")
+    assert on.exp_per_s == pytest.approx(108 * 1.41e9 * 16) and on.vector_per_s == pytest.approx(19.5e12 / 2, rel=1e-3)
+    assert on.matmul_flop_per_s == pytest.approx(312e12 * known["matmul_16"])
+    assert on.memory_bytes_per_s == pytest.approx(2039e9 * known["stream"])
+    assert on.link_bytes_per_s == pytest.approx(300e9 * known["link"])
+    assert (on.cores, on.cache_bytes, on.array) == (108, 40 * 2**20, 1)
+    assert kernels.device(TPU).exp_per_s == kernels.device(TPU).vector_per_s / 4
+    perfect = kernels.ideal(A100)
+    assert (perfect.matmul_flop_per_s, perfect.memory_bytes_per_s) == (312e12, 2039e9)
+    assert perfect.fixed_s == perfect.light_s == perfect.tile_s == perfect.cache_bytes == 0 and perfect.cores == 1
+
+
+def test_few_rows_by_hand():
+    # 4 rows of 1,024 x 2,048 weights in 16 bits, widened by one instruction: 5 x 2.097e6 at 1e12, 10.49 us; 4.194 MB
+    # at 100 GB/s, 41.94 us; together 41.98. In a byte each: 8 instructions, 25.17 us; 20.97 us; 27.77. 5 us to start.
+    shape = {"groups": 1, "device": made()}
+    wide, narrow = (kernels.few_rows_s(4, 1024, 2048, weight_bytes=w, **shape) for w in (2, 1))
+    assert (wide, narrow) == pytest.approx((46.98e-6, 32.77e-6), rel=1e-3)
+    three = kernels.few_rows_s(4, 1024, 2048, weight_bytes=2, **shape | {"groups": 3})
+    assert three - 5e-6 == pytest.approx(3 * (wide - 5e-6))
+
+
+def test_unfused_attention_by_hand():
+    # 32 x 32 scores of 2 heads of 64 values, causal. Forward: 4 x 64 operations a score, 6 passes and 2 of the mask,
+    # three kernels. Both ways: 10 x 64 more, 15 and 4 passes, eight kernels.
+    shape = {"batch": 1, "heads": 2, "kv_heads": 2, "head_values": 64, "device": made(), "implementation": "unfused"}
+    scores = 2 * 32 * 32
+    forward = 3 * 5e-6 + scores * (256 / 4e12 + 8 * 2 / 100e9)
+    both = 8 * 5e-6 + scores * ((256 + 640) / 4e12 + 19 * 2 / 100e9)
+    assert kernels.attention_s(32, 32, **shape) == pytest.approx(forward)
+    assert kernels.attention_s(32, 32, **shape, backward=True) == pytest.approx(both)
+
+
+def test_both_ways_of_attention_by_hand():
+    # As `test_attention_by_hand`: forward 9,632.3 us. Backward 1,280 for 512 operations a pair, 21,474.8 us of products,
+    # 872.4 of softmax; 22,347.2; 174.6 and half of it for the longest tile's 128th; 128 of tiles: 22,562.5. Traffic
+    # twice 671 us: hidden. Two kernels more, 2 x 5 us, stream 64 x 1,024 x 128 x 14 bytes: 117.44 MB, 1,174.4 us.
+    shape = {"batch": 8, "heads": 8, "kv_heads": 8, "head_values": 128, "causal": False, "device": made()}
+    both = kernels.attention_s(1024, 1024, **shape, implementation="fused", backward=True)
+    assert both == pytest.approx((9632.3 + 5 + 22562.5 + 10 + 1174.4) * 1e-6, rel=1e-4)
+    first = kernels.attention_s(1024, 1024, **shape, implementation="fused, first", backward=True)
+    assert first == pytest.approx(2 * both)
+    # Overlapped, forward products and softmax share their time: (8,589.9^4 + 872.4^4)^(1/4) = 8,590.1; a 128th and
+    # a half of 67.1 more; 128; 5 to start, 8,590.1 + 33.6 + 128 + 5.
+    beside = kernels.attention_s(1024, 1024, **shape, implementation="fused, overlapped")
+    assert beside == pytest.approx(8756.7e-6, rel=1e-4)
+
+
+def test_decoding_by_hand():
+    # One query of 64 x 8 heads over 4,096 keys of 8 key-value heads: 2.1e6 pairs x 0.141 ns are 295.7 us, 1 for the
+    # tile. Queries and results of 8 x 256 values, keys and values of 8 x 4,096 x 256, of 64 sequences in 2 bytes:
+    # 1.074 GB, 10.7 ms, which hides the rest.
+    shape = {"batch": 64, "heads": 8, "kv_heads": 8, "head_values": 128, "device": made(), "implementation": "fused"}
+    moved = 2 * 64 * (8 * 256 + 8 * 4096 * 256)
+    assert kernels.attention_s(1, 4096, **shape) == pytest.approx(5e-6 + moved / 100e9, rel=1e-4)
+    narrow = 64 * (2 * 8 * 256 + 8 * 4096 * 256)
+    assert kernels.attention_s(1, 4096, **shape, cache_bytes=1) == pytest.approx(5e-6 + narrow / 100e9, rel=1e-4)
+    latent = 2 * 64 * (8 * (128 + 100) + 4096 * 128)
+    shape |= {"kv_heads": 1, "v_head_values": 100, "shared_values": True}
+    # 456 operations a pair: 2.1e6 x (0.114 + 0.013) ns, 266.3 us, and 1, beside 673.4 us
+    found = kernels.attention_s(1, 4096, **shape)
+    assert found == pytest.approx(5e-6 + ((latent / 100e9) ** 4 + 267.3e-6**4) ** 0.25, rel=1e-4)
+    quick = {**shape, "device": made(memory_bytes_per_s=np.inf)}
+    flop = 2 * 128 + 2 * 100
+    found = kernels.attention_s(1, 4096, **quick)
+    assert found == pytest.approx(5e-6 + 1e-6 + 512 * 4096 * (flop / 4e12 + 1 / 1e11 + 3 / 1e12))
+
+
+def test_a_cut_depth_by_hand():
+    # One tile of 64 x 64, depth 65,536, has one of four cores; its depth in four parts has all: 134.2 us and the
+    # operands' 2 B x 128 x 16,384 at 50 GB/s, 83.9: 139.2 us; 2 us for two starts. Sums of 32 bits: 4 x 8 x 4,096 B,
+    # 1.3 us; operands 16.8 MB, 167.9 us at 100 GB/s: 5 + (141.2^4 + 169.2^4)^(1/4).
+    found = kernels.matmul_s(64, 65536, 64, device=made())
+    assert found == pytest.approx((5 + (141.2**4 + 169.2**4) ** 0.25) * 1e-6, rel=2e-3)
+
+
+def test_warm_and_narrow_products_by_hand():
+    # Of 1.573 MB all is found in a cache of 4 MB, at 200 GB/s; weights of a byte are half of a third.
+    one = {"device": replace(made(cache_bytes=4e6), matmul_flop_per_s=np.inf, tile_s=0.0), "groups": 1}
+    operands = 2 * 128 * 512 * 2 / 50e9  # of a tile, from the cache: a core's own rate
+    waves = 4  # of 16 tiles
+    warm_s, cold_s = 3 * 2 * 512**2 / 200e9, 3 * 2 * 512**2 / 100e9
+    for warm, traffic in ((True, warm_s), (False, cold_s)):
+        found = kernels.matmul_s(512, 512, 512, warm=warm, **one)
+        assert found <= 5e-6 + ((waves * operands) ** 4 + traffic**4) ** 0.25 * (1 + 1e-9)
+        assert found >= 5e-6 + traffic
+    free = replace(one["device"], cache_bytes_per_s=np.inf)
+    narrow = kernels.matmul_s(512, 512, 512, device=free, weight_bytes=1)
+    assert narrow == pytest.approx(5e-6 + (2 + 1 + 2) * 512**2 / 100e9)
+    byte = kernels.matmul_s(512, 512, 512, device=replace(free, format="fp8"))
+    assert byte == pytest.approx(5e-6 + (1 + 1 + 2) * 512**2 / 100e9)  # results in 16 bits

@@ -113,3 +113,18 @@ def test_every_switch_moves_something(switch):
 
 def test_every_switch_is_tried():
     assert set(MOVES) | QUEUES | SERVED == set(SWITCHES) and isinstance(SERVER, Software)
+
+
+def test_a_chips_own_release_holds_for_its_date_alone():
+    assert [release(year, "Hopper").attention for year in ("2023", "2024", "2025")] == ["fused", "fused", "best"]
+    assert [release(year).attention for year in ("2023", "2024", "2025")] == ["fused", "best", "best"]
+
+
+def test_what_a_compiled_server_does_not_do():
+    """It computes in the format that it keeps, runs no Python between kernels, and sums in 32 bits."""
+    for switch in ("casts", "unpacks", "python_host", "sums_in_16_bits", "one_port", "folds_experts", "sends_once"):
+        assert getattr(SERVER, switch) is False
+    for switch in ("joined", "captured", "mask_fused", "fuses_casts", "overlaps_gradients", "overlaps_weights"):
+        assert getattr(SERVER, switch) is True
+    assert (SERVER.part_tokens, SERVER.parts_ahead, SERVER.overlaps_tensor, SERVER.host_layer_s) == (0, 1, 0, 0)
+    assert SERVER.value_bytes == 2 and SERVER.traffic == SERVER.per_joule == SERVER.tuned_attention == 1

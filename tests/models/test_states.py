@@ -110,3 +110,10 @@ def test_adapters_send_nothing_and_one_port_is_shared():
     gather = sent("all_gather", held / 2, 32, size=2, **crowd)
     scatter = sent("reduce_scatter", held / 2, 32, size=4, **crowd)
     assert found(dp=32, tp=2, zero=3, software=one_port)[0] == pytest.approx(2 * gather + scatter)
+
+
+def test_a_domain_that_tensor_parallel_ranks_fill():
+    held = (8 * BLOCK + 2 * TABLE) / 8
+    assert found(tp=8, dp=4)[0] == pytest.approx(sent("all_reduce", held, 4, size=4, per_domain=1))
+    held = (8 * BLOCK + 2 * TABLE) / 16
+    assert found(tp=16, dp=4)[0] == pytest.approx(sent("all_reduce", held, 4, size=4, per_domain=1))
