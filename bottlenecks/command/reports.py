@@ -61,10 +61,10 @@ def percent(share, sign=""):
 
 def shape_of(name):
     """A model of the catalog, or the one of a config.json."""
-    from bottlenecks.facts import architectures
+    from bottlenecks.facts import architectures, configs
 
     is_file = name.endswith(".json") or Path(name).is_file()
-    return architectures.from_config(name) if is_file else architectures.model(name)
+    return configs.from_config(name) if is_file else architectures.model(name)
 
 
 def print_sources(keys):
