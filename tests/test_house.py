@@ -172,6 +172,7 @@ WRITES = {"write_text", "write_bytes", "touch", "unlink", "rename", "rmtree", "s
 SAFE = {  # a wing's file and what it does there
     ("facts.files", "all"),  # the place that writes
     ("exhibits.registry", "savefig"),  # into memory
+    ("mutants", "write_text"),  # into a copy of the package that is gone when it ends
     ("yours.sweeps", "unlink"),  # the file that it made itself, where nothing was measured
 }
 

@@ -221,9 +221,9 @@ def noticed(tests, *, fresh=False):
     """Does a child that runs the tests find a fault? `fresh`: it may write what is compiled."""
     child = os.fork()
     if not child:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
-            os.dup2(nowhere.fileno(), 2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         sys.dont_write_bytecode = not fresh
         off = ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:nbval", "--hypothesis-seed=0", "-k", DEAR]

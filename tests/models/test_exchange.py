@@ -80,8 +80,8 @@ def test_a_torus_without_a_gate_or_a_known_hop_by_hand():
     bare = replace(WIDE, ffn_matrices=2)
     plan = Plan(tp=64, stationary="2-D", parallel_block=True)
     unknown = replace(CUBE, tiers=(replace(CUBE.tiers[0], latency_s=None), *CUBE.tiers[1:]))
-    found, none = (exchange_s(bare, plan, replace(unknown, waits=w), tokens=10) for w in (1.0, 0.0))
-    assert found - none == pytest.approx(6 * 1e-6 * (2 * 4 + 2 * 2 + 2 * 6))
+    found, late = (exchange_s(bare, plan, replace(unknown, waits=w), tokens=10) for w in (1.0, 3.0))
+    assert late - found == pytest.approx(2 * 6 * 1e-6 * (2 * 4 + 2 * 2 + 2 * 6))
     gated = exchange_s(WIDE, plan, unknown, tokens=10)
     inner = 2 * 10 * 4096 / 16
     assert gated - found == pytest.approx(6 * (3 / 4 * inner / (CUBE.link_bytes_per_s / 3) + 1e-6 * 2))
