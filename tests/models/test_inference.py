@@ -270,6 +270,9 @@ def test_which_rows_a_pass_has():
     for queries, absorbed in ((16, True), (17, False)):
         names = {op.name for op in inference.rows(latent, Plan(), H100, batch=1, queries=queries, keys=64)}
         assert ("queries into the latent" in names) == absorbed
+    queries = np.array([1, 64])  # an array goes one way: absorbed only where all of it does
+    names = {op.name for op in inference.rows(latent, Plan(), H100, batch=1, queries=queries, keys=64)}
+    assert "queries into the latent" not in names
     assert Plan(tp=4, pp=3, ep=2).chips == 24
 
 
