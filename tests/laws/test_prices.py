@@ -166,6 +166,7 @@ def test_a_pair_of_stages_fed_from_both_ends_by_hand():
     at = {"most": 4, "schedule": "dualpipe"}
     assert pipelines.slowest_stage_s(1.0, 0.5, 2.0, stages=2, last=3, **at) == 4.75
     assert pipelines.slowest_stage_s(1.0, 0.0, 0.0, stages=4, last=2, **at) == 4
+    assert pipelines.slowest_stage_s(1.0, 0.0, 0.0, stages=3, last=2, **at) == 4
     assert pipelines.slowest_stage_s(1.0, 0.0, 0.0, stages=2, last=2, **at) == 3
     assert pipelines.slowest_stage_s(1.0, 0.0, 2.0, stages=4, last=3, most=4, schedule="zbv") == 5
 

@@ -35,6 +35,8 @@ def test_the_interval_holds_what_it_says():
         hits += low <= 2 <= high
     assert 0.68 <= hits / 200 <= 0.86
     inner, outer = (trends.fit_doubling(years, values, confidence=c) for c in (0.5, 0.95))
+    none = trends.fit_doubling(years, values, confidence=1e-9)  # the median of the fits, from both sides
+    assert none[1] == pytest.approx(none[2]) and inner[1] < none[1] < inner[2]
     assert outer[1] < inner[1] < inner[0] < inner[2] < outer[2]
 
 
