@@ -270,6 +270,14 @@ def test_seconds_are_the_sum_of_the_rows():
         assert training.seconds(GPT, layout, on=ON, software="2022") == pytest.approx(sum(rows.values()))
 
 
+def test_what_hidden_exchange_steals_is_in_both():
+    """Exchange beside the products takes cores from them: in the step's seconds as in its rows."""
+    layout = Layout(**(BASE | {"tp": 8, "cp": 2, "pp": 2}))
+    rows = training.step(GPT, layout, on=ON, software="2025").rows
+    assert rows["slowed by communication"] > 0
+    assert training.seconds(GPT, layout, on=ON, software="2025") == pytest.approx(sum(rows.values()))
+
+
 def test_hardware_sweeps_through_a_step():
     """An array in the machine's record gives an array of steps, each that of its own machine."""
     rates = ON.memory_bytes_per_s * np.array([0.5, 1.0, 2.0])
