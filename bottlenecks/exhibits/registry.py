@@ -209,11 +209,6 @@ class Row:
         return self._table[column][self._line].item()
 
 
-def write_csv(table, path):
-    """The table beside a figure, as `csv_text` gives it, into a file."""
-    files.write(path, csv_text(table))
-
-
 def csv_text(table):
     """The table beside a figure: six significant digits, one row a point."""
     text = io.StringIO()
@@ -225,7 +220,7 @@ def csv_text(table):
 
 
 def read_csv(path):
-    """A table written by `write_csv`: numbers where every cell is one, text elsewhere."""
+    """A table that `csv_text` gave: numbers where every cell is one, text elsewhere."""
     with Path(path).open(encoding="utf-8", newline="") as file:
         header, *rows = list(csv.reader(file))
     return {name: _column([row[i] for row in rows]) for i, name in enumerate(header)}

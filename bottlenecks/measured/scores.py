@@ -206,13 +206,6 @@ def source_error(scores, source, group):
     return next(r["error"] for r in scores if (r["source"], r["group"]) == (source, group))
 
 
-def implementation_error(kind, source, implementation):
-    """Mean absolute error of a source's rows that one program made."""
-    rows = corpus.table(kind)
-    mine = (rows["source_id"] == source) & (rows["implementation"] == implementation)
-    return float(np.nanmean(np.abs(table(kind)["ratio"][mine] - 1)))
-
-
 # ---- as tables
 
 

@@ -225,8 +225,3 @@ def throughput_slopes():
         "chips, BERT-large": 1 + np.log(many[1] / many[0]) / np.log(256),
         "chips, growing GPTs": float(np.polyfit(np.log(weak["n_chips"]), total, 1)[0]),
     }
-
-
-def slopes_table():
-    """Rows of a table: `throughput_slopes` in words."""
-    return [{"throughput against": what, "exponent": f"{value:.2f}"} for what, value in throughput_slopes().items()]

@@ -194,6 +194,14 @@ def test_none_is_the_fullest_of_all_stages(shape, chosen):
     assert total_bytes(rows(shape, **chosen)) == pytest.approx(max(each))
 
 
+def test_the_second_stage_is_the_fullest_where_the_first_has_plain_layers():
+    # 30 layers on four stages are 8, 8, 8 and 6; three of the first's 8 are plain
+    deep = replace(MIXTURE, layers=30)
+    each = [total_bytes(rows(deep, stage=i, pp=4, micro_batches=8)) for i in range(4)]
+    assert each[1] == max(each) > max(each[0], each[3])
+    assert total_bytes(rows(deep, pp=4, micro_batches=8)) == each[1]
+
+
 def test_every_stage_in_one_call():
     stages = np.arange(8)
     together = rows(pp=8, micro_batches=32, stage=stages)["activations"]

@@ -188,12 +188,18 @@ def test_plans_are_checked_at_the_door():
 # ---- how a pass is put together, by hand
 
 
+def test_a_model_without_experts_can_not_deal_them():
+    with pytest.raises(ValueError, match=r"Plan.ep must be at most the experts of Llama-3-70B .1., got 2"):
+        inference.decode(LLAMA, Plan(ep=2), H100, batch=1, context=64)
+
+
 def test_a_pipeline_by_hand():
     # Four stages: layers 8 and their exchange 4, so 3 on a stage; the head 1; three sends of 1; a host of 0.5. A
     # part leaves the last stage every 3 + 1 + 1 + 0.5; three of them take the first's 16.5 and two such.
     part = inference.Pass(8.0, 1.0, 4.0, 3.0, 0.5)
     assert part.seconds == 16.5
     assert inference.slowest_stage_s(part, Plan(pp=4)) == 5.5
+    assert inference.slowest_stage_s(part, Plan(pp=2)) == 6 + 1 + 3 + 0.5  # two stages send once
     assert inference._staged_s(part, Plan(pp=4), 3) == 27.5
     assert inference.slowest_stage_s(part._replace(transfer_s=0.0), Plan()) == 13.5
 
