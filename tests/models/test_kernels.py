@@ -374,6 +374,8 @@ def test_rates_of_a_device_by_hand():
     assert on.link_bytes_per_s == pytest.approx(300e9 * known["link"])
     assert (on.cores, on.cache_bytes, on.array) == (108, 40 * 2**20, 1)
     assert kernels.device(TPU).exp_per_s == kernels.device(TPU).vector_per_s / 4
+    unknown = tuple(replace(level, bytes=None) if level.name == "L2" else level for level in A100.levels)
+    assert kernels.device(replace(A100, levels=unknown)).cache_bytes == 0  # a cache of no known size keeps nothing
     perfect = kernels.ideal(A100)
     assert (perfect.matmul_flop_per_s, perfect.memory_bytes_per_s) == (312e12, 2039e9)
     assert perfect.fixed_s == perfect.light_s == perfect.tile_s == perfect.cache_bytes == 0 and perfect.cores == 1
