@@ -155,6 +155,8 @@ def _roofline_table(chip_name, format, rows):
 
 
 def _intensity(rows, format):
+    if np.size(rows) == 0:
+        return rows  # nothing was measured
     op = ops.matmul("gate+up", rows, K, N, format=format)
     return roofline.intensity_flop_per_byte(op.flop, op.bytes)
 

@@ -129,7 +129,7 @@ def broken(model, x):
     found = {
         "tp must divide the heads": np.mod(model.heads, x.tp) != 0,
         "pp x vpp must be at most the layers": parts > model.layers + 2 * slots,
-        "interleaved stages must hold equal chunks": interleaved & ~even,
+        "interleaved stages must hold equal chunks": interleaved & np.logical_not(even),
         "interleaved micro-batches must be a multiple of the stages": interleaved & ragged,
         f"cp must leave whole blocks of {BLOCK} tokens": (x.cp > 1) & (np.mod(x.seq_len, BLOCK * x.cp) != 0),
     }
@@ -141,7 +141,7 @@ def broken(model, x):
 
 def legal(model, x):
     """Which layouts break no rule."""
-    return ~np.any(np.broadcast_arrays(False, *broken(model, x).values()), axis=0)
+    return np.logical_not(np.any(np.broadcast_arrays(False, *broken(model, x).values()), axis=0))
 
 
 def twice(x):
@@ -149,7 +149,7 @@ def twice(x):
     stages, whose weights would come and go with every micro-batch."""
     plain = code("schedule", x.schedule, SCHEDULES) == SCHEDULES.index("1f1b")
     alone = np.greater(x.zero, 0) & (x.dp * x.cp == 1)
-    return (np.equal(x.pp, 1) & ~plain) | alone | (np.greater_equal(x.zero, 3) & np.greater(x.pp, 1))
+    return (np.equal(x.pp, 1) & np.logical_not(plain)) | alone | (np.greater_equal(x.zero, 3) & np.greater(x.pp, 1))
 
 
 def check(model, layout):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from concurrent import futures
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -485,7 +486,8 @@ def test_ctrl_c_is_one_line(tmp_path, argv):
     script = tmp_path / "script.py"
     script.write_text("if __name__ == '__main__':\n    " + WAITS.strip().replace("\n", "\n    "))
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-    with subprocess.Popen([sys.executable, str(script), *argv], **pipes) as child:
+    heard = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # a job in the background is born deaf
+    with subprocess.Popen([sys.executable, str(script), *argv], preexec_fn=heard, **pipes) as child:
         assert child.stdout.readline() == "ready\n"
         os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to all of them
         out, err = child.communicate(timeout=50)
