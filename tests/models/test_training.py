@@ -11,7 +11,7 @@ from bottlenecks import data
 from bottlenecks.facts.architectures import Model, model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.networks import system
-from bottlenecks.laws import pipelines, shares
+from bottlenecks.laws import pipelines, recomputation, shares
 from bottlenecks.measured.memory import gpt
 from bottlenecks.models import constants, kernels, layer, ops, sets, training
 from bottlenecks.models.layouts import Layout
@@ -99,9 +99,11 @@ def test_model_flop_by_hand():
 
 def test_flop_do_not_depend_on_the_layout():
     one = step(micro_batches=32)
-    for cut in ({"tp": 4}, {"pp": 4}, {"cp": 2}, {"tp": 2, "pp": 2, "sp": False}):
-        many = step(micro_batches=32, **cut)
-        assert many.model_flop == pytest.approx(one.model_flop, rel=1e-9)
+    shared = {"dp": 4, "micro_batches": 8}
+    for cut in ({"tp": 4}, {"pp": 4}, {"cp": 2}, {"tp": 2, "pp": 2, "sp": False}, shared, shared | {"cp": 2, "tp": 2}):
+        many = step(**{"micro_batches": 32} | cut)
+        for counted in ("model_flop", "full_flop", "hardware_flop"):
+            assert getattr(many, counted) == pytest.approx(getattr(one, counted), rel=1e-9)
 
 
 def test_recomputation_adds_a_third_of_the_hardware_flop():
@@ -276,6 +278,24 @@ def test_what_hidden_exchange_steals_is_in_both():
     rows = training.step(GPT, layout, on=ON, software="2025").rows
     assert rows["slowed by communication"] > 0
     assert training.seconds(GPT, layout, on=ON, software="2025") == pytest.approx(sum(rows.values()))
+
+
+def test_every_hidden_exchange_steals(monkeypatch):
+    # 8 layers and 4 micro-batches, of each a tenth of 1 + 2 + 4 s
+    sends = {"tensor": 0.0, "tensor hidden": 1.0, "context": 0.0, "context hidden": 2.0}
+    sends |= {"experts": 0.0, "experts hidden": 4.0}
+    monkeypatch.setattr(training, "_exposed_sends", lambda *_: sends)
+    rows = step(software=replace(PERFECT, stolen=0.1)).rows
+    assert rows["slowed by communication"] == pytest.approx(8 * 4 * 0.1 * 7)
+
+
+def test_keys_and_values_beside_attention_by_hand():
+    # Around three times, 2 s each; attention's 1 and 2 s hide a half of it.
+    one = dict.fromkeys(("tensor_s", "gather_s", "experts_s"), 0.0) | {"products_s": 10.0, "input_gradients_s": 10.0}
+    one |= {"context_s": 2.0, "attention_s": 1.0, "attention_gradients_s": 2.0}
+    few, none = {"tp": 1, "cp": 4, "sp": False}, recomputation.POLICIES.index("none")
+    found = training._exposed_sends(one, recomputation.repeats(none), ON, PERFECT, 30.0, few, False, none)
+    assert (found["context"], found["context hidden"]) == (3, 3)
 
 
 def test_hardware_sweeps_through_a_step():
