@@ -11,7 +11,7 @@ from bottlenecks import data
 from bottlenecks.facts import formats
 from bottlenecks.facts.architectures import find_model, model, models
 from bottlenecks.facts.chips import chip, why_unknown
-from bottlenecks.facts.doors import nearest
+from bottlenecks.facts.doors import nearest, positive
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.measured.cases import Cases, alike, impossible, largest, predictions, sorted_out
 from bottlenecks.models import engines, inference, requests
@@ -256,6 +256,7 @@ def _alone(shape, plan, server, phase, batch, prompt, output, lengths_open, firs
     if phase == "prefill":
         if lengths_open:
             raise ValueError("the row leaves the length of the prompts open")
+        positive("input_len", float(prompt.min()))
         if plan.stationary != "1-D":
             ways = [replace(plan, stationary=s) for s in ("2-D", "gathered")]
             return lambda on: np.minimum(

@@ -75,6 +75,8 @@ def test_rows_are_answered_in_their_own_unit():
         (STEP | {"phase": "training"}, "phase must be one of prefill, decode, end_to_end"),
         (STEP | {"tp": 7.0, "n_chips": 7.0}, "tp 7 does not divide the 32 heads"),
         (PROMPT | {"input_len": np.nan}, "the row leaves the length of the prompts open"),
+        (PROMPT | {"input_len": 0.0}, "input_len must be above zero, got 0"),
+        (PROMPT | {"input_len": 0.0, "framework": "llama.cpp"}, "input_len must be above zero, got 0"),
         (LOAD | {"output_len": np.nan}, "the row leaves the length of prompts or answers open"),
         (LOAD | {"model": "Llama-3.1-405B"}, "do not fit the chips' memory"),
         (STEP | {"speculative": 1.0}, "the acceptance rate is not in the row"),

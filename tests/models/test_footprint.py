@@ -264,6 +264,18 @@ def test_serving_by_hand():
     assert found["activations"] == 4 * (2 * (8192 + 28_672) + 128_256 * 4)
 
 
+def test_heads_of_the_cache_are_cut_to_one_and_then_copied_by_hand():
+    # 8 heads of 128 keys and values in 32 layers: 4 heads on each of two chips, one on each of 8 and of 32
+    for tp, heads in ((2, 4), (8, 1), (32, 1)):
+        assert cache_bytes_per_token(model("Llama-3.1-8B"), tp=tp) == 2 * 2 * 32 * heads * 128
+
+
+def test_the_reserve_of_a_server_by_hand():
+    found = serving_rows(model("Llama-3.1-8B"), Serving(context=1000, fragmentation=0.25, overhead_bytes=1e9))
+    used = sum(found[name] for name in ("weights", "cache", "state", "activations"))
+    assert found["reserve"] == pytest.approx(used / 4 + 1e9)
+
+
 def test_windows_cap_the_local_layers():
     gemma = next(m for m in DECODERS if m.local_layers and m.local_layers < m.layers)
     window = gemma.sliding_window_tokens
