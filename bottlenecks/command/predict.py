@@ -34,6 +34,9 @@ def run(args):
     from bottlenecks.measured import frame
 
     found = frame.predict_file(args.kind, args.file, args.out or sys.stdout)
+    meant = [f"{column} (did you mean {known}?)" for column, known in found["unread"].items() if known]
+    if meant:
+        print(f"{args.file}: columns that were not read: {', '.join(meant)}", file=sys.stderr)
     if args.out:
         print(f"{args.out}: {summary_line(found, frame.reasons(found))}")
 

@@ -5,7 +5,7 @@ import signal
 import threading
 from contextlib import contextmanager
 
-from bottlenecks.command.reports import MOST, MOST_CHIPS, percent, whole
+from bottlenecks.command.reports import MOST, MOST_CHIPS, percent, shape_of, whole
 from bottlenecks.facts.units import plain, si
 
 SHORT = {"micro_batch": "micro", "micro_batches": "times", "recompute": "again"}  # heads of columns
@@ -21,7 +21,7 @@ def add(commands):
         "fit, who owns the second of the best, and what doubling each resource would bring.",
         epilog="Example: bottlenecks search 'GPT-3 175B' 'DGX H100' --chips 512",
     )
-    parser.add_argument("model", metavar="MODEL", help="a model of the catalog")
+    parser.add_argument("model", metavar="MODEL", help="a model of the catalog, or a config.json")
     parser.add_argument("system", metavar="SYSTEM", help="a system or a chip of the catalog")
     parser.add_argument("--chips", type=whole(MOST_CHIPS), required=True)
     parser.add_argument("--batch", type=whole(MOST), help="sequences a step (default: about 4 million tokens)")
@@ -37,7 +37,6 @@ def add(commands):
 
 
 def run(args):
-    from bottlenecks.facts.architectures import model
     from bottlenecks.facts.chips import chip, find_chip
     from bottlenecks.facts.networks import system
     from bottlenecks.models.machine import machine
@@ -51,7 +50,7 @@ def run(args):
     batch = args.batch if args.batch is not None else args.chips * max(2**22 // args.seq // args.chips, 1)
     with _pool(args.jobs) as executor:
         asked = {"chips": args.chips, "batch": batch, "seq_len": args.seq, "software": args.software, "keep": args.top}
-        found = search.search(model(args.model), on, **asked, executor=executor)
+        found = search.search(shape_of(args.model), on, **asked, executor=executor)
     print(json.dumps(search_json(found), indent=1) if args.json else "\n".join(search_lines(found)))
     return 0 if found.fitting else 1
 

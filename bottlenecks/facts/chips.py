@@ -209,6 +209,9 @@ def why_unknown(name):
     why = short_names().get(name, {}).get("why", "")
     if why:
         return f"chip {name!r}: {why}"
+    several = [known for known in _catalog() if _fold(name) and _fold(known).startswith(_fold(name))]
+    if several:
+        return f"chip {name!r} could be {', '.join(several)}"
     near = nearest(name, _catalog())
     return f"chip {name!r} is not in the catalog" + (f"; did you mean {near!r}?" if near else "")
 

@@ -5,6 +5,7 @@ is NaN and a blank text ''. `columns(name)` explains them. No row is ever droppe
 columns are added (`ADDED`), and `where` selects.
 """
 
+from difflib import get_close_matches
 from functools import cache
 from typing import NamedTuple
 
@@ -149,6 +150,19 @@ def _in_si(name, texts, faults=None):
         rows["unit"] = np.array([UNITS.get(u, (u, 1.0))[0] for u in rows["unit"]])
     rows["chip_name"] = _chip_names(rows, SPELLED.get(name, "chip"), faults)
     return rows
+
+
+def unread(header, name):
+    """{column of a reader's file that says nothing here: the column that it may have meant, or ''}.
+
+    >>> unread(["model", "global_batch", "colour"], "training")
+    {'global_batch': 'global_batch_seqs', 'colour': ''}
+    """
+    known = data.columns(TABLES[name])
+    given, folded = {column.casefold() for column in header}, {column.casefold() for column in known}
+    left = [column for column in known if column.casefold() not in given]
+    others = [column for column in header if column.casefold() not in folded]
+    return {column: next(iter(get_close_matches(column.casefold(), left, n=1, cutoff=0.7)), "") for column in others}
 
 
 def where(columns, mask):

@@ -58,7 +58,7 @@ def predict_file(kind, path, out, *, owners=True):
     """Write the rows of a CSV file with their predictions into another, or into an open one.
 
     Every row and column of the input comes out, in order; a file that this function wrote gets new
-    predictions in place of the old ones. Returns the predictions.
+    predictions in place of the old ones. Returns the predictions, and as "unread" what `corpus.unread` says.
     """
     one_of("kind", kind, KINDS)
     given, columns, faults = corpus.read(path, kind)
@@ -75,7 +75,7 @@ def predict_file(kind, path, out, *, owners=True):
         _write(out, texts)
     else:
         files.write(out, partial(_write, texts=texts))
-    return found
+    return found | {"unread": corpus.unread([name for name in given if name not in ADDED], kind)}
 
 
 def _with_faults(kind, columns, faults, owners):

@@ -503,3 +503,18 @@ def test_a_progress_bar_is_for_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     run(capsys, "measure")
     assert seen[0] is None and callable(seen[1])
+
+
+def test_a_column_that_is_nearly_one_of_ours_is_named(capsys, tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("model,chip,n_chips,dp,global_batch,colour\nLlama-3-8B,H100 SXM5,8,8,128,red\n", encoding="utf-8")
+    assert command.main(["predict", "training", str(path)]) == 0
+    found = capsys.readouterr()
+    assert found.err == f"{path}: columns that were not read: global_batch (did you mean global_batch_seqs?)\n"
+
+
+def test_a_chip_of_which_there_are_several_is_told(capsys, tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("chip,kernel,dtype,m,n,k\nh100,matmul,bf16,64,64,64\n", encoding="utf-8")
+    command.main(["predict", "kernels", str(path)])
+    assert "could be H100 SXM5, H100 PCIe" in capsys.readouterr().out.replace('"', "")
