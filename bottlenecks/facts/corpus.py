@@ -5,7 +5,6 @@ is NaN and a blank text ''. `columns(name)` explains them. No row is ever droppe
 columns are added (`ADDED`), and `where` selects.
 """
 
-from difflib import get_close_matches
 from functools import cache
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ import numpy as np
 from bottlenecks import data
 from bottlenecks.facts import formats
 from bottlenecks.facts.chips import chip, find_chip
-from bottlenecks.facts.doors import one_of, shown
+from bottlenecks.facts.doors import nearest, one_of, shown
 from bottlenecks.facts.networks import links
 from bottlenecks.facts.readers import rows_of
 
@@ -162,7 +161,7 @@ def unread(header, name):
     given, folded = {column.casefold() for column in header}, {column.casefold() for column in known}
     left = [column for column in known if column.casefold() not in given]
     others = [column for column in header if column.casefold() not in folded]
-    return {column: next(iter(get_close_matches(column.casefold(), left, n=1, cutoff=0.7)), "") for column in others}
+    return {column: nearest(column, left, cutoff=0.7) or "" for column in others}
 
 
 def where(columns, mask):

@@ -224,9 +224,9 @@ def code(name, value, choices):
     return array if array.dtype.itemsize == 8 else array.astype(np.int64)
 
 
-def nearest(value, choices):
-    """The choice whose spelling is nearest to `value`, or None when none resembles it."""
+def nearest(value, choices, *, cutoff=0.4):
+    """The choice whose spelling is nearest to `value`, or None when none resembles it (as `difflib` has it)."""
     folded = {choice.casefold(): choice for choice in choices}
     text = value if isinstance(value, str) else shown(value)
-    found = difflib.get_close_matches(text[:100].casefold(), folded, n=1, cutoff=0.4)
+    found = difflib.get_close_matches(text[:100].casefold(), folded, n=1, cutoff=cutoff)
     return folded[found[0]] if found else None
