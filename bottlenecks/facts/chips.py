@@ -189,13 +189,18 @@ def short_names():
     return {row["spelled"]: row for row in data.rows("chip_names")}
 
 
+def _short(name):
+    """The row of a short name, in any case; {} where there is none."""
+    return next((row for spelled, row in short_names().items() if spelled.casefold() == str(name).casefold()), {})
+
+
 def meant(name):
     """The chip that practitioners mean by a short name, '' where none.
 
     >>> meant("H100"), meant("H20")
     ('H100 SXM5', '')
     """
-    return short_names().get(name, {}).get("meant", "")
+    return _short(name).get("meant", "")
 
 
 def why_unknown(name):
@@ -206,7 +211,7 @@ def why_unknown(name):
     """
     if not name:
         return "no chip is named"
-    why = short_names().get(name, {}).get("why", "")
+    why = _short(name).get("why", "")
     if why:
         return f"chip {name!r}: {why}"
     several = [known for known in _catalog() if _fold(name) and _fold(known).startswith(_fold(name))]
