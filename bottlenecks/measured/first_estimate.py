@@ -45,7 +45,7 @@ def _left_out(model_name, phase, weight_dtype, suspect, speculative, chip_name):
     if suspect:
         return f"suspect: {suspect}"
     if model(model_name).experts is not None:
-        return "mixture of experts: a token fetches some of the weights (chapter 02)"
+        return "mixture of experts: a token fetches some of the weights (chapter 03)"
     if speculative == 1:
         return "speculative decoding: several tokens a pass"
     if phase not in ("decode", "prefill"):

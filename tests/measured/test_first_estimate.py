@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bottlenecks.exhibits.ch01 import CHASED
+from bottlenecks.exhibits.ch02 import CHASED
 from bottlenecks.measured import first_estimate
 
 
