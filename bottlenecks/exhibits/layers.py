@@ -30,6 +30,7 @@ class Layers:
 
     def keep(self, moving):
         """Draw the figure as a whole, then once each of the layers that stand still."""
+        self.moving, self.levels = moving, _levels(moving)
         with mpl.rc_context(RC):
             self.canvas.draw()  # places titles, ticks and legends
             ids = {id(artist) for artist in moving}
@@ -61,7 +62,9 @@ class Layers:
         )
 
     def draw(self):
-        """The picture as it is now, an array of height x width x 3 bytes."""
+        """The picture as it is now, an array of height x width x 3 bytes; within the style, which artists look up as well."""
+        if _levels(self.moving) != self.levels:  # one has come before another
+            self.keep(self.moving)
         renderer = self.canvas.get_renderer()
         (back, _), *steps = self.steps
         self.canvas.restore_region(back)
@@ -79,9 +82,12 @@ class Layers:
 
     def draw_anew(self):
         """The same without anything kept, for a figure whose axes changed."""
-        with mpl.rc_context(RC):
-            self.canvas.draw()
+        self.canvas.draw()
         return np.asarray(self.canvas.buffer_rgba())[..., :3]
+
+
+def _levels(artists):
+    return [artist.get_zorder() for artist in artists]
 
 
 def _from_back_to_front(container):

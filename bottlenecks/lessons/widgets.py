@@ -105,12 +105,9 @@ class Explorer:
         if not any(np.size(column) for column in table.values()):
             raise ValueError("There is nothing to draw for this choice.")
         words = self.exhibit.summary(table)
-        if not self.exhibit.rescales:
-            self.picture.update(table)
-            return self.layers.draw(), words
         with mpl.rc_context(RC):
             self.picture.update(table)
-        return self.layers.draw_anew(), words
+            return self.layers.draw_anew() if self.exhibit.rescales else self.layers.draw(), words
 
     def _say(self, words, busy=False):
         """The words in a place that grows but never shrinks, so that the picture under them stands still."""
