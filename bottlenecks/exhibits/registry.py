@@ -69,6 +69,7 @@ class Exhibit:
     draw: Callable
     summary: Callable
     controls: dict = field(default_factory=dict)
+    now: Callable = dict  # settings at which sliders start where the moment suggests others than the figure's own
     rescales: bool = False  # the axes change with a control, so nothing can be kept between moves
     sources: tuple = ()
 
