@@ -40,6 +40,7 @@ def test_every_data_file_has_a_reader():
         "chip_levels",
         "chip_names",
         "energy",
+        "dense_products",
         "models",
         "named_runs",
         "corpus_sources",
