@@ -41,6 +41,7 @@ def test_every_data_file_has_a_reader():
         "chip_names",
         "energy",
         "dense_products",
+        "equal_constants",
         "models",
         "named_runs",
         "corpus_sources",
