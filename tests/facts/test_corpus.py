@@ -42,6 +42,8 @@ def test_every_data_file_has_a_reader():
         "energy",
         "dense_products",
         "equal_constants",
+        "launch_measured",
+        "power_measured",
         "models",
         "named_runs",
         "corpus_sources",
