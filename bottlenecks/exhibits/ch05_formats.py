@@ -428,7 +428,7 @@ narrower = Exhibit(
     title="How much faster is a narrower format?",
     caption="Modelled time of a product in 16 bits over its time in fp8 and, where the chip has it, fp4, against "
     "rows. The strips name the part that owns the narrow product: bytes to memory and from the cache, arithmetic, "
-    "or launch and tile starts, which no format shortens. Results are written in 16 bits. Of 4-bit products nothing "
+    "or the starts of kernels and tiles, which no format shortens. Results are written in 16 bits. Of 4-bit products nothing "
     "is fitted: they are taken to sustain the fraction of their peak that 8-bit ones do, and their scale factors "
     "are not counted.",
     alt="Speed-up over 16 bits against rows on a logarithmic axis, below dotted lines at two and four, with strips "
