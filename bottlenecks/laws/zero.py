@@ -32,11 +32,11 @@ def exposed_gradients_s(reduce_s, gather_s, *, forward_s, backward_s, layers, ti
     return times * (reduce_s - gradients) + gather_s - weights, times * gradients + weights
 
 
-def exposed_weights_s(scatter_s, gather_s, *, forward_s, backward_s, layers, times):
+def exposed_weights_s(scatter_s, gather_s, *, forward_s, backward_s, layers, times, gathers):
     r"""(exposed, hidden) seconds of ZeRO 3: weights come for the forward and for the backward pass, gradients leave.
 
-    $$X = t\,(2 G + S - h_F - h_B), \quad h_F = \min\left(G \left(1 - \tfrac{1}{\ell}\right), F\right), \quad
-      h_B = \min\left((G + S) \left(1 - \tfrac{1}{\ell}\right), B\right)$$  (eq:sharded-exchange)
+    $$X = t\,(g\,G + S - h_F - h_B), \quad h_F = \min\left(G \left(1 - \tfrac{1}{\ell}\right), F\right), \quad
+      h_B = \min\left(((g - 1)\,G + S) \left(1 - \tfrac{1}{\ell}\right), B\right)$$  (eq:sharded-exchange)
 
     S  scatter_s   reduction of a chip's gradients to their owners                        [s]
     G  gather_s    gather of its weights                                                  [s]
@@ -44,14 +44,16 @@ def exposed_weights_s(scatter_s, gather_s, *, forward_s, backward_s, layers, tim
     B  backward_s  its backward pass                                                      [s]
     ℓ  layers      layers of a chip: of the first nothing is hidden                       [-]
     t  times       micro-batches; 1 where weights are kept whole from first to last       [-]
+    g  gathers     2; 1 where the backward pass finds the weights of the forward pass     [-]
 
     Holds for: layers alike, the next layer's weights on their way while one computes.
     Source: counting; rajbhandari2020zero, section 7.2.2, for what is sent.
 
-    >>> [float(x) for x in exposed_weights_s(2.0, 2.0, forward_s=1.0, backward_s=2.0, layers=4, times=3)]
+    >>> [float(x) for x in exposed_weights_s(2.0, 2.0, forward_s=1.0, backward_s=2.0, layers=4, times=3, gathers=2)]
     [9.0, 9.0]
     """
     tail = 1 - 1 / np.maximum(layers, 1)
+    again_s = (gathers - 1) * gather_s
     forward = np.minimum(gather_s * tail, forward_s)
-    backward = np.minimum((gather_s + scatter_s) * tail, backward_s)
-    return times * (2 * gather_s + scatter_s - forward - backward), times * (forward + backward)
+    backward = np.minimum((again_s + scatter_s) * tail, backward_s)
+    return times * (gather_s + again_s + scatter_s - forward - backward), times * (forward + backward)

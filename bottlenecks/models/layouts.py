@@ -145,11 +145,10 @@ def legal(model, x):
 
 
 def twice(x):
-    """Layouts that another one stands for: a second schedule of one stage, states dealt to one rank, and ZeRO 3 with
-    stages, whose weights would come and go with every micro-batch."""
+    """Layouts that another one stands for: a second schedule of one stage, and states dealt to one rank."""
     plain = code("schedule", x.schedule, SCHEDULES) == SCHEDULES.index("1f1b")
     alone = np.greater(x.zero, 0) & (x.dp * x.cp == 1)
-    return (np.equal(x.pp, 1) & np.logical_not(plain)) | alone | (np.greater_equal(x.zero, 3) & np.greater(x.pp, 1))
+    return (np.equal(x.pp, 1) & np.logical_not(plain)) | alone
 
 
 def check(model, layout):

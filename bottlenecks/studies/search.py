@@ -210,7 +210,9 @@ def candidates(model, within, *, chips, batch, seq_len, start, stop):
 def _layout(model, columns, seq_len):
     named = {n: v if np.ndim(v) else v.item() for n, v in columns.items()}
     slots = slotted(model.layers, named["pp"] * named["vpp"])
-    return Layout(seq_len=seq_len, embedding_slots=slots, **named)
+    # weights that came and went with every micro-batch of a stage would cost more than whole ones: nobody does it
+    once = np.equal(named["zero"], 3) & np.greater(named["pp"], 1)
+    return Layout(seq_len=seq_len, embedding_slots=slots, gathers_once=once[()], **named)
 
 
 def _sent(jobs, executor, ahead):

@@ -208,7 +208,8 @@ def sent_bytes(model, layout):
     expert    to the experts and back, forwards and backwards; as if no token had two in one place
     pipeline  a stage in the middle sends on what it made, forwards and backwards, for each chunk
     data      gradients are scattered and weights gathered (ZeRO 1, 2), or gradients summed on all (0);
-              with ZeRO 3 gradients leave and weights arrive twice for each micro-batch
+              with ZeRO 3 gradients leave and weights arrive twice for each micro-batch, or each once a step
+              where they are kept whole
     """
     x = layout
     count, layers = x.micro_batches, model.layers / x.pp
@@ -225,13 +226,13 @@ def sent_bytes(model, layout):
     params, group = footprint.stage_params(model, x, 0), x.dp * x.cp
     dealt = (params["blocks"] + params["embeddings"]) * _others(group)
     dealt = dealt + params["experts"] * _others(group / x.ep)
-    gathers = np.where(x.gathers_once, 1, count)
     return {
         "tensor": (8 + 4 * again + 2 * np.asarray(x.sp)) * stream * _others(x.tp) * layers * count,
         "context": around * 2 * tokens * keys * (x.cp - 1) * layers * count,
         "expert": (4 + 2 * again) * part * copies * _others(x.ep) * layers * count,
         "pipeline": 2 * part * x.vpp * count * np.greater(x.pp, 1),
-        "data": np.select([np.equal(x.zero, 0), np.less(x.zero, 3)], [8, 6], 8 * gathers) * dealt,
+        "data": np.select([np.equal(x.zero, 0), np.less(x.zero, 3)], [8, 6], np.where(x.gathers_once, 6, 8 * count))
+        * dealt,
     }
 
 
@@ -253,7 +254,8 @@ def price_table(model, layout, on, software):
     ranks = {"tensor": layout.tp, "context": layout.cp, "expert": layout.ep, "pipeline": layout.pp, "data": layout.dp}
     cuts = dict(CUTS)
     if layout.zero:
-        cuts["data"] = (f"sequences; states (ZeRO {layout.zero})", *cuts["data"][1:])
+        kept = ", weights kept" if layout.zero == 3 and layout.gathers_once else ""
+        cuts["data"] = (f"sequences; states (ZeRO {layout.zero}{kept})", *cuts["data"][1:])
     if layout.zero == 3 and not layout.gathers_once:
         cuts["data"] = (cuts["data"][0], "for each micro-batch", cuts["data"][2])
     return [
