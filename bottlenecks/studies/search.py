@@ -74,7 +74,7 @@ class Search:
         """The i-th best as a `Layout`."""
         if self.fitting == 0:
             raise ValueError(f"no layout fits: the nearest lacks {self.least_shortfall_bytes:,.0f} bytes a chip")
-        return _layout(self.model, {name: self.best[name][i] for name in COLUMNS}, self.seq_len)
+        return as_layout(self.model, {name: self.best[name][i] for name in COLUMNS}, self.seq_len)
 
     def step(self, i=0):
         """The step of the i-th best, with all its rows."""
@@ -207,8 +207,9 @@ def candidates(model, within, *, chips, batch, seq_len, start, stop):
     return _take(columns, layouts.legal(model, x) & ~layouts.twice(x))
 
 
-def _layout(model, columns, seq_len):
-    named = {n: v if np.ndim(v) else v.item() for n, v in columns.items()}
+def as_layout(model, columns, seq_len):
+    """Columns of layouts as a `Layout`."""
+    named = {n: v if np.ndim(v) else np.asarray(v).item() for n, v in columns.items()}
     slots = slotted(model.layers, named["pp"] * named["vpp"])
     # weights that came and went with every micro-batch of a stage would cost more than whole ones: nobody does it
     once = np.equal(named["zero"], 3) & np.greater(named["pp"], 1)
@@ -261,7 +262,7 @@ def _chunk(job):
     found = {"valid": columns["tp"].size, "fitting": 0, "short": np.inf, "nearest": {}, "best": None}
     if not found["valid"]:
         return found
-    used = footprint.total_bytes(footprint.training_rows(model, _layout(model, columns, seq_len)))
+    used = footprint.total_bytes(footprint.training_rows(model, as_layout(model, columns, seq_len)))
     short = used - on.memory_bytes
     fits = short <= 0
     found["fitting"] = int(fits.sum())
@@ -272,7 +273,7 @@ def _chunk(job):
     if not found["fitting"]:
         return found
     # Of all, also of those that do not fit: chunks then ask for the same layers, timed once.
-    took = training.seconds(model, _layout(model, columns, seq_len), on=on, software=software, memo=memo)
+    took = training.seconds(model, as_layout(model, columns, seq_len), on=on, software=software, memo=memo)
     columns = _take(columns | {"seconds": took, "memory_bytes": used}, fits)
     found["best"] = _first(columns, keep)
     found["front"] = _take(columns, pareto(columns["seconds"], columns["memory_bytes"]))
@@ -330,7 +331,7 @@ def cells(model, on, *, chips, batch, seq_len, within, software="2025", memo=Non
     columns = candidates(model, within, chips=chips, batch=batch, seq_len=seq_len, start=0, stop=within.size)
     if not columns["tp"].size:
         return columns | {"seconds": np.array([]), "shortfall_bytes": np.array([])}
-    layout = _layout(model, columns, seq_len)
+    layout = as_layout(model, columns, seq_len)
     short = footprint.total_bytes(footprint.training_rows(model, layout)) - on.memory_bytes
     took = training.seconds(model, layout, on=on, software=software, memo=memo)
     pair = columns["pp"] * (chips + 1) + columns["tp"]

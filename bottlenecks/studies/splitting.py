@@ -23,6 +23,7 @@ from bottlenecks.models.software import release
 # ---- the same chips, used in different ways
 
 DOMAIN = 8  # chips of a machine: where published runs stop cutting tensors
+MOST_CHUNKS = 8  # of layers on a stage
 
 
 def ways(model, *, chips, batch, seq_len, mix, recompute="none"):
@@ -48,20 +49,33 @@ def ways(model, *, chips, batch, seq_len, mix, recompute="none"):
         "tensor": (heads, 1, 0),
         "pipeline": (1, layers, 0),
         "mix": (inside, stages, 1),
-        "mix, zero 2": (inside, stages, 2),
+        "mix, interleaved": (inside, stages, 3),
     }
     tp, pp, zero = (np.array(column) for column in zip(*cuts.values(), strict=True))
     dp = np.minimum(chips // (tp * pp), batch)
+    last = np.array(list(cuts)) == "mix, interleaved"
+    chunks = np.where(last, _most_chunks(model, stages, batch // int(dp[-1])), 1)
     return tuple(cuts), Layout(
         tp=tp,
         pp=pp,
         dp=dp,
         zero=zero,
         micro_batches=batch // dp,
+        vpp=chunks,
+        schedule=np.where(chunks > 1, "interleaved", "1f1b"),
+        gathers_once=last,
         seq_len=seq_len,
         recompute=recompute,
         embedding_slots=slotted(model.layers, pp),
     )
+
+
+def _most_chunks(model, stages, micro_batches):
+    """Chunks on each stage: the most, up to `MOST_CHUNKS`, that are equal; 1 where interleaving has no sense."""
+    layers = model.layers + 2 * int(slotted(model.layers, stages))
+    if stages == 1 or micro_batches % stages or layers % stages:
+        return 1
+    return max(n for n in divisors(layers // stages) if n <= MOST_CHUNKS)
 
 
 def _power(number):
@@ -188,12 +202,16 @@ def published(source, row):
     one_of("source", source, corpus.sources("training"))
     mine = corpus.where(every, every["source_id"] == source)
     between("row", row, 0, mine["source_id"].size - 1)
-    cases = measured_training.cases(mine)
+    return layout_of(measured_training.cases(mine), row)
+
+
+def layout_of(cases, row):
+    """The layout of one row of `measured.training.cases`."""
     for case in cases.found:
         for i in np.flatnonzero(case.rows == row):
             chosen = {f.name: getattr(case.layout, f.name) for f in fields(Layout)}
             return Layout(**{n: v[i].item() if np.ndim(v) else v for n, v in chosen.items()})
-    raise ValueError(f"{source}, row {row}: {cases.reasons[row]}")
+    raise ValueError(f"row {row}: {cases.reasons[row]}")
 
 
 def sent_bytes(model, layout):

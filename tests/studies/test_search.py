@@ -230,7 +230,7 @@ def test_stages_even_only_with_embedding_and_head():
     found = search.search(llama, ON, within=within, software="2024", **asked)
     assert found.valid == 1
     cut = search.candidates(llama, within, chips=16384, batch=2048, seq_len=8192, start=0, stop=within.size)
-    layout = search._layout(llama, cut, 8192)
+    layout = search.as_layout(llama, cut, 8192)
     assert layouts.stage_layers(llama, layout, np.array([0, 1, 15]))[1].tolist() == [7, 8, 7]
 
 
