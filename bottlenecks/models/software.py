@@ -102,6 +102,23 @@ def at(stack, date, family=""):
 
 
 @cache
+def since(technique):
+    """The year in which a schedule, or another way of data/techniques.csv, was published."""
+    known = {row["name"]: int(row["since"]) for row in data.rows("techniques")}
+    return known[one_of("technique", technique, known)]
+
+
+def year(software):
+    """The year of the tuned stack that a `Software` is or builds on; of others that of `TODAY`.
+
+    >>> year(release("2021")), year(release("XLA 2023-06")), year(SERVER)
+    (2021, 2023, 2026)
+    """
+    found = re.search(r"\d{4}$", software.name)
+    return int(found[0] if found else TODAY)
+
+
+@cache
 def _releases(stack, family):
     """Rows of a stack, oldest first: those for all chips, or those for a family alone."""
     rows = [row for row in data.rows("software") if row["stack"] == stack and row["family"] == family]

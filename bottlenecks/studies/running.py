@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.laws.pipelines import SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
