@@ -3,13 +3,8 @@
 A claim is a row of `data/claims.toml`; its verdict is a function here, so that no chapter types one.
 """
 
-import tomllib
-from dataclasses import dataclass
-from functools import cache
-
 import numpy as np
 
-from bottlenecks import data
 from bottlenecks.facts import corpus
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
@@ -19,31 +14,7 @@ from bottlenecks.measured import first_estimate
 from bottlenecks.models import ops
 from bottlenecks.models.machine import machine
 from bottlenecks.studies import decoding, growth, one_device, runs, scaling, splitting
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """holds, holds-when or fails; the numbers that say so; the range for which it was computed."""
-
-    claim: str
-    verdict: str
-    because: str
-    range: str
-    numbers: dict
-
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        question = claims()[self.claim]["question"]
-        return {
-            "text/markdown": f"**{self.claim}: {self.verdict}.** *{question}*\n\n{self.because} Range: {self.range}",
-            "text/plain": f"{self.claim}: {self.verdict}. {self.because} Range: {self.range}",
-        }
-
-
-@cache
-def claims():
-    """Every claim: id -> {article, question, needs}."""
-    table = tomllib.loads((data.FOLDER / "claims.toml").read_text(encoding="utf-8"))
-    return {claim.pop("id"): claim for claim in table["claim"]}
+from bottlenecks.studies.verdict import Verdict, claims
 
 
 def verdict(id):

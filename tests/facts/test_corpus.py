@@ -53,6 +53,7 @@ def test_every_data_file_has_a_reader():
         "inference_constants",
         "network_constants",
         "software",
+        "techniques",
         "training_constants",
         *("chapters", "glossary", "notation", "objectives", "rosetta"),
         *(f"predictions_{kind}" for kind in ("kernels", "inference", "collectives", "training")),

@@ -113,9 +113,12 @@ def test_exposed_gradients_by_hand():
 
 def test_sharded_weights_by_hand():
     # Gathers of 2 s, forward and backward, and 2 s of gradients, with each of 3 micro-batches: 1 s and 2 s of work hide as much.
-    exposed, hidden = zero.exposed_weights_s(2.0, 2.0, forward_s=1.0, backward_s=2.0, layers=4, times=3)
+    exposed, hidden = zero.exposed_weights_s(2.0, 2.0, forward_s=1.0, backward_s=2.0, layers=4, times=3, gathers=2)
     assert (exposed, hidden) == (3 * (6 - 3), 3 * 3)
-    free, _ = zero.exposed_weights_s(0.0, 0.0, forward_s=1.0, backward_s=2.0, layers=4, times=3)
+    # Kept whole: 2 s of weights, of which a forward pass of 1 s hides 1; 2 s of gradients, of which 3/4 hide in 2 s.
+    kept = zero.exposed_weights_s(2.0, 2.0, forward_s=1.0, backward_s=2.0, layers=4, times=1, gathers=1)
+    assert kept == (4 - 1 - 1.5, 2.5)
+    free, _ = zero.exposed_weights_s(0.0, 0.0, forward_s=1.0, backward_s=2.0, layers=4, times=3, gathers=2)
     assert free == 0
 
 
@@ -124,7 +127,7 @@ def test_what_is_sent_is_exposed_or_hidden():
         at = {"forward_s": 1.0, "backward_s": 2.0, "layers": layers, "times": 2}
         both = zero.exposed_gradients_s(reduce, gather, hides_gradients=True, hides_weights=True, **at)
         assert sum(both) == pytest.approx(2 * reduce + gather)
-        assert sum(zero.exposed_weights_s(reduce, gather, **at)) == pytest.approx(2 * (2 * gather + reduce))
+        assert sum(zero.exposed_weights_s(reduce, gather, gathers=2, **at)) == pytest.approx(2 * (2 * gather + reduce))
 
 
 def test_the_slowest_stage_by_hand():
