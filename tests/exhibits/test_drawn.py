@@ -1,0 +1,92 @@
+"""Drawings of mechanisms: lengths and areas by hand, and no word that covers another at any end of a control."""
+
+import numpy as np
+import pytest
+
+from bottlenecks.exhibits import ch03_drawn
+from bottlenecks.exhibits.drawn import HEAD, Scene
+from bottlenecks.exhibits.registry import pick
+
+DRAWN = {ch03_drawn.layer: ch03_drawn.layer_scene}
+
+
+def settings(exhibit):
+    """The start of an exhibit, all of a menu, and both ends of a slider beside every choice of the menus."""
+    yield {}
+    menus = {name: c.values for name, c in exhibit.controls.items() if c.is_menu}
+    for name, control in exhibit.controls.items():
+        for value in control.values if control.is_menu else (control.values[0], control.values[-1]):
+            yield {name: value}
+            for other, choices in menus.items():
+                yield from ({name: value, other: choice} for choice in choices if other != name)
+
+
+@pytest.mark.parametrize("exhibit", DRAWN, ids=lambda e: e.slug)
+def test_words_are_readable_and_apart_at_every_setting(exhibit):
+    size = exhibit().figure.get_size_inches()
+    for chosen in settings(exhibit):
+        scene = DRAWN[exhibit](exhibit.table(**exhibit.settings(**chosen)))
+        assert scene.clash(*size) == [], chosen
+        assert min(text[1] for text in scene.texts) >= 9
+        ends = np.concatenate([area for area, *_ in scene.areas] + [line for line, *_ in scene.lines])
+        assert (ends > -0.02).all() and (ends < size + 0.02).all(), chosen
+
+
+@pytest.mark.parametrize("exhibit", DRAWN, ids=lambda e: e.slug)
+def test_captions_are_short(exhibit):
+    assert len(exhibit.caption.split()) < 40
+
+
+def test_a_clash_of_words_is_found():
+    scene = Scene()
+    scene.words(1, 1, "one")
+    scene.words(1.1, 1, "other")
+    scene.words(3.9, 1, "outside")
+    scene.words(2.5, 1.0, "alone")
+    assert scene.clash(4, 2) == ["outside", ("one", "other")]
+
+
+def test_an_arrow_ends_where_it_is_told():
+    scene = Scene()
+    scene.arrow([(0, 0), (1, 0)])
+    tip = scene.areas[0][0]
+    np.testing.assert_allclose(tip, [(1, 0), (1 - HEAD, 0.4 * HEAD), (1 - HEAD, -0.4 * HEAD)])
+    np.testing.assert_allclose(scene.lines[0][0], [(0, 0), (1 - HEAD, 0)])
+
+
+def test_words_of_two_lines_go_down():
+    scene = Scene()
+    scene.words(1, 1, "a\nb", size=10)
+    assert [text[5] for text in scene.texts] == pytest.approx([1, 1 - 13.5 / 72])
+
+
+# ---- a layer --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ch03_drawn.MODELS)
+def test_sides_of_matrices_are_in_proportion_to_their_values(name):
+    table = ch03_drawn.layer(model_name=name).table
+    inputs, outputs = pick(table, "matrix", "inputs", "outputs")
+    sides = np.array([m[3:] for m in ch03_drawn.matrices(table).values()])
+    np.testing.assert_allclose(sides / sides[0], np.stack([inputs, outputs], 1) / (inputs[0], outputs[0]))
+
+
+def test_llama_3_8b_by_hand():
+    # 4,096 x 4,096 = 16,777,216; 8 heads of 128 are 1,024 values; 4,096 x 14,336 = 58,720,256
+    table = ch03_drawn.layer().table
+    found = {name: m[:3] for name, m in ch03_drawn.matrices(table).items()}
+    assert found["Wq"] == found["Wo"] == (4096, 4096, 16777216)
+    assert found["Wk"] == found["Wv"] == (4096, 1024, 4194304)
+    assert found["gate"] == found["up"] == (4096, 14336, 58720256)
+    assert found["down"] == (14336, 4096, 58720256)
+
+
+def test_a_layer_of_gpt_3_has_no_gate_and_is_two_thirds_feed_forward():
+    shown = ch03_drawn.layer(model_name="GPT-3 175B")  # 4 w^2 beside 8 w^2
+    assert "gate" not in ch03_drawn.matrices(shown.table) and "67 % of the layer" in shown.summary
+
+
+def test_every_head_is_drawn():
+    scene = ch03_drawn.layer_scene(ch03_drawn.layer(model_name="Llama-3-70B").table)
+    fills = [area[1] for area in scene.areas]
+    assert fills.count(ch03_drawn.QUERIES) == 64 + 1 and fills.count(ch03_drawn.KEYS) == 8 + 1  # and the key's squares
