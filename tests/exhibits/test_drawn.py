@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from bottlenecks.exhibits import ch03_drawn
+from bottlenecks.exhibits import ch02_drawn, ch03_drawn
 from bottlenecks.exhibits.drawn import HEAD, Scene
 from bottlenecks.exhibits.registry import pick
 
-DRAWN = {ch03_drawn.layer: ch03_drawn.layer_scene}
+DRAWN = {ch03_drawn.layer: ch03_drawn.layer_scene, ch02_drawn.the_chip: ch02_drawn.chip_scene}
 
 
 def settings(exhibit):
@@ -90,3 +90,38 @@ def test_every_head_is_drawn():
     scene = ch03_drawn.layer_scene(ch03_drawn.layer(model_name="Llama-3-70B").table)
     fills = [area[1] for area in scene.areas]
     assert fills.count(ch03_drawn.QUERIES) == 64 + 1 and fills.count(ch03_drawn.KEYS) == 8 + 1  # and the key's squares
+
+
+# ---- a chip ---------------------------------------------------------------------------------------
+
+
+def drawn_area(scene, colour):
+    """Square inches of all rectangles of a colour."""
+    corners = np.array([area for area, fill, *_ in scene.areas if fill == colour and len(area) == 4])
+    return np.prod(np.ptp(corners, axis=1), axis=1).sum()
+
+
+@pytest.mark.parametrize("name", ch02_drawn.CHIPS)
+def test_areas_are_in_proportion_to_bytes_and_pipes_to_rates(name):
+    table = ch02_drawn.the_chip(chip_name=name).table
+    scene = Scene()
+    ch02_drawn._stacks(scene, table, 0, 2.4)
+    ch02_drawn._cores(scene, table)
+    scale, closer = ch02_drawn.INCHES2_PER_BYTE, ch02_drawn.magnification(table) ** 2
+    for level, size in ch02_drawn.sizes(table).items():
+        drawn = drawn_area(scene, ch02_drawn.SHADES[level])
+        assert drawn == pytest.approx(size * scale * (1 if level == "HBM" else closer))
+    pipes = Scene()
+    ch02_drawn._pipes(pipes, table, 2)
+    rates = pick(table, "pipe", "bytes_per_s")
+    widths = np.array([np.ptp(area[:, 1]) for area, *_ in pipes.areas])
+    np.testing.assert_allclose(widths, rates[-len(widths) :] * ch02_drawn.INCHES_PER_RATE)
+
+
+def test_h100_by_hand():
+    # 132 x 256 KiB of registers, as much of nearest cache, 50 MiB: 34,603,008 x 2 + 52,428,800
+    table = ch02_drawn.the_chip(chip_name="H100 SXM5").table
+    assert ch02_drawn.on_chip_bytes(table) == 121_634_816
+    assert "132 cores have 524 kB each" in ch02_drawn.the_chip(chip_name="H100 SXM5").summary
+    # 85,520,809,984 / 121,634,816 = 703.1
+    assert "703 times the 122 MB" in ch02_drawn.the_chip(chip_name="H100 SXM5").summary
