@@ -2,12 +2,15 @@
 
 import numpy as np
 
+from bottlenecks.exhibits import ch02
 from bottlenecks.exhibits.drawn import Scene, drawing, sheet
 from bottlenecks.exhibits.marks import updating
 from bottlenecks.exhibits.registry import Control, Exhibit, names, pick, row, stack
-from bottlenecks.exhibits.style import COLOUR
+from bottlenecks.exhibits.style import COLOUR, GREY
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.units import plain, si
+from bottlenecks.laws import roofline
+from bottlenecks.measured import first_estimate
 
 SHADES = {  # of levels, the nearer the lighter; what leaves the package in the network's colour
     "registers": "#F2B27C",
@@ -185,4 +188,140 @@ the_chip = Exhibit(
     draw=_chip_draw,
     summary=_chip_summary,
     sources=("gpubenches", "hpctech-h100"),
+)
+
+# ---- 2: a product in tiles --------------------------------------------------------------------------
+
+SIDE, VALUE_BYTES, SUM_BYTES = ch02.SIDE, 2, 4
+TILES = (64, 128, 256, 512)
+TILES_SHEET = 7.6, 7.0
+SQUARE, LEFT, RIGHT, LOW, HIGH = 3.05, 0.75, 4.3, 0.3, 3.7  # a matrix on the sheet, and where A, C and B begin
+AT_ONCE, STRIPS = "#F9D9B0", "#B4C5D3"  # tiles that all cores work on, and what they read
+ARITHMETIC_BAR = 0.8  # inches
+
+
+def _tiles_table(chip_name, tile):
+    device, tile = chip(chip_name), round(tile)
+    across = int(np.sqrt(device.cores))
+    sides = np.array([tile, min(across * tile, SIDE)])
+    moved = roofline.tiled_matmul_bytes(SIDE, SIDE, SIDE, tile=sides, value_bytes=VALUE_BYTES)
+    rates = np.array([device.level(name).bytes_per_s for name in ("L2", "HBM")])
+    peak = device.peak_flop_per_s(first_estimate.width16(device))
+    return stack(
+        fed={"name": ["L2", "HBM"], "side": sides, "bytes": moved, "time_s": moved / rates},
+        here={
+            "name": device.name,
+            "side": tile,
+            "across": across,
+            "cores": device.cores,
+            "time_s": roofline.matmul_flop(SIDE, SIDE, SIDE) / peak,
+            "sum_bytes": SUM_BYTES * tile**2,
+            "room_bytes": device.level("registers").bytes / device.cores,
+        },
+    )
+
+
+def _matrices(scene, table):
+    """A, B and C, with the strips of all tiles at once and of one of them."""
+    here, scale = row(table), SQUARE / SIDE
+    for name, x, y in (("A", LEFT, LOW), ("B", RIGHT, HIGH), ("C", RIGHT, LOW)):
+        scene.box(x, y, SQUARE, SQUARE, fill="#F4F4F4", edge=GREY, lw=0.6)
+        scene.words(x + SQUARE + 0.12, y + SQUARE - 0.1, name, size=11, weight="bold")
+    block, tile = pick(table, "fed", "side")[1] * scale, here.side * scale
+    start = min(2048, SIDE - pick(table, "fed", "side")[1]) * scale
+    inner = start + here.across // 3 * tile
+    x, y = RIGHT + start, LOW + SQUARE - start - block
+    tile_x, tile_y = RIGHT + inner, LOW + SQUARE - inner - tile
+    scene.box(LEFT, y, SQUARE, block, fill=STRIPS)
+    scene.box(x, HIGH, block, SQUARE, fill=STRIPS)
+    i, gap = np.arange(int(here.across)), min(0.012, 0.2 * tile)
+    columns, lines = (each.ravel() for each in np.meshgrid(i, i))
+    scene.boxes(x + columns * tile, y + lines * tile, tile - gap, tile - gap, fill=AT_ONCE)
+    scene.box(LEFT, tile_y, SQUARE, tile - gap, fill=SHADES["L2"])
+    scene.box(tile_x, HIGH, tile - gap, SQUARE, fill=SHADES["L2"])
+    scene.box(tile_x, tile_y, tile - gap, tile - gap, fill=COLOUR["compute"])
+    scene.brace((LEFT - 0.1, y), (LEFT - 0.1, y + block), 0.06)
+    scene.words(LEFT - 0.16, y + block / 2, plain(pick(table, "fed", "side")[1], 6), size=9, align="right")
+    scene.words(LEFT + SQUARE / 2, LOW - 0.14, plain(SIDE, 6), size=9)
+    scene.words(RIGHT + SQUARE / 2, LOW - 0.14, plain(SIDE, 6), size=9)
+
+
+def _feeding(scene, table):
+    """How long the arithmetic takes, and how long bringing its operands, as bars."""
+    here, top = row(table), HIGH + SQUARE - 0.08
+    sides, moved, times = pick(table, "fed", "side", "bytes", "time_s")
+    scene.words(0.2, top, here.name, size=10.5, align="left", weight="bold")
+    scene.words(0.2, top - 0.2, "C = A B, values of 16 bits", align="left")
+    fits = "fit into" if here.sum_bytes <= here.room_bytes else "do not fit into"
+    parts = (
+        (COLOUR["compute"], COLOUR["compute"], here.time_s, "arithmetic at the peak", ""),
+        (
+            COLOUR["compute"],
+            SHADES["L2"],
+            times[0],
+            f"a core's tile of side {here.side:.0f}, from L2: {si(moved[0], 'B')}",
+            f"a value is used {plain(sides[0], 6)} times; sums, {si(here.sum_bytes, 'B')},\n{fits} {si(here.room_bytes, 'B')} of registers",
+        ),
+        (
+            AT_ONCE,
+            SHADES["HBM"],
+            times[1],
+            f"{here.across:.0f} × {here.across:.0f} tiles at once, from HBM: {si(moved[1], 'B')}",
+            f"a value is used {plain(sides[1], 6)} times; {here.across**2:.0f} of {here.cores:.0f} cores",
+        ),
+    )
+    y = top - 0.55
+    for patch, colour, seconds, what, more in parts:
+        scene.box(0.2, y - 0.05, 0.1, 0.1, fill=patch, edge=GREY, lw=0.4)
+        scene.words(0.36, y, what, size=9, align="left")
+        wide = ARITHMETIC_BAR * seconds / here.time_s
+        scene.box(0.2, y - 0.29, wide, 0.15, fill=colour)
+        end, hidden = 0.2 + ARITHMETIC_BAR, "hidden" if seconds <= here.time_s else "not hidden"
+        scene.line([(end, y - 0.32), (end, y - 0.11)], color=COLOUR["compute"], lw=1.5)
+        told = si(seconds, "s") + (f", {hidden}" if more else "")
+        scene.words(max(end, 0.2 + wide) + 0.07, y - 0.215, told, size=9, align="left")
+        scene.words(0.2, y - 0.41, more, size=9, align="left")
+        y -= 0.62 + 0.17 * more.count("\n") + 0.14 * bool(more)
+
+
+def tiles_scene(table):
+    """Three matrices, one tile and its strips, all tiles at once and theirs."""
+    scene = Scene()
+    _matrices(scene, table)
+    _feeding(scene, table)
+    return scene
+
+
+def _tiles_draw(figure):
+    return updating(drawing(sheet(figure, *TILES_SHEET), tiles_scene))
+
+
+def _tiles_summary(table):
+    here, (sides, moved, times) = row(table), pick(table, "fed", "side", "bytes", "time_s")
+    hidden = ["hidden" if seconds <= here.time_s else "not hidden" for seconds in times]
+    fits = "fit" if here.sum_bytes <= here.room_bytes else "do not fit"
+    return (
+        f"{here.name}, tiles of side {here.side:.0f}: each value that a core reads from L2 is used {plain(sides[0], 6)} times, so "
+        f"{si(moved[0], 'B')} come in {si(times[0], 's')}, {hidden[0]} behind {si(here.time_s, 's')} of arithmetic. "
+        f"{here.across:.0f} by {here.across:.0f} of them are one tile of side {plain(sides[1], 6)} to main memory: "
+        f"{si(moved[1], 'B')} in {si(times[1], 's')}, {hidden[1]}. A tile's sums of 32 bits take {si(here.sum_bytes, 'B')} and "
+        f"{fits} into a core's {si(here.room_bytes, 'B')} of registers."
+    )
+
+
+tiles = Exhibit(
+    slug="02-tiles",
+    title="A value is used as often as its tile is wide.",
+    caption="A product to scale: one tile (orange) and the strips it needs (blue), among the tiles on all cores (pale). "
+    "A bar beyond the orange mark lasts longer than the arithmetic. Which side hides L2 and still fits?",
+    alt="Three squares A, B and C. In C a small orange tile lies in a block of pale ones; strips of A and B as wide as the "
+    "tile, and as the block, are marked. Bars compare the arithmetic with the time to bring operands.",
+    controls={
+        "chip_name": Control(label="chip", values=ch02.LEVELLED, start="A100 SXM 80GB"),
+        "tile": Control(label="tile side", values=TILES, start=128),
+    },
+    table=_tiles_table,
+    draw=_tiles_draw,
+    summary=_tiles_summary,
+    sources=("gpubenches", "yang2020hierarchical"),
 )

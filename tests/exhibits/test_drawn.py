@@ -7,7 +7,11 @@ from bottlenecks.exhibits import ch02_drawn, ch03_drawn
 from bottlenecks.exhibits.drawn import HEAD, Scene
 from bottlenecks.exhibits.registry import pick
 
-DRAWN = {ch03_drawn.layer: ch03_drawn.layer_scene, ch02_drawn.the_chip: ch02_drawn.chip_scene}
+DRAWN = {
+    ch03_drawn.layer: ch03_drawn.layer_scene,
+    ch02_drawn.the_chip: ch02_drawn.chip_scene,
+    ch02_drawn.tiles: ch02_drawn.tiles_scene,
+}
 
 
 def settings(exhibit):
@@ -125,3 +129,29 @@ def test_h100_by_hand():
     assert "132 cores have 524 kB each" in ch02_drawn.the_chip(chip_name="H100 SXM5").summary
     # 85,520,809,984 / 121,634,816 = 703.1
     assert "703 times the 122 MB" in ch02_drawn.the_chip(chip_name="H100 SXM5").summary
+
+
+# ---- tiles ----------------------------------------------------------------------------------------
+
+
+def test_tiles_by_hand():
+    # 8192^3 = 549,755,813,888; side 128: 2 (2 x 8192^3 / 128 + 8192^2) B = 17.314 GB, over 5,435.9 GB/s of L2 3.185 ms;
+    # ten by ten, side 1,280: 2 (2 x 8192^3 / 1280 + 8192^2) B = 1.852 GB, over 2,039 GB/s 0.908 ms
+    table = ch02_drawn.tiles().table
+    sides, moved, times = pick(table, "fed", "side", "bytes", "time_s")
+    assert sides.tolist() == [128, 1280]
+    np.testing.assert_allclose(moved, [17.314e9, 1.852e9], rtol=1e-3)
+    np.testing.assert_allclose(times, [3.185e-3, 0.908e-3], rtol=1e-3)
+    # sums of a tile of 128: 4 x 128^2 = 65,536 B; of 512: 1,048,576 B, more than the 262,144 B of a core's registers
+    assert "take 65.5 kB and fit" in ch02_drawn.tiles().summary
+    assert "take 1.05 MB and do not fit" in ch02_drawn.tiles(tile=512).summary
+
+
+@pytest.mark.parametrize("tile", ch02_drawn.TILES)
+def test_all_tiles_at_once_and_their_strips_are_drawn_to_scale(tile):
+    scene = Scene()
+    ch02_drawn._matrices(scene, ch02_drawn.tiles(tile=tile).table)
+    square, share = ch02_drawn.SQUARE, tile / 8192
+    strips = [area for area, fill, *_ in scene.areas if fill == ch02_drawn.STRIPS]
+    assert [np.ptp(a[:, i]) for a, i in zip(strips, (1, 0), strict=True)] == pytest.approx([10 * share * square] * 2)
+    assert [fill for _, fill, *_ in scene.areas].count(ch02_drawn.AT_ONCE) == 100  # ten by ten on 108 cores
