@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from bottlenecks.exhibits import ch02_drawn, ch03_drawn
+from bottlenecks.exhibits import ch02_drawn, ch03_drawn, ch05_drawn
 from bottlenecks.exhibits.drawn import HEAD, Scene
-from bottlenecks.exhibits.registry import pick
+from bottlenecks.exhibits.registry import pick, row
 
 DRAWN = {
     ch03_drawn.layer: ch03_drawn.layer_scene,
     ch02_drawn.the_chip: ch02_drawn.chip_scene,
     ch02_drawn.tiles: ch02_drawn.tiles_scene,
+    ch05_drawn.dealt: ch05_drawn.dealt_scene,
 }
 
 
@@ -155,3 +156,41 @@ def test_all_tiles_at_once_and_their_strips_are_drawn_to_scale(tile):
     strips = [area for area, fill, *_ in scene.areas if fill == ch02_drawn.STRIPS]
     assert [np.ptp(a[:, i]) for a, i in zip(strips, (1, 0), strict=True)] == pytest.approx([10 * share * square] * 2)
     assert [fill for _, fill, *_ in scene.areas].count(ch02_drawn.AT_ONCE) == 100  # ten by ten on 108 cores
+
+
+# ---- waves ----------------------------------------------------------------------------------------
+
+DEALT = {  # rows, columns, tile, chip: tiles, waves, idle cores of the last wave
+    (1024, 1024, 128, "A100 SXM 80GB"): (64, 1, 44),  # 8 x 8; 108 - 64
+    (1024, 1024, 128, "H100 SXM5"): (64, 1, 68),  # 132 - 64
+    (4096, 4096, 128, "A100 SXM 80GB"): (1024, 10, 56),  # 32 x 32; 10 x 108 - 1,024
+    (1025, 1536, 128, "A100 SXM 80GB"): (108, 1, 0),  # 9 x 12, the ninth line of tiles for one row
+    (4096, 4096, 64, "A100 SXM 80GB"): (4096, 38, 8),  # 64 x 64; 38 x 108 - 4,096
+}
+
+
+@pytest.mark.parametrize(("asked", "found"), DEALT.items())
+def test_waves_by_hand(asked, found):
+    rows, columns, tile, name = asked
+    here = row(ch05_drawn.dealt(rows=rows, columns=columns, tile=tile, chip_name=name).table)
+    assert (here.tiles, here.waves, here.idle) == found
+
+
+def test_idle_cores_stay_white():
+    scene = Scene()
+    ch05_drawn._grids(scene, ch05_drawn.dealt().table)
+    fills = [fill for _, fill, *_ in scene.areas]
+    assert fills.count("white") == 108 and fills.count(ch05_drawn.LAST) == 64
+
+
+def test_a_tile_for_one_row_is_pale_but_for_that_row():
+    # 129 rows of 128: the second line of tiles has one row of 128
+    scene = Scene()
+    ch05_drawn._grids(scene, ch05_drawn.dealt(rows=129).table)
+    assert drawn_area(scene, ch05_drawn.LAST) / drawn_area(scene, ch05_drawn.EMPTY) == pytest.approx(129 / 256)
+
+
+def test_waves_that_are_too_many_are_counted():
+    assert ch05_drawn.shown(38) == [*range(14), None, 37] and ch05_drawn.shown(3) == [0, 1, 2]
+    scene = ch05_drawn.dealt_scene(ch05_drawn.dealt(rows=4096, columns=4096, tile=64).table)
+    assert "23 more" in [text[0] for text in scene.texts]  # 38 less 15 that are drawn
