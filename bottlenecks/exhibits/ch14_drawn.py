@@ -9,11 +9,11 @@ from bottlenecks.exhibits.drawn_parts import HEAD, INK, SMALL, WIDE, flat, outli
 from bottlenecks.exhibits.labels import labels, text
 from bottlenecks.exhibits.marks import boxes, segments, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
-from bottlenecks.exhibits.style import COLOUR
+from bottlenecks.exhibits.style import COLOUR, GREY, SERIES
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.units import plain, plural, si
-from bottlenecks.laws import memory
+from bottlenecks.laws import collectives, memory
 
 # ---- 1: ZeRO as shelves ---------------------------------------------------------------------------
 
@@ -201,4 +201,187 @@ zero = Exhibit(
     table=_zero_table,
     draw=_zero_draw,
     summary=_zero_summary,
+)
+
+
+# ---- 2: a pair of matrices, cut -------------------------------------------------------------------
+
+CUT_MODELS = ("Llama-3-8B", "Llama-3-70B", "Llama-3.1-405B", "GPT-3 175B")
+PARTS = {"feed-forward": 230, "attention": 250}  # of a layer: pixels of the columns of its first matrix, at most
+MOST_WIDE, TOKENS_SHARE = 84, 8  # pixels of a token's values at most; values of a token over the tokens drawn
+X_AT, A_AT, B_AT, Y_AT, UPPER, LOWER = 40, 190, 480, 648, 338, 378  # places on the sheet; bottom of A and B, top of X
+
+
+WHY = (
+    "Why columns first? A chip then has whole values of X A,",
+    "and what comes next (the activation, or a head's attention)",
+    "needs no other chip. Rows first would leave summands,",
+    "to be added up before it.",
+)
+
+
+@keep
+def _cut_table(model_name, part, chips):
+    m, n = model(model_name), round(chips)
+    if part == "attention":
+        inner = m.heads * m.head_values
+        first = {"queries": inner, "keys": m.kv_width, "values": m.kv_width}
+    else:
+        inner = m.ffn_width
+        first = {"gate": inner, "up": inner} if m.ffn_matrices == 3 else {"up": inner}
+    stacked = part != "attention"  # drawn one above the other
+    every = inner if stacked else sum(first.values())
+    ring = collectives.ring_all_reduce_s(
+        2 * m.width, n, bytes_per_s=1, latency_s=0
+    )  # bytes of a token at a byte a second
+    return stack(
+        first={"matrix": list(first), "columns": np.array(list(first.values()))},
+        here={
+            "model": model_name,
+            "part": part,
+            "chips": n,
+            "width": m.width,
+            "inner": inner,
+            "heads": m.heads,
+            "kv_heads": m.kv_heads,
+            "tokens": m.width // TOKENS_SHARE,
+            "scale": min(PARTS[part] / every, MOST_WIDE / m.width),
+            "stacked": float(stacked),
+            "sent_bytes": ring,
+            "weight_bytes": 2 * (m.width * sum(first.values()) + inner * m.width) / n,
+        },
+    )
+
+
+def cut_pieces(table):
+    """Edges of the pieces of each matrix, chip by chip: {name: four rows}, to scale in values."""
+    here, n = row(table), round(row(table).chips)
+    s, wide, inner, tokens = here.scale, here.width * here.scale, here.inner * here.scale, here.tokens * here.scale
+    chip_of, columns = np.arange(n), pick(table, "first", "columns") * s
+    place, found = A_AT, {}
+    for i, (name, size) in enumerate(zip(pick(table, "first", "matrix"), columns, strict=True)):
+        bottom = UPPER - (columns.size - 1 - i) * (wide + 5) * here.stacked
+        found[str(name)] = flat(place + chip_of * size / n, place + (chip_of + 1) * size / n, bottom - wide, bottom)
+        place += 0 if here.stacked else size + 5
+    found["B"] = flat(B_AT, B_AT + wide, UPPER - inner + chip_of * inner / n, UPPER - inner + (chip_of + 1) * inner / n)
+    found["X"] = flat(X_AT, X_AT + wide, LOWER, LOWER + tokens)
+    found["H"] = flat(A_AT + chip_of * inner / n, A_AT + (chip_of + 1) * inner / n, LOWER, LOWER + tokens)
+    y = LOWER + chip_of * (tokens + 4)
+    found["sums"] = flat(B_AT, B_AT + wide, y, y + tokens)
+    middle = (LOWER + y[-1] + tokens) / 2
+    found["Y"] = flat(Y_AT, Y_AT + wide, middle - tokens / 2, middle + tokens / 2)
+    return found
+
+
+def _cut_words(table):
+    """What stands beside each matrix, at x and y, aligned left."""
+    here, at = row(table), cut_pieces(table)
+    shape = "{:,.0f} × {:,.0f}".format
+    low = at["X"][3, 0] + 12
+    words = [
+        ("X, tokens: on every chip", X_AT - 26, LOWER - 12),
+        (shape(here.tokens, here.width), X_AT - 26, low),
+        ("X A: stays where it is" if here.stacked else "heads attend, each on its chip", A_AT + 4, low),
+        (shape(here.tokens, here.inner), A_AT + 4, low + 15),
+        ("B, cut by rows", B_AT, at["B"][2, 0] - 25),
+        (shape(here.inner, here.width), B_AT, at["B"][2, 0] - 10),
+        ("Y, the sum" if here.chips > 1 else "Y", Y_AT, at["Y"][2, 0] - 11),
+        ("all-reduce:" if here.chips > 1 else "", Y_AT, at["Y"][2, 0] - 26),
+        (shape(here.tokens, here.width), Y_AT, at["Y"][3, 0] + 12),
+    ]
+    names = pick(table, "first", "matrix", "columns")
+    for i, (name, size) in enumerate(zip(*names, strict=True)):
+        y0, y1 = at[str(name)][2:, 0]
+        if here.stacked:
+            words += [
+                (f"A, {name}", X_AT - 26, (y0 + y1) / 2 - 8),
+                (shape(here.width, size), X_AT - 26, (y0 + y1) / 2 + 8),
+            ]
+        else:
+            words += [(f"A, {name}: {shape(here.width, size)}", A_AT, at["queries"][2, 0] - 42 + 15 * i)]
+    texts, x, y = zip(*words, strict=True)
+    return texts, x, y
+
+
+def _cut_draw(figure):
+    ax = sheet(figure, 546)
+
+    def pieces(table):
+        at = cut_pieces(table)
+        return np.concatenate([at[name] for name in at if name not in ("X", "Y")], axis=1)
+
+    def colours(table):
+        at, n = cut_pieces(table), round(row(table).chips)
+        return list(SERIES[:n]) * (len(at) - 2)
+
+    def whole(table):
+        at = cut_pieces(table)
+        return np.concatenate([at["X"], at["Y"]], axis=1)
+
+    def arrows(table):
+        at = cut_pieces(table)
+        ends, (_, _, y0, y1) = at["sums"], at["Y"][:, 0]
+        right, middle = ends[1, 0] + 6, (y0 + y1) / 2
+        joined = [((right, (a + b) / 2), (right + 22, middle)) for a, b in zip(ends[2], ends[3], strict=True)]
+        return [
+            *joined,
+            ((right + 22, middle), (Y_AT - 8, middle)),
+            ((Y_AT - 14, middle - 5), (Y_AT - 8, middle), (Y_AT - 14, middle + 5)),
+        ]
+
+    def telling(table):
+        here = row(table)
+        if here.chips == 1:
+            return f"{here.model}, {here.part}, one chip: nothing to send"
+        return f"{here.model}, {here.part}, {here.chips:.0f} chips: each sends {si(here.sent_bytes, 'B')} per token"
+
+    def price(table):
+        here = row(table)
+        n = round(here.chips)
+        ring = f"2 × {n - 1}/{n} × {here.width:,.0f} × 2 B = {si(here.sent_bytes, 'B')}"
+        return f"Sent per token and chip: {ring}" if n > 1 else "One chip adds nothing up."
+
+    def sums(table):
+        n = round(row(table).chips)
+        return "X A B" if n == 1 else f"{n} summands (X A$_i$) B$_i$"
+
+    return updating(
+        text(ax, 14, 12, telling, **HEAD),
+        text(
+            ax, 14, 50, "Each colour is one chip. Columns of A and the rows of B that meet them lie together.", **SMALL
+        ),
+        boxes(ax, whole, "#C9C9C9"),
+        boxes(ax, pieces, colours, edgecolors="white", linewidths=0.5),
+        labels(ax, _cut_words, size=9.5),
+        segments(ax, arrows, colors=INK, linewidths=1.2),
+        text(ax, B_AT, LOWER - 14, sums, **SMALL),
+        text(ax, 14, 452, price, **SMALL),
+        *(text(ax, 14, 478 + 18 * i, words, color=GREY, **SMALL) for i, words in enumerate(WHY)),
+    )
+
+
+def _cut_summary(table):
+    here = row(table)
+    return (
+        f"{here.model}, {here.part} of one layer over {plural(here.chips, 'chip')}: each keeps {si(here.weight_bytes, 'B')} of "
+        f"its weights, makes a summand of {here.width:,.0f} values for every token, and sends {si(here.sent_bytes, 'B')} "
+        f"per token to add them up; forward, a layer has two such sums."
+    )
+
+
+column_row = Exhibit(
+    slug="14-cut",
+    title="Columns, then rows: one sum for two products.",
+    caption="What must chips send when a pair of matrices is cut among them? Only the last sum: a ring sends twice its "
+    "16-bit values, less an n-th. Matrices are to scale in values; attention's heads are cut likewise.",
+    alt="Matrices drawn to scale: X whole, A cut by columns and B by rows in one colour for each chip, the product X A in "
+    "the same colours, and the chips' summands which are added up to Y.",
+    controls={
+        "model_name": Control(label="model", values=CUT_MODELS, start="Llama-3-70B"),
+        "part": Control(label="part", values=tuple(PARTS), start="feed-forward"),
+        "chips": Control(label="chips", values=(1, 2, 4, 8), start=4),
+    },
+    table=_cut_table,
+    draw=_cut_draw,
+    summary=_cut_summary,
 )
