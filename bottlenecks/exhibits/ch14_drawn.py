@@ -4,16 +4,20 @@ from functools import cache as keep
 
 import numpy as np
 
-from bottlenecks.exhibits.ch14 import HELD
-from bottlenecks.exhibits.drawn_parts import HEAD, INK, SMALL, WIDE, flat, outlines, ruler, sheet
-from bottlenecks.exhibits.labels import labels, text
+from bottlenecks.exhibits.ch14 import ERA, HELD
+from bottlenecks.exhibits.drawn_parts import HEAD, INK, SMALL, WIDE, flat, funnel, laid, outlines, ruler, sheet
+from bottlenecks.exhibits.labels import key, labels, text
 from bottlenecks.exhibits.marks import boxes, segments, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY, SERIES
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
+from bottlenecks.facts.networks import system
 from bottlenecks.facts.units import plain, plural, si
-from bottlenecks.laws import collectives, memory
+from bottlenecks.laws import collectives, counting, memory, traffic
+from bottlenecks.laws import zero as zero_laws
+from bottlenecks.models import footprint, layouts, training
+from bottlenecks.models.machine import machine
 
 # ---- 1: ZeRO as shelves ---------------------------------------------------------------------------
 
@@ -384,4 +388,206 @@ column_row = Exhibit(
     table=_cut_table,
     draw=_cut_draw,
     summary=_cut_summary,
+)
+
+
+# ---- 3: the exchange under the last backward pass -------------------------------------------------
+
+STAGES = {"Llama-3.1-405B": (8, 16, 128), "Llama-3-70B": (8, 4, 128)}  # tensor ranks, stages, copies
+PORTS = {f"{n} Gbit/s": n * 1e9 / 8 for n in (100, 400, 800)}
+SHOWN = {  # kind: words, colour
+    "forward": ("forward", "#F2B27C"),
+    "backward": ("backward", COLOUR["compute"]),
+    "waits": ("waits", "#CFCFCF"),
+    "gather": ("gathers weights", "#7FCDB4"),
+    "scatter": ("scatters gradients", COLOUR["network"]),
+}
+LANE = (92, 728)  # left, right
+TOP, NEAR = ((96, 128, 133, 157), (254, 294, 300, 330))  # lanes of the whole step and of its enlarged end
+
+
+def _slot(found, start, name, compute_s, gather_s, scatter_s, layers):
+    """Adds a pass with what is sent beside it, by the laws of `laws.zero`: one layer's share of that is never hidden."""
+    sent = gather_s + scatter_s
+    end = start + compute_s + sent - min(sent * (1 - 1 / layers), compute_s)
+    begins = start + gather_s / layers if scatter_s else end - compute_s
+    found += [("waits", start, end), (name, begins, begins + compute_s)]
+    found += [("gather", start, start + gather_s), ("scatter", end - scatter_s, end)]
+    return end
+
+
+def _products_flop_per_s(m, layout, on):
+    """The rate of a step's products: their operations over the time at the peak and what they lose below it."""
+    each = counting.six_n_d_flop(
+        m.active_block_params + m.head_params, layout.dp * layout.micro_batches * layout.seq_len
+    )
+    below = training.step(m, layout, on=on, software=ERA, memory=False).rows["products below the peak"]
+    return each / layout.chips / (each / layout.chips / on.peak_flop_per_s + below)
+
+
+@keep
+def _under_table(model_name, zero, micro_batches, tokens, port):
+    m, count = model(model_name), round(micro_batches)
+    tp, pp, copies = STAGES[model_name]
+    on, layout = machine(system("DGX H100")), layouts.Layout(seq_len=8192, tp=tp, pp=pp, dp=copies, micro_batches=16)
+    params = footprint.total_bytes(footprint.stage_params(m, layout, 1))
+    rate = _products_flop_per_s(m, layout, on)
+    wire = {"bytes_per_s": PORTS[port], "latency_s": 0}
+    scatter = collectives.ring_reduce_scatter_s(4 * params, copies, **wire)
+    gather = collectives.ring_all_gather_s(2 * params, copies, **wire)
+    forward = counting.six_n_d_flop(params, tokens) / 3 / rate
+    sharded, layers = zero == "ZeRO 3", m.layers / pp
+    found, now = [], 0.0
+    for i in range(count):
+        first, last = sharded or i == 0, sharded or i == count - 1
+        now = _slot(found, now, "forward", forward, gather * first, 0.0, layers)
+        begin = now
+        now = _slot(found, now, "backward", 2 * forward, gather * sharded, scatter * last, layers)
+    kinds, start, end = zip(*found, strict=True)
+    passes = {"forward_s": forward, "backward_s": 2 * forward, "layers": layers}
+    if sharded:
+        exposed, hidden = zero_laws.exposed_weights_s(scatter, gather, times=count, **passes)
+    else:
+        exposed, hidden = zero_laws.exposed_gradients_s(
+            scatter, gather, times=1, hides_gradients=1, hides_weights=1, **passes
+        )
+    return stack(
+        work={"kind": list(kinds), "start_s": np.array(start), "end_s": np.array(end)},
+        here={
+            "model": model_name,
+            "zero": zero,
+            "micro_batch": count,
+            "tokens": tokens,
+            "port": port,
+            "params": params,
+            "copies": copies,
+            "rate": rate,
+            "forward_s": forward,
+            "scatter_s": scatter,
+            "gather_s": gather,
+            "exposed_s": exposed,
+            "hidden_s": hidden,
+            "last_s": begin,
+            "step_s": now,
+            "enough": traffic.data_parallel_tokens(
+                flop_per_s=rate, bytes_per_s=PORTS[port], sent_bytes=8 if sharded else 6
+            ),
+        },
+    )
+
+
+def _lanes(ax, window, lanes):
+    """The two lanes of a stretch of time: what is computed, and below what is sent."""
+    left, right = LANE
+
+    def edges(table):
+        kind, start, end = pick(table, "work", "kind", "start_s", "end_s")
+        since, until = window(table)
+        x0, x1 = (laid(np.clip(v, since, until), (since, until), left, right) for v in (start, end))
+        sends = np.isin(kind, ("gather", "scatter"))
+        return flat(x0, x1, np.where(sends, lanes[2], lanes[0]), np.where(sends, lanes[3], lanes[1]))
+
+    def colours(table):
+        return [SHOWN[k][1] for k in pick(table, "work", "kind").tolist()]
+
+    names = ["computes", "sends"], left - 8, [(lanes[0] + lanes[1]) / 2, (lanes[2] + lanes[3]) / 2]
+    return (
+        boxes(ax, edges, colours, edgecolors="white", linewidths=0.4),
+        labels(ax, lambda _: names, align="right", size=9.5),
+        *ruler(ax, left, right, lanes[3] + 6, window, "s"),
+    )
+
+
+def _under_draw(figure):
+    ax = sheet(figure, 452)
+    left, right = LANE
+    key(figure, dict(SHOWN.values()), 0.018, 1 - 76 / 452)
+
+    def last(table):
+        return row(table).last_s, row(table).step_s
+
+    def done(table):
+        kind, end = pick(table, "work", "kind", "end_s")
+        return end[kind == "backward"][-1]
+
+    def tail(table):
+        x = laid(done(table), last(table), left, right)
+        return [((x, NEAR[0] - 4), (x, NEAR[0] - 9), (right, NEAR[0] - 9), (right, NEAR[0] - 4))]
+
+    def telling(table):
+        here = row(table)
+        return f"{here.zero}, {plural(here.micro_batch, 'micro-batch')}: exposed {si(here.exposed_s, 's')} of a step of {si(here.step_s, 's')}"
+
+    def near(table):
+        x = laid(row(table).last_s, (0, row(table).step_s), left, right)
+        return x, right, TOP[3] + 30, left, right, NEAR[0] - 34
+
+    def facts(table):
+        here = row(table)
+        return (
+            [
+                f"A micro-batch of {here.tokens:,.0f} tokens: forward {si(here.forward_s, 's')}, backward {si(2 * here.forward_s, 's')} "
+                f"({si(here.rate, 'FLOP/s')}).",
+                f"{plain(here.params / 1e9)} billion weights a chip, {here.copies:.0f} copies, {here.port}: gradients (4 B) take "
+                f"{si(here.scatter_s, 's')}, weights (2 B) {si(here.gather_s, 's')}.",
+                f"About {plain(here.enough, 2)} tokens in a micro-batch would hide all but one layer's share.",
+            ],
+            14,
+            [386, 408, 430],
+        )
+
+    return updating(
+        text(ax, 14, 12, telling, **HEAD),
+        text(
+            ax,
+            14,
+            50,
+            lambda t: (
+                f"One chip of {row(t).model}, cut over {' × '.join(map(str, STAGES[row(t).model][:2]))} chips, and its copies."
+            ),
+            **SMALL,
+        ),
+        *_lanes(ax, lambda table: (0, row(table).step_s), TOP),
+        funnel(ax, near),
+        *_lanes(ax, last, NEAR),
+        text(ax, left, NEAR[0] - 22, "the last backward pass, enlarged", **SMALL),
+        segments(ax, tail, colors=COLOUR["highlight"], linewidths=1.8),
+        text(
+            ax,
+            right,
+            NEAR[0] - 22,
+            lambda t: f"after its products: {si(row(t).step_s - done(t), 's')}",
+            ha="right",
+            **SMALL,
+        ),
+        labels(ax, facts, size=9.5),
+    )
+
+
+def _under_summary(table):
+    here = row(table)
+    return (
+        f"{here.model}, {here.zero}, {plural(here.micro_batch, 'micro-batch')} of {here.tokens:,.0f} tokens, port {here.port}: of "
+        f"{si(here.exposed_s + here.hidden_s, 's')} that the exchange takes, {si(here.exposed_s, 's')} stay exposed in a step of "
+        f"{si(here.step_s, 's')}; micro-batches of about {plain(here.enough, 2)} tokens would hide it."
+    )
+
+
+under_backward = Exhibit(
+    slug="14-under",
+    title="The exchange hides behind one micro-batch, not behind the step.",
+    caption="Which pass can hide the exchange? Gradients are complete only in the last backward pass; weights come back under "
+    "the next step's first forward pass, drawn here at the left. ZeRO 3 gathers in every pass. No pipeline bubble is drawn.",
+    alt="A time axis of one step with a lane of forward and backward passes and a lane of what is sent below it; the last "
+    "backward pass is enlarged, with a bracket over what is still to send when its products are done.",
+    controls={
+        "model_name": Control(label="model", values=tuple(STAGES), start="Llama-3.1-405B"),
+        "zero": Control(label="ZeRO", values=("ZeRO 1", "ZeRO 3"), start="ZeRO 1"),
+        "micro_batches": Control(label="micro-batches", values=(1, 2, 4, 8, 16), start=8),
+        "tokens": Control(label="tokens in each", values=tuple(2**i for i in range(11, 16)), start=8192),
+        "port": Control(label="port", values=tuple(PORTS), start="400 Gbit/s"),
+    },
+    table=_under_table,
+    draw=_under_draw,
+    summary=_under_summary,
 )

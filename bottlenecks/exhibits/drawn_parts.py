@@ -37,7 +37,7 @@ def ruler(ax, left, right, y, ends, unit, *, most=7):
 
     def words(table):
         found, x = ticks(table)
-        return [si(v, unit) for v in found], x, y + 14
+        return [si(v, unit, 4) for v in found], x, y + 14
 
     return (segments(ax, lines, colors=INK, linewidths=0.8), labels(ax, words, size=9, align="center"))
 

@@ -65,3 +65,36 @@ def test_pieces_of_the_pair_are_to_scale(part):
     assert (a1 - a0) == pytest.approx(inner / 4) and (bottom - top) == pytest.approx(wide)
     h0, h1, *_ = at["H"]
     assert h0 == pytest.approx(a0) and h1 == pytest.approx(a1)  # columns of A lie above those of X A
+
+
+# ---- 14-under
+
+
+@pytest.mark.parametrize("port", ch14_drawn.PORTS)
+@pytest.mark.parametrize("zero", ["ZeRO 1", "ZeRO 3"])
+@pytest.mark.parametrize("micro_batches", [1, 8])
+def test_the_drawn_step_is_its_passes_and_what_the_law_exposes(zero, micro_batches, port):
+    table = ch14_drawn.under_backward(zero=zero, micro_batches=micro_batches, port=port).table
+    here = row(table)
+    assert here.step_s == pytest.approx(micro_batches * 3 * here.forward_s + here.exposed_s)
+    kind, start, end = pick(table, "work", "kind", "start_s", "end_s")
+    for lane in (("forward", "backward"), ("gather", "scatter")):
+        mine = np.isin(kind, lane) & (end > start)
+        order = np.argsort(start[mine])
+        assert (start[mine][order][1:] >= end[mine][order][:-1] - 1e-9).all()  # one thing at a time
+    assert end[kind == "scatter"].max() == pytest.approx(here.step_s)
+
+
+def test_gradients_and_weights_leave_through_the_port():
+    here = row(ch14_drawn.under_backward(port="400 Gbit/s").table)
+    assert here.scatter_s == pytest.approx(4 * here.params * 127 / 128 / 50e9)  # 32 bits, 400 / 8 = 50 GB/s
+    assert here.gather_s == pytest.approx(here.scatter_s / 2)  # 16 bits
+    assert here.forward_s == pytest.approx(2 * here.params * 8192 / here.rate)
+    assert here.enough == pytest.approx(here.rate / 50e9)  # 6 B of each weight, 6 FLOP for each token
+
+
+def test_more_micro_batches_hide_no_more():
+    exposed = [row(ch14_drawn.under_backward(micro_batches=m).table).exposed_s for m in (1, 16)]
+    assert exposed[0] == exposed[1]
+    sharded = [row(ch14_drawn.under_backward(micro_batches=m, zero="ZeRO 3").table).exposed_s for m in (1, 16)]
+    assert sharded[1] == pytest.approx(16 * sharded[0])  # weights come anew for each
