@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from bottlenecks.exhibits import ch14_drawn
+from bottlenecks.exhibits import ch09, ch09_drawn, ch14_drawn
 from bottlenecks.exhibits.registry import pick, row
+from bottlenecks.models import inference
 
 # ---- 14-zero
 
@@ -98,3 +99,26 @@ def test_more_micro_batches_hide_no_more():
     assert exposed[0] == exposed[1]
     sharded = [row(ch14_drawn.under_backward(micro_batches=m, zero="ZeRO 3").table).exposed_s for m in (1, 16)]
     assert sharded[1] == pytest.approx(16 * sharded[0])  # weights come anew for each
+
+
+# ---- 09-clock
+
+
+@pytest.mark.parametrize(("chips", "batch"), [(1, 1), (8, 1), (8, 64)])
+def test_the_clock_shows_the_whole_step(chips, batch):
+    table = ch09_drawn.clock(chips=chips, batch=batch).table
+    here = row(table)
+    serving = ch09.serving_of("H100 SXM5", "Llama-2-70B", "bf16", chips)
+    assert here.step_s == pytest.approx(inference.decode(*serving, batch=batch, context=2048).seconds)
+    kind, start, end = pick(table, "step", "kind", "start_s", "end_s")
+    assert start[0] == 0 and start[1:] == pytest.approx(end[:-1])
+    assert np.sum(kind == "exchange") == (160 if chips > 1 else 0)  # two in each of 80 layers
+    assert here.layers * here.layer_s < here.step_s < 1.02 * here.layers * here.layer_s  # and the two ends
+
+
+def test_what_reading_takes_at_the_datasheets_rate():
+    here = row(ch09_drawn.clock(chips=8).table)
+    layer = 8192 * (8192 + 2 * 1024) + 8192 * 8192 + 3 * 8192 * 28672
+    weights = 2 * (80 * layer + 32000 * 8192) / 8
+    assert here.weights_s == pytest.approx(weights / 3.35e12)
+    assert here.cache_s == pytest.approx(2048 * 80 * 2 * 128 * 2 / 3.35e12)  # one of 8 key-value heads a chip
