@@ -122,3 +122,54 @@ def test_what_reading_takes_at_the_datasheets_rate():
     weights = 2 * (80 * layer + 32000 * 8192) / 8
     assert here.weights_s == pytest.approx(weights / 3.35e12)
     assert here.cache_s == pytest.approx(2048 * 80 * 2 * 128 * 2 / 3.35e12)  # one of 8 key-value heads a chip
+
+
+# ---- 09-heads
+
+
+@pytest.mark.parametrize(
+    ("name", "chips", "each", "copies"),
+    [
+        ("GPT-3 175B", 8, 96 * 2 * (96 / 8) * 128 * 2, 1),  # layers, keys and values, heads on a chip, values, bytes
+        ("Llama-3-70B", 8, 80 * 2 * 1 * 128 * 2, 1),
+        ("Llama-3-70B", 2, 80 * 2 * 4 * 128 * 2, 1),
+        ("PaLM 540B", 8, 118 * 2 * 1 * 256 * 2, 8),  # one head, on every chip
+        ("DeepSeek-V3", 4, 61 * (512 + 64) * 2, 4),  # one latent, on every chip
+    ],
+)
+def test_who_keeps_which_cache(name, chips, each, copies):
+    table = ch09_drawn.heads(model_name=name, chips=chips).table
+    here = row(table)
+    assert here.each_bytes == pytest.approx(each)
+    assert here.each_bytes * chips / here.whole_bytes == pytest.approx(copies)
+    on, which, queries, copy = pick(table, "group", "chip", "kv_head", "queries", "copy")
+    assert queries.sum() == here.heads and np.unique(which).size == here.kv_heads
+    assert copy.sum() == on.size - here.kv_heads and not copy[0]
+    assert np.unique(on).tolist() == list(range(chips))
+
+
+def test_squares_lie_within_their_chip():
+    for name in ch09_drawn.HEADS:
+        for chips in (1, 2, 4, 8):
+            table = ch09_drawn.heads(model_name=name, chips=chips).table
+            squares, kept = ch09_drawn.head_places(table)
+            assert squares.shape[1] == row(table).heads
+            _, _, top, bottom = ch09_drawn.FRAMES
+            assert squares[2].min() > top and kept[3].max() < bottom
+            start, end = ch09_drawn._frames(table)
+            each = np.repeat(np.arange(chips), squares.shape[1] // chips)
+            assert (squares[0] > start[each]).all() and (squares[1] < end[each]).all()
+
+
+# ---- 09-users
+
+
+def test_caches_are_as_large_as_the_weights():
+    table = ch09_drawn.users(users=16, context=8192).table
+    here, at = row(table), ch09_drawn.user_blocks(table)
+    each = 8192 * 80 * 2 * 8 * 128 * 2  # tokens, layers, keys and values, heads, values, bytes: 2.68 GB
+    assert here.each_bytes == pytest.approx(each) and here.cache_bytes == pytest.approx(16 * each)
+    assert here.equal_users == pytest.approx(here.weight_bytes / each)
+    heights = {name: edges[3] - edges[2] for name, edges in at.items()}
+    assert heights["caches"] == pytest.approx(heights["weights"] * each / here.weight_bytes)
+    assert heights["share"] == pytest.approx([heights["weights"][0] / 16, heights["caches"][0]])
