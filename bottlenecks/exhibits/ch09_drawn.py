@@ -260,8 +260,9 @@ def head_places(table):
     on, queries = pick(table, "group", "chip", "queries")
     many, held, inner = round(queries[0]), on.size // start.size, end[0] - start[0] - 6
     columns = 1 if many == 1 else min(many, 4 if held > 1 or many <= 8 else int(inner // PITCH))
-    wide = columns * PITCH + (0 if many == 1 else 8)
-    per_line = max(int((inner + 8) // wide), 1)
+    gap = 0 if many == 1 else 8
+    wide = columns * PITCH + gap
+    per_line = max(int((inner + gap) // wide), 1)
     tall = -(-many // columns) * PITCH + 14
     place = np.arange(on.size) % held
     x, y = start[on.astype(int)] + 5 + place % per_line * wide, FRAMES[2] + 6 + place // per_line * (tall + 4)
@@ -430,6 +431,8 @@ def _users_draw(figure):
 
     def line(table):
         y, (start, end) = level(table), PILES["caches"]
+        if user_blocks(table)["caches"][2].min() > y:  # above the pile
+            return [((PILES["weights"][1], y), (end + 14, y))]
         return [((PILES["weights"][1], y), (start, y)), ((end, y), (end + 14, y))]
 
     def caches(table):

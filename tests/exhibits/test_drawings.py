@@ -31,7 +31,7 @@ def test_what_a_copy_keeps_of_a_parameter(stage, copies, kept):
 
 def test_shelves_are_to_scale_and_their_parts_cover_the_book_once():
     table = ch14_drawn.zero(stage=3, copies=4).table
-    x0, x1, y0, y1 = ch14_drawn.shelf_pieces(table).reshape(4, 4, 3)  # copies, books
+    x0, x1, y0, _ = ch14_drawn.shelf_pieces(table).reshape(4, 4, 3)  # copies, books
     left, right, top, bottom = ch14_drawn.SHELVES
     width = right - left
     assert (x1 - x0)[0] == pytest.approx(np.array([2, 4, 12]) / 18 / 4 * width)
@@ -171,5 +171,5 @@ def test_caches_are_as_large_as_the_weights():
     assert here.each_bytes == pytest.approx(each) and here.cache_bytes == pytest.approx(16 * each)
     assert here.equal_users == pytest.approx(here.weight_bytes / each)
     heights = {name: edges[3] - edges[2] for name, edges in at.items()}
-    assert heights["caches"] == pytest.approx(heights["weights"] * each / here.weight_bytes)
+    assert heights["caches"] == pytest.approx(np.full(16, heights["weights"][0] * each / here.weight_bytes))
     assert heights["share"] == pytest.approx([heights["weights"][0] / 16, heights["caches"][0]])
