@@ -573,14 +573,14 @@ def ledger_s(rows, device):
 
 def constants_shown(families):
     """Rows of a table: the fitted constants of some families, in units that can be read."""
-    lines = []
+    lines, words = [], {row["constant"]: row["name"] for row in data.rows("kernel_constant_names")}
     for (family, name), row in constants_table().items():
         if family in families and row["rows"]:
             low, high = (_readable(row[end], row["unit"]) for end in ("low", "high"))
             lines.append(
                 {
                     "family": "all" if family == "any" else family,
-                    "constant": name,
+                    "constant": words[name],
                     "value": _readable(row["value"], row["unit"]),
                     "80 % of kinds": f"{low} to {high}" if low else "",
                     "rows": row["rows"],

@@ -50,6 +50,7 @@ def test_every_data_file_has_a_reader():
         "corpus_columns",
         "families",
         "kernel_constants",
+        "kernel_constant_names",
         "inference_constants",
         "network_constants",
         "software",
@@ -169,6 +170,14 @@ def test_each_source_has_one_role_and_its_chips(name):
         assert re.fullmatch(r"20\d\d(-[01]\d)?", source["published"]), key
         known = {name for name in table["chip_name"][mine].tolist() if name}
         assert known == set(filter(None, source["chips"].split(";"))) <= set(chips()), key
+
+
+def test_each_source_has_a_name_that_fits_into_a_legend():
+    """One name a source, the same in every table, and no other source's; a key that is not known stands for itself."""
+    pairs = {(row["source_id"], row["name"]) for row in data.rows("corpus_sources")}
+    assert all(0 < len(name) <= 32 and "_" not in name for _, name in pairs)
+    assert len(pairs) == len({key for key, _ in pairs}) == len({name for _, name in pairs})
+    assert corpus.called("trtllm_v017") == "TensorRT-LLM 0.17" and corpus.called("mine") == "mine"
 
 
 # The one page with a release on each side: no other source has routed experts on a serving stack.
