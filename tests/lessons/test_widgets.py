@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from bottlenecks.exhibits import ch01, registry
+from bottlenecks.exhibits import ch01, ch02, registry
 from bottlenecks.facts.units import parse_quantity
 from bottlenecks.lessons.widgets import Explorer, GuessBox, compare, explore, guess
 
@@ -63,7 +63,7 @@ def test_a_move_draws_no_axes_again(monkeypatch):
 def test_explore_shows_a_widget_a_page_and_text(monkeypatch):
     shown = []
     monkeypatch.setattr(sys.modules["bottlenecks.lessons.widgets"], "display", lambda data, raw: shown.append(data))
-    explore(ch01.levels)
+    explore(ch02.levels)
     guess("How many?", answer=3.0, unit="times", then="Three.")
     assert all({"text/html", "text/plain", "application/vnd.jupyter.widget-view+json"} <= set(data) for data in shown)
     assert "<img" in shown[0]["text/html"] and "<details>" in shown[1]["text/html"]
