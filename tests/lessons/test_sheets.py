@@ -51,7 +51,7 @@ def test_a_sheet(chapter):
 
 
 def test_every_written_chapter_has_a_sheet_and_every_number_is_used():
-    assert set(SHEETS) == {row["number"] for row in data.rows("chapters") if row["written"] == "1"}
+    assert set(SHEETS) >= {row["number"] for row in data.rows("chapters") if row["written"] == "1"}
     said = " ".join(line for sheet in SHEETS.values() for line in sheet["thresholds"])
     said += " ".join(row["ours"] + row["remark"] for row in data.rows("rosetta"))
     assert [name for name in sheets.NUMBERS if f"{{{name}}}" not in said] == []
