@@ -111,14 +111,14 @@ def ring_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
 def one_shot_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
     r"""Seconds of an all-reduce in which every rank reads the whole message of every other and adds all itself.
 
-    $$T = \alpha + (n - 1)\,\frac{S}{W}$$  (eq:one-shot)
+    $$T = \alpha + (g - 1)\,\frac{M}{W}$$  (eq:one-shot)
 
-    S  message_bytes  what each rank contributes                             [B]
-    n  ranks          ranks, all linked to all                               [-]
+    M  message_bytes  message that each rank contributes                     [B]
+    g  ranks          ranks, all linked to all                               [-]
     W  bytes_per_s    bandwidth of a rank, one direction                     [B/s]
-    α  latency_s      a kernel, and a flag from every other rank             [s]
+    α  latency_s      latency: a kernel, and a flag from every other rank    [s]
 
-    Holds for: ranks that reach each other's memory. One wait, however many ranks, and n/2 times a ring's bytes:
+    Holds for: ranks that reach each other's memory. One wait, however many ranks, and g/2 times a ring's bytes:
     for the short messages of decoding.
     Source: sglang_pr2904 and vllm_pr24111, which measured it; counting for the bytes.
 
@@ -129,17 +129,17 @@ def one_shot_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
 
 
 def two_shot_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
-    r"""Seconds of an all-reduce in which every rank sums its n-th of the message, then reads the other sums.
+    r"""Seconds of an all-reduce in which every rank sums its part of the message, then reads the other sums.
 
-    $$T = 2\,\alpha + 2\,\frac{n - 1}{n}\,\frac{S}{W}$$  (eq:two-shot)
+    $$T = 2\,\alpha + 2\,\frac{g - 1}{g}\,\frac{M}{W}$$  (eq:two-shot)
 
-    S  message_bytes  what each rank contributes                             [B]
-    n  ranks          ranks, all linked to all                               [-]
+    M  message_bytes  message that each rank contributes                     [B]
+    g  ranks          ranks, all linked to all                               [-]
     W  bytes_per_s    bandwidth of a rank, one direction                     [B/s]
-    α  latency_s      a kernel, and a flag from every other rank             [s]
+    α  latency_s      latency: a kernel, and a flag from every other rank    [s]
 
     Holds for: ranks that reach each other's memory. A ring's bytes in two waits. It overtakes eq:one-shot from
-    S = α W / ((n - 1)(1 - 2/n)) on.
+    M = α W / ((g - 1)(1 - 2/g)) on.
     Source: sglang_pr2904 and vllm_pr24111, which measured it; counting for the bytes.
 
     >>> float(two_shot_all_reduce_s(8e9, 4, bytes_per_s=1e9, latency_s=0.5))

@@ -28,12 +28,12 @@ def sustained_share(flop_per_s, *, flop_per_joule, watts):
 def switching_watts(activity, *, farads, volts, hertz):
     r"""Power of a chip's switching gates.
 
-    $$P = a\,C\,V^2 f$$  (eq:switching-power)
+    $$\Pi = \phi\,K\,u^2\,\nu$$  (eq:switching-power)
 
-    a  activity  share of the gates that change in a clock  [-]
-    C  farads    capacitance of all gates and wires         [F]
-    V  volts     supply                                     [V]
-    f  hertz     clock                                      [1/s]
+    φ  activity  share of the gates that change in a tick   [-]
+    K  farads    capacitance of all gates and wires         [F]
+    u  volts     voltage of the supply                      [V]
+    ν  hertz     clock: ticks per second                    [1/s]
 
     Zeros change nothing from one operand to the next, random numbers half of all bits: the same kernel, the same clock, and
     another power. A slower clock needs less voltage as well, so power falls faster than the rate.
@@ -50,11 +50,11 @@ def switching_watts(activity, *, farads, volts, hertz):
 def capped_share(full_watts, *, cap_watts, idle_watts, exponent):
     r"""Share of its full clock that a chip sustains under a cap on its power.
 
-    $$s = \min\left(1,\ \left(\frac{P_c - P_0}{P_1 - P_0}\right)^{1/x}\right)$$  (eq:capped-clock)
+    $$\phi = \min\left(1,\ \left(\frac{\Pi_c - \Pi_0}{\Pi_1 - \Pi_0}\right)^{1/x}\right)$$  (eq:capped-clock)
 
-    P_1  full_watts  power that the work would take at the full clock           [W]
-    P_c  cap_watts   power at which the board is capped                         [W]
-    P_0  idle_watts  power that does not depend on the clock                    [W]
+    Π_1  full_watts  power that the work would take at the full clock           [W]
+    Π_c  cap_watts   power at which the board is capped                         [W]
+    Π_0  idle_watts  power drawn whatever the clock is                          [W]
     x    exponent    of the clock: 1 at fixed voltage, 3 where it follows       [-]
 
     Holds for: clocks between the lowest and the highest; below the lowest voltage x is 1.
@@ -69,9 +69,9 @@ def capped_share(full_watts, *, cap_watts, idle_watts, exponent):
 def watts_wanted(share, *, exponent):
     r"""How many times a board's power above idle the work would take at the full clock, from the clock that it gets.
 
-    $$\frac{P_1 - P_0}{P_c - P_0} = s^{-x}$$  (eq:watts-wanted)
+    $$\frac{\Pi_1 - \Pi_0}{\Pi_c - \Pi_0} = \phi^{-x}$$  (eq:watts-wanted)
 
-    s  share     of the full clock that is sustained                         [-]
+    φ  share     share of the full clock that is sustained                   [-]
     x  exponent  of the clock in its power: 1 at fixed voltage, 3 at most    [-]
 
     Holds for: a board at its cap. Source: eq:capped-clock, solved for the power.

@@ -110,23 +110,23 @@ def best_tensor_ranks(
 ):
     r"""Tensor-parallel ranks beside copies that share states, with which the two together send least.
 
-    $$n^{*} = \sqrt{\frac{c\,P}{8\,b\,w\,t}\,\frac{B_t}{B_d}}$$  (eq:best-tensor-ranks)
+    $$g_t = \sqrt{\frac{b_x\,N_\ell}{8\,b\,d\,B_1}\,\frac{W_t}{W_d}}$$  (eq:best-tensor-ranks)
 
-    t    chip_tokens         tokens of a step over all chips                        [-]
-    w    width               values of a token between layers                       [-]
-    P    layer_params        parameters of a layer, those that a token uses         [-]
-    b    value_bytes         size of one value                                      [B]
-    c    sent_bytes          sent of each parameter in a step, for the copies       [B]
-    B_d  data_bytes_per_s    what a chip sends to other copies, in one direction    [B/s]
-    B_t  tensor_bytes_per_s  what it sends to its tensor-parallel ranks             [B/s]
+    B_1  chip_tokens         tokens of a step for each chip                            [-]
+    d    width               width: values of a token between layers                   [-]
+    N_ℓ  layer_params        parameters of a layer, those that a token uses            [-]
+    b    value_bytes         size of one value                                         [B]
+    b_x  sent_bytes          sent for each parameter in a step, for the copies         [B]
+    W_d  data_bytes_per_s    bandwidth of a chip to other copies                       [B/s]
+    W_t  tensor_bytes_per_s  bandwidth of a chip to its tensor-parallel ranks          [B/s]
 
-    With n tensor-parallel ranks a chip owns P/n of a layer and sends c P / n bytes of it to the other copies: the more
-    it is cut, the less. It works on n t tokens, and sends 8 b w n t bytes of them to its tensor-parallel ranks: the
-    more, the more. In seconds the two are c P / (n B_d) and 8 b w n t / B_t. Their sum is least, and so is the longer
+    With g_t tensor-parallel ranks a chip owns a g_t-th of a layer and sends b_x N_ℓ / g_t bytes of it to the other copies: the more
+    it is cut, the less. It works on g_t B_1 tokens, and sends 8 b d g_t B_1 bytes of them to its tensor-parallel ranks: the
+    more, the more. In seconds the two are b_x N_ℓ / (g_t W_d) and 8 b d g_t B_1 / W_t. Their sum is least, and so is the longer
     of them, where they are equal. So four times as many chips for the same step want twice as many ranks: on axes
     that double, the best layouts lie along a diagonal.
 
-    Holds for: many ranks each way, so that (n - 1) / n is one, and weights or gradients sent once a step; bandwidth alone.
+    Holds for: many ranks each way, so that (g - 1) / g is one, and weights or gradients sent once a step; bandwidth alone.
     Source: counting; scaling-book, its chapter on training, whose optimum this is, there with one bandwidth.
 
     >>> sizes = {"width": 16384, "layer_params": 3.2e9, "value_bytes": 2, "sent_bytes": 6}
@@ -142,18 +142,18 @@ def mixed_split_tokens(
 ):
     r"""Tokens of a step for each chip from which tensors and copies together can hide, each behind the arithmetic.
 
-    $$t = \frac{2\,b\,c\,w}{9\,P}\,\frac{F}{B_d}\,\frac{F}{B_t}$$  (eq:mixed-tokens)
+    $$B_1 = \frac{2\,b\,b_x\,d}{9\,N_\ell}\,\frac{P}{W_d}\,\frac{P}{W_t}$$  (eq:mixed-tokens)
 
-    w    width               values of a token between layers                       [-]
-    P    layer_params        parameters of a layer, those that a token uses         [-]
-    b    value_bytes         size of one value                                      [B]
-    c    sent_bytes          sent of each parameter in a step, for the copies       [B]
-    F    flop_per_s          rate of a chip's products                              [FLOP/s]
-    B_d  data_bytes_per_s    what a chip sends to other copies, in one direction    [B/s]
-    B_t  tensor_bytes_per_s  what it sends to its tensor-parallel ranks             [B/s]
+    d    width               width: values of a token between layers                   [-]
+    N_ℓ  layer_params        parameters of a layer, those that a token uses            [-]
+    b    value_bytes         size of one value                                         [B]
+    b_x  sent_bytes          sent for each parameter in a step, for the copies         [B]
+    P    flop_per_s          rate of the products of a chip                            [FLOP/s]
+    W_d  data_bytes_per_s    bandwidth of a chip to other copies                       [B/s]
+    W_t  tensor_bytes_per_s  bandwidth of a chip to its tensor-parallel ranks          [B/s]
 
-    With eq:best-tensor-ranks both exchanges take sqrt(8 b c w P t / (B_d B_t)) seconds in a layer, and the arithmetic
-    6 P t / F: the ranks cancel. Copies alone need c F / (6 B_d) (eq:data-tokens); with tensors beside them the same
+    With eq:best-tensor-ranks both exchanges take sqrt(8 b b_x d N_ℓ B_1 / (W_d W_t)) seconds in a layer, and the
+    arithmetic 6 N_ℓ B_1 / P: the ranks cancel. Copies alone need b_x P / (6 W_d) (eq:data-tokens); with tensors beside them the same
     chips need fewer the wider the layer is.
 
     Holds for: as eq:best-tensor-ranks, each exchange hidden behind all of the arithmetic, over links of its own.

@@ -30,7 +30,9 @@ def test_a_chapter_needs_only_earlier_ones_and_lies_on_a_route(row):
 def test_the_chapters_that_are_written_are_those_that_are_there():
     there = {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
     assert {row["slug"] for row in CHAPTERS if row["written"]} == {row["slug"] for row in CHAPTERS} & there
-    assert len(there) == sum(row["written"] for row in CHAPTERS) + 3, "contents, A1, A2; the rest has its slug in chapters.csv"
+    assert len(there) == sum(row["written"] for row in CHAPTERS) + 3, (
+        "contents, A1, A2; the rest has its slug in chapters.csv"
+    )
 
 
 def test_what_a_chapter_needs():
