@@ -155,6 +155,19 @@ def utilisations():
     return {what: rate * flop for what, flop in found.items()}
 
 
+KINDS = {  # of `utilisations`, in their order: what sets each apart from the first
+    "convention": ("needed, over the dense peak", "the full square counted", "and the recomputed pass (HFU)"),
+    "omission": ("6ND alone, attention forgotten", "6ND with the embedding, tied or not"),
+    "error": ("needed, over the sparse peak", "needed, over the PCIe card's peak"),
+}
+
+
+def defensible_spread():
+    """The largest over the smallest of the utilisations that are conventions and nothing else."""
+    found = [utilisations()[name] for name in KINDS["convention"]]
+    return max(found) / min(found)
+
+
 def utilisation_table():
     """Rows of a table: `utilisations`, beside the first."""
     found = utilisations()

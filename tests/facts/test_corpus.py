@@ -42,6 +42,7 @@ def test_every_data_file_has_a_reader():
         "energy",
         "dense_products",
         "equal_constants",
+        "era_runs",
         "launch_measured",
         "power_measured",
         "models",
