@@ -103,3 +103,65 @@ def expert_parallel_ratio(*, expert_width, value_bytes, flop_per_s, bytes_per_s)
     2.17
     """
     return 4 * value_bytes / (18 * expert_width) * flop_per_s / bytes_per_s
+
+
+def best_tensor_ranks(
+    chip_tokens, *, width, layer_params, value_bytes, sent_bytes, data_bytes_per_s, tensor_bytes_per_s
+):
+    r"""Tensor-parallel ranks beside copies that share states, with which the two together send least.
+
+    $$n^{*} = \sqrt{\frac{c\,P}{8\,b\,w\,t}\,\frac{B_t}{B_d}}$$  (eq:best-tensor-ranks)
+
+    t    chip_tokens         tokens of a step over all chips                        [-]
+    w    width               values of a token between layers                       [-]
+    P    layer_params        parameters of a layer, those that a token uses         [-]
+    b    value_bytes         size of one value                                      [B]
+    c    sent_bytes          sent of each parameter in a step, for the copies       [B]
+    B_d  data_bytes_per_s    what a chip sends to other copies, in one direction    [B/s]
+    B_t  tensor_bytes_per_s  what it sends to its tensor-parallel ranks             [B/s]
+
+    With n tensor-parallel ranks a chip owns P/n of a layer and sends c P / n bytes of it to the other copies: the more
+    it is cut, the less. It works on n t tokens, and sends 8 b w n t bytes of them to its tensor-parallel ranks: the
+    more, the more. In seconds the two are c P / (n B_d) and 8 b w n t / B_t. Their sum is least, and so is the longer
+    of them, where they are equal. So four times as many chips for the same step want twice as many ranks: on axes
+    that double, the best layouts lie along a diagonal.
+
+    Holds for: many ranks each way, so that (n - 1) / n is one, and weights or gradients sent once a step; bandwidth alone.
+    Source: counting; scaling-book, its chapter on training, whose optimum this is, there with one bandwidth.
+
+    >>> sizes = {"width": 16384, "layer_params": 3.2e9, "value_bytes": 2, "sent_bytes": 6}
+    >>> round(float(best_tensor_ranks(1024, **sizes, data_bytes_per_s=5e10, tensor_bytes_per_s=4e11)), 2)
+    23.92
+    """
+    share = sent_bytes * layer_params / (8 * value_bytes * width * chip_tokens)
+    return (share * tensor_bytes_per_s / data_bytes_per_s) ** 0.5
+
+
+def mixed_split_tokens(
+    *, width, layer_params, value_bytes, sent_bytes, flop_per_s, data_bytes_per_s, tensor_bytes_per_s
+):
+    r"""Tokens of a step for each chip from which tensors and copies together can hide, each behind the arithmetic.
+
+    $$t = \frac{2\,b\,c\,w}{9\,P}\,\frac{F}{B_d}\,\frac{F}{B_t}$$  (eq:mixed-tokens)
+
+    w    width               values of a token between layers                       [-]
+    P    layer_params        parameters of a layer, those that a token uses         [-]
+    b    value_bytes         size of one value                                      [B]
+    c    sent_bytes          sent of each parameter in a step, for the copies       [B]
+    F    flop_per_s          rate of a chip's products                              [FLOP/s]
+    B_d  data_bytes_per_s    what a chip sends to other copies, in one direction    [B/s]
+    B_t  tensor_bytes_per_s  what it sends to its tensor-parallel ranks             [B/s]
+
+    With eq:best-tensor-ranks both exchanges take sqrt(8 b c w P t / (B_d B_t)) seconds in a layer, and the arithmetic
+    6 P t / F: the ranks cancel. Copies alone need c F / (6 B_d) (eq:data-tokens); with tensors beside them the same
+    chips need fewer the wider the layer is.
+
+    Holds for: as eq:best-tensor-ranks, each exchange hidden behind all of the arithmetic, over links of its own.
+    Source: counting; scaling-book, its chapter on training.
+
+    >>> sizes = {"width": 16384, "layer_params": 3.2e9, "value_bytes": 2, "sent_bytes": 6}
+    >>> round(mixed_split_tokens(**sizes, flop_per_s=6.4e14, data_bytes_per_s=5e10, tensor_bytes_per_s=4e11))
+    280
+    """
+    ridges = flop_per_s / data_bytes_per_s * (flop_per_s / tensor_bytes_per_s)
+    return 2 * value_bytes * sent_bytes * width / (9 * layer_params) * ridges
