@@ -41,6 +41,7 @@ class Case(NamedTuple):
     assumed: str
     hosted: bool  # by a stack whose routed experts have a fitted constant
     routed: bool  # a mixture of experts
+    together: bool  # over several chips that sum in each layer, in steps that no host launches
 
 
 @cache
@@ -119,7 +120,8 @@ def _case(mine, rows):
         time, more = _alone(shape, plan, server, phase, batch, prompt, output, lengths_open, first)
         kind = "many chips" if plan.chips > 1 else "one chip"
     note = "; ".join(filter(None, assumed + more + list(server.assumed)))
-    return Case(rows, server, time, kind, note, hosted, shape.experts is not None)
+    together = plan.tp > 1 and plan.stationary == "1-D" and software.captured
+    return Case(rows, server, time, kind, note, hosted, shape.experts is not None, together)
 
 
 def _model(name):

@@ -22,7 +22,8 @@ def exchange_s(model, plan, on, *, tokens):
         reductions = (1 if plan.parallel_block else 2) * model.layers
         own = SHOTS if plan.software.shots else None
         message = wide * tokens * model.width
-        found = reductions * send_s("all_reduce", message, plan.tp, on=on, launch=launch, besides=own)
+        late_s = on.waits * on.last_s * np.greater(plan.tp, 1) * (launch == "queued")  # a launched call counts it
+        found = reductions * (send_s("all_reduce", message, plan.tp, on=on, launch=launch, besides=own) + late_s)
     if model.experts is not None and np.any(np.greater(plan.ep, 1)):
         reached = counting.experts_touched(plan.ep, 1, model.experts_per_token)  # other groups
         sent = tokens * model.width * reached / plan.tp
