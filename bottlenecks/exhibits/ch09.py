@@ -15,13 +15,18 @@ from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.units import plain, plural, si
 from bottlenecks.laws import serving, shares
+from bottlenecks.measured import inference as measured_inference
 from bottlenecks.measured import scores
 from bottlenecks.models import inference, ops, requests
-from bottlenecks.models.machine import RESOURCES, machine
+from bottlenecks.models.machine import RESOURCES
 
 MODELS = ("Llama-3-8B", "Llama-3-70B", "Llama-3.1-405B", "DeepSeek-V3")
 GPUS = ("A100 SXM 80GB", "H100 SXM5", "H200 SXM", "B200 SXM (HGX)")
 RELEASED = {"DeepSeek-V3": "fp8", "gpt-oss-120b": "mxfp4"}  # format of the weights, where not bf16
+EXPERTS = (  # said under every figure that has mixtures
+    f" The routed experts of a mixture take {plain(measured_inference.value('experts_times'))} times as long as dense "
+    "products of their size: fitted on saturated servers, and no mechanism yet."
+)
 CHIPS = (1, 2, 4, 8, 16, 32, 64)
 CONTEXTS = tuple(2**i for i in range(9, 18))
 OWNED = RESOURCES  # who owns a second; here waiting for a wire belongs to the exchange
@@ -46,7 +51,8 @@ def serving_of(chip_name, model_name, weight_format, tp):
     narrow = {"fp8": "fp8", "nvfp4": "fp4"}.get(weight_format, "bf16")
     head = None if weight_format == "bf16" else "bf16"
     plan = inference.Plan(tp=tp, weight_format=weight_format, head_format=head)
-    return (model(model_name), plan, machine(device, narrow if narrow in device.peaks else "bf16"))
+    shape = model(model_name)
+    return (shape, plan, measured_inference.server(device, shape, narrow if narrow in device.peaks else "bf16"))
 
 
 def step_of(serving, batch, context):
@@ -211,7 +217,7 @@ floor = Exhibit(
     caption="Least time of a token (dashed: the weights that a token uses, read once by all chips together at the "
     "datasheet's bandwidth) and the modelled decode step of one user, with tensor parallelism over more and more "
     "chips; below, who owns the step. Weights are in 16 bits, DeepSeek-V3's in fp8 as released. Activations are "
-    "counted with the weights. The triangle: beyond it, more chips make a token slower.",
+    "counted with the weights. The triangle: beyond it, more chips make a token slower." + EXPERTS,
     alt="Two panels over the number of chips on a logarithmic axis: above, the floor falls in proportion while the "
     "step's time falls, flattens and rises; below, stacked shares of the step by weights, cache, exchange, "
     "arithmetic and fixed times.",
@@ -351,7 +357,7 @@ batch = Exhibit(
     "reading weights (with activations), reading the cache, arithmetic, and the rest: exchange and fixed times. "
     "Below: tokens a second of each user and of all. Shaded: the cache of so many sequences does not fit beside the "
     "weights, with a tenth of the memory held back. 16-bit weights and cache; DeepSeek-V3's weights in fp8. Several "
-    "chips: tensor parallel. Arithmetic goes up in stairs, since a kernel's tiles do (chapter 05).",
+    "chips: tensor parallel. Arithmetic goes up in stairs, since a kernel's tiles do (chapter 05)." + EXPERTS,
     alt="Two panels over the batch, logarithmic: the time of a step, flat and then rising, with lines for weights, "
     "cache, arithmetic and rest; and tokens a second of all users, rising, and of each user, falling.",
     controls={

@@ -5,7 +5,7 @@ from functools import cache as keep
 import numpy as np
 
 from bottlenecks.exhibits.axes import HALVES, panel, x_axis, y_axis
-from bottlenecks.exhibits.ch09 import CHIPS, CONTEXTS, GPUS, MODELS, PARTS, RELEASED, serving_of, step_of
+from bottlenecks.exhibits.ch09 import CHIPS, CONTEXTS, EXPERTS, GPUS, MODELS, PARTS, RELEASED, serving_of, step_of
 from bottlenecks.exhibits.labels import key, labels, text, told
 from bottlenecks.exhibits.marks import boxes, stacked, updating, upright
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
@@ -44,7 +44,8 @@ def _multi_head_bytes():
     found = []
     for name in KEPT:
         m = model(name)
-        values = (m.head_values + (m.v_head_values or m.head_values)) / 2  # of a key and of a value
+        key = m.head_values - (m.qk_rope_values or 0)  # places are turned in values of a latent's own: others turn keys
+        values = (key + (m.v_head_values or m.head_values)) / 2  # of a key and of a value
         found.append(memory.kv_cache_bytes(1, layers=m.layers, kv_heads=m.heads, head_values=values, value_bytes=2))
     return np.array(found)
 
@@ -293,7 +294,7 @@ design = Exhibit(
     caption="The decode step of a server of your choice, split by who owns it, against a target. Tensor parallel "
     "over all chips; the cache in 16 bits; weights in fp8 or fp4 are multiplied in that format where the chip can, "
     "otherwise widened; the output head stays in 16 bits. Activations are counted with the weights. A tenth of the "
-    "memory is held back.",
+    "memory is held back." + EXPERTS,
     alt="One long horizontal bar of a step's time in milliseconds, split into weights, cache, exchange, arithmetic "
     "and fixed times, with a vertical line at the target; below, the parts in numbers, tokens a second, and how "
     "full the memory is.",
