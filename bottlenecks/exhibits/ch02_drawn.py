@@ -325,3 +325,126 @@ tiles = Exhibit(
     summary=_tiles_summary,
     sources=("gpubenches", "yang2020hierarchical"),
 )
+
+# ---- 3: loads in flight -----------------------------------------------------------------------------
+
+LOAD_BYTES, DOT_BYTES = 8, 4096  # of a load; of loads that share a dot
+LOADS = (32, 64, 128, 256, 384, 512, 768, 1024)
+FLIGHT_SHEET = 7.6, 4.05
+FLIGHT = 2.55, 1.3  # left end and lower edge of the pipe
+PER_SECOND, PER_RATE = 4.2 / 400e-9, 1.65 / 2e12  # inches along the pipe, and across it
+QUEUE = 1.95  # inches: where loads wait that the pipe has no room for
+
+
+def _flight_table(chip_name, loads):
+    device = chip(chip_name)
+    rate, latency = device.memory_bytes_per_s, device.level("HBM").latency_s
+    asked = LOAD_BYTES * round(loads) * device.cores
+    return stack(
+        here={
+            "name": device.name,
+            "loads": round(loads),
+            "cores": device.cores,
+            "latency_s": latency,
+            "peak_bytes_per_s": rate,
+            "needed_bytes": roofline.bytes_in_flight(bytes_per_s=rate, latency_s=latency),
+            "asked_bytes": asked,
+            "bytes_per_s": roofline.latency_limited_bytes_per_s(asked, bytes_per_s=rate, latency_s=latency),
+        }
+    )
+
+
+def rows_of_dots(count, wide, high, pitch):
+    """Places of dots spread over an area as evenly as rows allow, each row as long as the area."""
+    rows = max(1, min(count, round(high / pitch)))
+    places = [(i, each) for i, each in enumerate(np.array_split(np.arange(count), rows))]
+    x = np.concatenate([(np.arange(each.size) + 0.5) / each.size * wide for _, each in places])
+    return x, np.concatenate([np.full(each.size, (i + 0.5) / rows * high) for i, each in places])
+
+
+def _pipe(scene, here):
+    """The pipe with what is in it; returns its right and upper edges."""
+    (x, low), long, wide = FLIGHT, here.latency_s * PER_SECOND, here.peak_bytes_per_s * PER_RATE
+    pitch = np.sqrt(DOT_BYTES * PER_SECOND * PER_RATE)
+    filled = wide * here.bytes_per_s / here.peak_bytes_per_s
+    scene.box(x, low, long, wide, fill="white", edge=GREY, lw=1.2)
+    scene.box(x, low, long, filled, fill="#CFE6F5")
+    inside = min(here.asked_bytes, here.needed_bytes)
+    across, up = rows_of_dots(round(inside / DOT_BYTES), long, filled, pitch)
+    scene.dots(x + across, low + up, min(0.3 * pitch, 0.46 * filled), fill=COLOUR["memory"])
+    waiting = round((here.asked_bytes - inside) / DOT_BYTES)
+    if waiting:
+        i, abreast = np.arange(waiting), int(QUEUE / pitch)
+        scene.dots(
+            x - 0.22 - i % abreast * pitch, low + (i // abreast + 0.5) * pitch, 0.3 * pitch, fill=COLOUR["latency"]
+        )
+    return x + long, low + wide, low + filled
+
+
+def flight_scene(table):
+    """A pipe as long as the latency and as wide as the bandwidth: its area is the bytes in flight."""
+    scene, here = Scene(), row(table)
+    right, top, filled = _pipe(scene, here)
+    x, low = FLIGHT
+    scene.words(
+        0.2, 3.83, f"{here.name}: the pipe holds {si(here.needed_bytes, 'B')}", size=10.5, align="left", weight="bold"
+    )
+    told = f"{here.cores:.0f} cores × {plain(here.loads, 6)} loads × {LOAD_BYTES} B = {si(here.asked_bytes, 'B')} asked for"
+    scene.words(0.2, 3.59, told, align="left")
+    scene.brace((right, low - 0.12), (x, low - 0.12), 0.07)
+    scene.words((x + right) / 2, low - 0.27, f"length: latency, {si(here.latency_s, 's')}", size=9)
+    scene.brace((x - 0.1, low), (x - 0.1, top), 0.06)
+    scene.words(x, top + 0.13, f"width: {si(here.peak_bytes_per_s, 'B/s')}", size=9, align="left")
+    scene.arrow([(right + 0.02, (low + filled) / 2), (right + 0.3, (low + filled) / 2)], color=COLOUR["memory"])
+    share = here.bytes_per_s / here.peak_bytes_per_s
+    scene.words(
+        x,
+        0.75,
+        f"arrive: {si(here.bytes_per_s, 'B/s')}, {plain(100 * share, 3)} % of the width",
+        align="left",
+        color=COLOUR["memory"],
+    )
+    if top - filled > 0.25:
+        scene.words((x + right) / 2, (top + filled) / 2, f"{plain(100 * (1 - share), 3)} % empty", size=9, color=GREY)
+    for i, (colour, words) in enumerate(
+        (
+            (COLOUR["memory"], f"{DOT_BYTES // LOAD_BYTES} loads in flight"),
+            (COLOUR["latency"], f"{DOT_BYTES // LOAD_BYTES} loads that wait"),
+        )
+    ):
+        scene.dots(0.3 + 1.9 * i, 0.25, 0.05, fill=colour)
+        scene.words(0.42 + 1.9 * i, 0.25, words, size=9, align="left")
+    return scene
+
+
+def _flight_draw(figure):
+    return updating(drawing(sheet(figure, *FLIGHT_SHEET), flight_scene))
+
+
+def _flight_summary(table):
+    here = row(table)
+    share, waits = here.bytes_per_s / here.peak_bytes_per_s, here.asked_bytes - here.needed_bytes
+    rest = f"{si(waits, 'B')} wait outside" if waits > 0 else f"{plain(100 * (1 - share), 3)} % of the pipe is empty"
+    return (
+        f"{here.name}: {si(here.peak_bytes_per_s, 'B/s')} for {si(here.latency_s, 's')} are {si(here.needed_bytes, 'B')} in flight, "
+        f"{plain(here.needed_bytes / LOAD_BYTES / here.cores, 3)} loads of {LOAD_BYTES} B per core. With {plain(here.loads, 6)} loads per core, "
+        f"{si(here.asked_bytes, 'B')}, {si(here.bytes_per_s, 'B/s')} arrive and {rest}."
+    )
+
+
+in_flight = Exhibit(
+    slug="02-flight",
+    title="A pipe that is not full delivers less.",
+    caption="Memory as a pipe to scale: length is latency, width is bandwidth, so area is the bytes in flight. Each dot is 512 "
+    "loads of 8 B. How many loads per core fill the pipe?",
+    alt="A horizontal pipe with dots for loads in flight. With few loads only a part of its width is filled and the rest is "
+    "white; with more than fit, dots of another colour wait at its left end.",
+    controls={
+        "chip_name": Control(label="chip", values=ch02.CHASED, start="A100 SXM 80GB"),
+        "loads": Control(label="loads per core", values=LOADS, start=256),
+    },
+    table=_flight_table,
+    draw=_flight_draw,
+    summary=_flight_summary,
+    sources=("gpubenches", "little1961"),
+)

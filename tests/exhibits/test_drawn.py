@@ -11,6 +11,7 @@ DRAWN = {
     ch03_drawn.layer: ch03_drawn.layer_scene,
     ch02_drawn.the_chip: ch02_drawn.chip_scene,
     ch02_drawn.tiles: ch02_drawn.tiles_scene,
+    ch02_drawn.in_flight: ch02_drawn.flight_scene,
     ch05_drawn.dealt: ch05_drawn.dealt_scene,
 }
 
@@ -194,3 +195,28 @@ def test_waves_that_are_too_many_are_counted():
     assert ch05_drawn.shown(38) == [*range(14), None, 37] and ch05_drawn.shown(3) == [0, 1, 2]
     scene = ch05_drawn.dealt_scene(ch05_drawn.dealt(rows=4096, columns=4096, tile=64).table)
     assert "23 more" in [text[0] for text in scene.texts]  # 38 less 15 that are drawn
+
+
+# ---- loads in flight ------------------------------------------------------------------------------
+
+
+def test_a_pipe_by_hand():
+    # A100: 2,039 GB/s x 405.5 ns = 826.8 kB; 256 loads x 108 cores x 8 B = 221.2 kB, over 405.5 ns 545.5 GB/s
+    here = row(ch02_drawn.in_flight(loads=256).table)
+    assert here.needed_bytes == pytest.approx(826.8e3, rel=1e-3) and here.asked_bytes == 221_184
+    assert here.bytes_per_s == pytest.approx(545.5e9, rel=1e-3)
+
+
+@pytest.mark.parametrize(("loads", "flying", "waiting"), [(256, 54, 0), (1024, 202, 14)])
+def test_dots_stand_for_so_many_loads(loads, flying, waiting):
+    # 221,184 B are 54 dots of 4,096 B; 884,736 B are 826,815 in the pipe, 201.9 dots, and 57,921 outside, 14.1
+    scene = Scene()
+    ch02_drawn._pipe(scene, row(ch02_drawn.in_flight(loads=loads).table))
+    fills = [fill for _, fill, *_ in scene.areas]
+    assert fills.count(ch02_drawn.COLOUR["memory"]) == flying and fills.count(ch02_drawn.COLOUR["latency"]) == waiting
+
+
+@pytest.mark.parametrize("count", [1, 7, 54, 202])
+def test_rows_of_dots_stay_inside_and_lose_none(count):
+    x, y = ch02_drawn.rows_of_dots(count, 4.0, 1.5, 0.2)
+    assert x.size == y.size == count and (0 < x).all() and (x < 4).all() and (0 < y).all() and (y < 1.5).all()
