@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bottlenecks.exhibits import ch09, ch09_drawn, ch14_drawn
+from bottlenecks.exhibits import ch09, ch09_drawn, ch14_drawn, ch14_experts
 from bottlenecks.exhibits.registry import pick, row
 from bottlenecks.models import inference
 
@@ -173,3 +173,31 @@ def test_caches_are_as_large_as_the_weights():
     heights = {name: edges[3] - edges[2] for name, edges in at.items()}
     assert heights["caches"] == pytest.approx(np.full(16, heights["weights"][0] * each / here.weight_bytes))
     assert heights["share"] == pytest.approx([heights["weights"][0] / 16, heights["caches"][0]])
+
+
+# ---- 14-experts
+
+
+@pytest.mark.parametrize(
+    ("machines", "limit", "each", "copies"),
+    [
+        (8, "no limit", "once for each expert", 8 * 7 / 8),  # one in eight is at home
+        (8, "no limit", "once for each machine", 8 * (1 - (7 / 8) ** 8) * 7 / 8),  # 5.25 machines reached
+        (8, "at most 4 machines", "once for each machine", 4 * (1 - (3 / 4) ** 8) * 7 / 8),
+        (2, "at most 8 machines", "once for each machine", 2 * (1 - (1 / 2) ** 8) / 2),  # there are only two
+    ],
+)
+def test_copies_that_leave_a_tokens_machine(machines, limit, each, copies):
+    here = row(ch14_experts.experts(machines=machines, limit=limit, each=each).table)
+    assert here.copies == pytest.approx(copies)
+    assert here.sent_bytes == pytest.approx(copies * 7168 * 2)
+
+
+@pytest.mark.parametrize("machines", ch14_experts.GRID)
+def test_a_limited_router_stays_on_so_many_machines(machines):
+    for limit, most in ch14_experts.LIMITS.items():
+        table = ch14_experts.experts(machines=machines, limit=limit, per_token=16).table
+        expert, home = pick(table, "choice", "expert", "machine")
+        assert np.unique(expert).size == 16 and (home == expert // (256 // machines)).all()
+        assert np.unique(home).size <= (most or machines)
+        assert ch14_experts.machine_frames(table)[0][3].max() < ch14_experts.PRICES[0] - 30
