@@ -77,7 +77,7 @@ def _roofline_of_llm():
         because=f"{start} (smallest measured / bound {numbers['smallest_ratio']:.2f}). As an estimate it is short by a "
         f"factor, in the median, of {numbers['decode_slow_memory']:.2f} for decoding from memories up to 1.1 TB/s, "
         f"{numbers['decode_fast_memory']:.2f} for decoding from faster ones and {numbers['prefill']:.2f} for prefill.",
-        range=f"{ratio.size} single-chip, batch-1 steps with 16- or 8-bit weights; the part with many users waits for chapter 07.",
+        range=f"{ratio.size} single-chip, batch-1 steps with 16- or 8-bit weights; the part with many users waits for chapter 09.",
     )
 
 
@@ -106,7 +106,7 @@ def _compute_bound():
         f"{share.min():.0%} ({numbers['least']}) to {share.max():.0%}. Throughput followed the peak with exponents "
         f"{slopes['peak, GPT of 1.2 billion']:.2f} and {slopes['peak, BERT-large']:.2f} from V100 to A100, and the number of "
         f"chips with {slopes['chips, BERT-large']:.2f} and {slopes['chips, growing GPTs']:.2f}.",
-        range="One chip's forward and backward pass, matrices of full width, communication left out (chapter 12); the ledger's time is off "
+        range="One chip's forward and backward pass, matrices of full width, communication left out (chapter 14); the ledger's time is off "
         f"by {error.mean():.0%} on the {error.size} single-chip runs that are measured.",
     )
 

@@ -8,7 +8,7 @@ import re
 import pytest
 from PIL import Image
 
-from bottlenecks.exhibits import ch01, registry
+from bottlenecks.exhibits import ch01, ch02, registry
 from bottlenecks.facts.units import example, parse_quantity
 from bottlenecks.lessons import widgets
 from bottlenecks.lessons.widgets import Explorer, GuessBox, compare, explore, guess
@@ -88,19 +88,19 @@ def test_a_slider_waits_until_it_is_let_go_where_a_redraw_is_slow(monkeypatch):
 
 
 def test_controls_words_and_picture_come_in_this_order_labels_whole():
-    explorer = Explorer(registry.exhibit("07-design"))
+    explorer = Explorer(registry.exhibit("09-design"))
     controls, words, image, _ = explorer.box.children
     assert words is explorer.words and image is explorer.image
     assert controls.layout.grid_template_columns.startswith("repeat(2")
     longest = max(len(label) for label in explorer.labels)
     for control in controls.children:
         assert int(control.style.description_width.removesuffix("px")) >= 6 * longest
-    few = Explorer(ch01.levels).box.children[0]
+    few = Explorer(ch02.levels).box.children[0]
     assert len(few.children) == 2 and few.layout.grid_template_columns.startswith("repeat(1")
 
 
 def test_the_place_of_the_words_never_shrinks():
-    explorer = Explorer(ch01.levels)
+    explorer = Explorer(ch02.levels)
     explorer._say("x" * 3 * widgets.LINE)
     assert "min-height:4.2em" in explorer.words.value  # three lines of 1.4
     explorer._say("x")
@@ -157,7 +157,7 @@ def test_a_move_draws_no_axes_again(monkeypatch):
 def test_explore_shows_a_widget_a_page_and_text(monkeypatch):
     shown = []
     monkeypatch.setattr(widgets, "display", lambda data, raw: shown.append(data))
-    explore(ch01.levels)
+    explore(ch02.levels)
     guess("How many?", answer=3.0, unit="times", then="Three.")
     assert all({"text/html", "text/plain", "application/vnd.jupyter.widget-view+json"} <= set(data) for data in shown)
     assert "<img" in shown[0]["text/html"] and "<details>" in shown[1]["text/html"]

@@ -1,7 +1,8 @@
 """Exercises of chapter 01, How fast could it go?"""
 
-from bottlenecks.exhibits.ch01 import K, N, hiding_tile
-from bottlenecks.exhibits.ch01_reality import energy_per_byte, energy_per_flop
+from bottlenecks.exhibits.ch01 import K, N
+from bottlenecks.exhibits.ch02 import hiding_tile
+from bottlenecks.exhibits.ch02_reality import energy_per_byte, energy_per_flop
 from bottlenecks.facts.chips import chip
 from bottlenecks.laws import roofline
 from bottlenecks.lessons.checks import Exercise

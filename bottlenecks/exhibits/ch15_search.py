@@ -1,4 +1,4 @@
-"""Figures of chapter 12 on searching: the map of layouts, and the best layouts of more and more chips."""
+"""Figures of chapter 15 on searching: the map of layouts, and the best layouts of more and more chips."""
 
 from dataclasses import replace
 from functools import cache as keep
@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
 from bottlenecks.exhibits.axes import counts, panel, x_axis, y_axis
-from bottlenecks.exhibits.ch12 import ERA
+from bottlenecks.exhibits.ch14 import ERA
 from bottlenecks.exhibits.labels import end_labels, labels, text, told
 from bottlenecks.exhibits.marks import area, boxes, curve, line, span, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
@@ -328,7 +328,7 @@ def _map_summary(table):
 
 
 map = Exhibit(
-    slug="12-map",
+    slug="15-map",
     title="The map of layouts.",
     caption="For each number of tensor-parallel ranks and pipeline stages, the best of all other choices: data "
     "parallel over the remaining chips with ZeRO 0, 1, 2 or (without a pipeline) 3, micro-batches of 1, 2 or 4 "
@@ -506,7 +506,7 @@ def _scaling_summary(table):
 
 
 scaling_of = Exhibit(
-    slug="12-scaling",
+    slug="15-scaling",
     title="More chips, for the same step or a larger one.",
     caption="Training on 8 to 16,384 H100, in bf16, with the fastest layout that fits at each number: tensor and "
     "context parallelism up to 8, pipelines to 64 stages, micro-batches to 8, interleaving and recomputation, all "

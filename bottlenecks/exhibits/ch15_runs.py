@@ -1,4 +1,4 @@
-"""Figures of chapter 12 on runs that were measured: where one step's time goes, who owned it, and does it hold."""
+"""Figures of chapter 15 on runs that were measured: where one step's time goes, who owned it, and does it hold."""
 
 from functools import cache as keep
 
@@ -165,7 +165,7 @@ def _waterfall_summary(table):
 
 
 waterfall = Exhibit(
-    slug="12-waterfall",
+    slug="15-waterfall",
     title="From the peak to the clock.",
     caption="One step of a published run, row by row of exposed seconds as the training model predicts them, from "
     "its arithmetic at the datasheet's peak to the step; rows below half a percent are joined in the rest, which is "
@@ -335,7 +335,7 @@ def _triangle_summary(table):
 
 
 triangle = Exhibit(
-    slug="12-triangle",
+    slug="15-triangle",
     title="Who owned the second.",
     caption="Training runs of the corpus, of each source's runs of a model that on most chips, placed by the shares "
     "of its predicted step (eq:shares) that compute, memory (with caches) and network own; each corner is a step "
@@ -428,7 +428,7 @@ def _measured_summary(table):
 
 
 measured = Exhibit(
-    slug="12-measured",
+    slug="15-measured",
     title="Does it hold?",
     caption="Measured training steps of the corpus against the training model, from one chip to many thousands. In "
     "colour, sources that no constant was fitted on, by who measured; grey, those that the constants of training "

@@ -1,11 +1,11 @@
-"""Figures of chapter 07: the cache that a token leaves in a server, and a server of the reader's design."""
+"""Figures of chapter 09: the cache that a token leaves in a server, and a server of the reader's design."""
 
 from functools import cache as keep
 
 import numpy as np
 
 from bottlenecks.exhibits.axes import HALVES, panel, x_axis, y_axis
-from bottlenecks.exhibits.ch07 import CHIPS, CONTEXTS, GPUS, MODELS, PARTS, RELEASED, serving_of, step_of
+from bottlenecks.exhibits.ch09 import CHIPS, CONTEXTS, GPUS, MODELS, PARTS, RELEASED, serving_of, step_of
 from bottlenecks.exhibits.labels import key, labels, text, told
 from bottlenecks.exhibits.marks import boxes, stacked, updating, upright
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
@@ -122,7 +122,7 @@ def _cache_summary(table):
 
 
 cache = Exhibit(
-    slug="07-cache",
+    slug="09-cache",
     title="What a token leaves behind.",
     caption="Bytes of cache for each token of the context in 16 bits, by how a model attends: every head its own "
     "keys and values (multi-head), heads in groups, one pair for all heads, a latent, or windows that forget "
@@ -288,7 +288,7 @@ def _design_summary(table):
 
 
 design = Exhibit(
-    slug="07-design",
+    slug="09-design",
     title="Design a server.",
     caption="The decode step of a server of your choice, split by who owns it, against a target. Tensor parallel "
     "over all chips; the cache in 16 bits; weights in fp8 or fp4 are multiplied in that format where the chip can, "

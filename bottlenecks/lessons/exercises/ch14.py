@@ -1,9 +1,9 @@
-"""Exercises of chapter 12, How is one step split?"""
+"""Exercises of chapter 14, How is one step split?"""
 
 from bottlenecks.laws import pipelines, traffic
 from bottlenecks.lessons.checks import Exercise
 
-STEP = {"whole_s": 10.0, "fixed_s": 1.0, "times": 4}  # of 12.8
+STEP = {"whole_s": 10.0, "fixed_s": 1.0, "times": 4}  # of 14.8
 
 
 def idle_percent(stages, micro_batches, chunks=1):
@@ -21,34 +21,34 @@ def faster_with_fixed_part(whole_s, fixed_s, times):
 
 
 Exercise(
-    id="12.1",
+    id="14.1",
     unit="B",
     hint="Which of the three kinds of state does the first stage deal out?",
     rtol=0.01,
     expected=lambda: 70e9 * (2 + 4 + 12 / 64),
 )
 Exercise(
-    id="12.2",
+    id="14.2",
     unit="%",
     hint="The bubble is measured in work; the step is work and bubble.",
     rtol=0.01,
     expected=lambda: idle_percent(8, 32),
 )
 Exercise(
-    id="12.3",
+    id="14.3",
     unit="%",
     hint="Slices divide the bubble, not the work.",
     rtol=0.01,
     expected=lambda: idle_percent(8, 32, chunks=4),
 )
 Exercise(
-    id="12.4",
+    id="14.4",
     unit="tokens",
     hint="Bits to bytes first; then F/B.",
     expected=lambda: traffic.data_parallel_tokens(flop_per_s=4e14, bytes_per_s=100e9 / 8, sent_bytes=6),
 )
 Exercise(
-    id="12.5",
+    id="14.5",
     unit="%",
     hint="How many of the bytes leave a chip, if one of four parts stays?",
     expected=lambda: (
@@ -59,7 +59,7 @@ Exercise(
     ),
 )
 Exercise(
-    id="12.6",
+    id="14.6",
     unit="tokens",
     hint="What comes by is a quarter as wide as what asks.",
     expected=lambda: traffic.context_parallel_tokens(
@@ -67,7 +67,7 @@ Exercise(
     ),
 )
 Exercise(
-    id="12.7",
+    id="14.7",
     unit="times",
     hint="Neither the width of the model nor the number of experts matters.",
     expected=lambda: traffic.expert_parallel_ratio(
@@ -75,9 +75,9 @@ Exercise(
     ),
 )
 Exercise(
-    id="12.8",
+    id="14.8",
     unit="times",
     hint="Which part of the step is divided by four?",
     expected=lambda: faster_with_fixed_part(**STEP),
 )
-Exercise(id="12.9", unit="", hint="search.search, then search.why_slower.", expected=None)
+Exercise(id="14.9", unit="", hint="search.search, then search.why_slower.", expected=None)

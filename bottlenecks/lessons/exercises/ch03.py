@@ -36,57 +36,57 @@ def kv_heads_for_half(name, batch, tokens):
 
 
 Exercise(
-    id="02.1",
+    id="03.1",
     unit="",
     hint="Four matrices: queries, keys, values, output.",
     expected=lambda: model("Llama-3-70B").attention_params,
 )
 Exercise(
-    id="02.2",
+    id="03.2",
     unit="B",
     hint="Keys and values, for each of their heads, in each layer.",
     expected=lambda: cache_bytes_per_token("Llama-3-70B"),
 )
 Exercise(
-    id="02.3",
+    id="03.3",
     unit="",
     hint="Subtract the weights from the memory, divide by the cache of a whole sequence.",
     expected=lambda: sequences_beside_weights("Llama-3-8B", "H100 SXM5", 8192),
     rtol=0.005,
 )
 Exercise(
-    id="02.4",
+    id="03.4",
     unit="tokens",
     hint="A token costs 2 S h d in attention, and two for each weight of the layer.",
     expected=lambda: even_tokens("Llama-3-70B"),
 )
 Exercise(
-    id="02.5", unit="FLOP", hint="The rule has three factors.", expected=lambda: counting.six_n_d_flop(540e9, 780e9)
+    id="03.5", unit="FLOP", hint="The rule has three factors.", expected=lambda: counting.six_n_d_flop(540e9, 780e9)
 )
 Exercise(
-    id="02.6",
+    id="03.6",
     unit="",
     hint="With which probability is an expert missed by one token, and by both?",
     expected=lambda: counting.experts_touched(8, 2, 2),
     rtol=0.01,
 )
 Exercise(
-    id="02.7",
+    id="03.7",
     unit="tokens",
     hint="Visits to experts are 8 for each token. How many experts share them at such a batch?",
     expected=lambda: 8 * 256 / 8,
 )
 Exercise(
-    id="02.8",
+    id="03.8",
     unit="%",
     hint="How many passes does the model need, and how many does the hardware make?",
     expected=lambda: 100 * counting.six_n_d_flop(1, 1) / 8,
 )
 Exercise(
-    id="02.9",
+    id="03.9",
     unit="",
     hint="Which part of the bytes do key-value heads change, and how much of it must go?",
     expected=lambda: kv_heads_for_half("Llama-3-8B", 64, 8192),
     rtol=0.005,
 )
-Exercise(id="02.10", unit="", hint="Sort the rows of ops.decode by their bytes.", expected=None)
+Exercise(id="03.10", unit="", hint="Sort the rows of ops.decode by their bytes.", expected=None)

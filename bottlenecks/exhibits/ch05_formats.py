@@ -1,11 +1,11 @@
-"""Figures of chapter 04 on peaks: of each number format, what they grew from, what a narrower format gains."""
+"""Figures of chapter 05 on peaks: of each number format, what they grew from, what a narrower format gains."""
 
 from itertools import pairwise
 
 import numpy as np
 
 from bottlenecks.exhibits.axes import panel, rows, x_axis, y_axis
-from bottlenecks.exhibits.ch04 import SHAPES, SMALL_AND_LARGE, SWEPT, rows_axis
+from bottlenecks.exhibits.ch05 import SHAPES, SMALL_AND_LARGE, SWEPT, rows_axis
 from bottlenecks.exhibits.labels import end_labels, key, labels
 from bottlenecks.exhibits.marks import boxes, curve, diamond, level, line, stems, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, names, pick, row, stack
@@ -127,7 +127,7 @@ def _formats_summary(table):
 
 
 formats = Exhibit(
-    slug="04-formats",
+    slug="05-formats",
     title="A peak for every format.",
     caption="Dense peaks of one chip by number format (orange), and where they would be if half of the bytes always "
     "meant twice the peak, counted from 16 bits (grey). The ridge is that of main memory: a narrower format does "
@@ -280,7 +280,7 @@ def _generations_summary(table):
 
 
 generations = Exhibit(
-    slug="04-generations",
+    slug="05-generations",
     title="What the peak grew from.",
     caption="Growth of the dense peak from one generation to the next, as factors that multiply: lengths are "
     "doublings, so they add. A bar to the left shrank. The peaks of H100 and B200 hold at a clock below their "
@@ -424,7 +424,7 @@ def _narrower_summary(table):
 
 
 narrower = Exhibit(
-    slug="04-narrower",
+    slug="05-narrower",
     title="How much faster is a narrower format?",
     caption="Modelled time of a product in 16 bits over its time in fp8 and, where the chip has it, fp4, against "
     "rows. The strips name the part that owns the narrow product: bytes to memory and from the cache, arithmetic, "

@@ -1,4 +1,4 @@
-"""Figures of chapter 07, Why is decoding slow?"""
+"""Figures of chapter 09, Why is decoding slow?"""
 
 from functools import cache as keep
 
@@ -206,7 +206,7 @@ def _floor_summary(table):
 
 
 floor = Exhibit(
-    slug="07-floor",
+    slug="09-floor",
     title="One user, more chips.",
     caption="Least time of a token (dashed: the weights that a token uses, read once by all chips together at the "
     "datasheet's bandwidth) and the modelled decode step of one user, with tensor parallelism over more and more "
@@ -345,13 +345,13 @@ def _batch_summary(table):
 
 
 batch = Exhibit(
-    slug="07-batch",
+    slug="09-batch",
     title="What a larger batch buys.",
     caption="Above: time of a decode step against the sequences that share it, and the parts of it that belong to "
     "reading weights (with activations), reading the cache, arithmetic, and the rest: exchange and fixed times. "
     "Below: tokens a second of each user and of all. Shaded: the cache of so many sequences does not fit beside the "
     "weights, with a tenth of the memory held back. 16-bit weights and cache; DeepSeek-V3's weights in fp8. Several "
-    "chips: tensor parallel. Arithmetic goes up in stairs, since a kernel's tiles do (chapter 04).",
+    "chips: tensor parallel. Arithmetic goes up in stairs, since a kernel's tiles do (chapter 05).",
     alt="Two panels over the batch, logarithmic: the time of a step, flat and then rising, with lines for weights, "
     "cache, arithmetic and rest; and tokens a second of all users, rising, and of each user, falling.",
     controls={
@@ -454,7 +454,7 @@ def _speculation_summary(table):
 
 
 speculation = Exhibit(
-    slug="07-speculation",
+    slug="09-speculation",
     title="A small model drafts, the large one checks.",
     caption="Tokens a second of each user when Llama-3-8B drafts some tokens and Llama-3-70B checks them in one "
     "pass, both in 16 bits with tensor parallelism over 8 H100, 2,048 tokens in each cache. A draft is taken with "
@@ -549,7 +549,7 @@ def _measured_summary(table):
 
 
 measured = Exhibit(
-    slug="07-measured",
+    slug="09-measured",
     title="Does it hold?",
     caption="Measurements of inference in the corpus against the model of this chapter: decode steps and prompts on "
     "one chip and on many, whole requests from start to end (static), and servers whose requests never run out "

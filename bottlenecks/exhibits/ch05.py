@@ -1,4 +1,4 @@
-"""Figures of chapter 04, Why is the peak never reached?"""
+"""Figures of chapter 05, Why is the peak never reached?"""
 
 from functools import cache
 
@@ -129,7 +129,7 @@ def _waves_summary(table):
 
 
 waves = Exhibit(
-    slug="04-waves",
+    slug="05-waves",
     title="The saw-tooth.",
     caption="Fraction of the dense 16-bit peak that a product reaches against its rows. Orange: what the rounding "
     "up to whole tiles and whole waves leaves (eq:filled), for one size of tile. Black: the modelled kernel, which "
@@ -217,7 +217,7 @@ def _owners_summary(table):
 
 
 owners = Exhibit(
-    slug="04-owners",
+    slug="05-owners",
     title="Who owns the time of a product?",
     caption="Shares of the modelled time of one matrix product against its rows (eq:shares): by how many percent "
     "the time falls when a resource becomes one percent faster. They sum to one. Cache: operands on the way from "
@@ -337,7 +337,7 @@ def _waterfall_summary(table):
 
 
 waterfall = Exhibit(
-    slug="04-waterfall",
+    slug="05-waterfall",
     title="From the peak to the kernel.",
     caption="Time of one product in 16 bits as mechanism after mechanism is switched on, from the datasheet's "
     "arithmetic down to the modelled kernel. Each bar is what its mechanism adds to those above it, so of two that "
@@ -443,7 +443,7 @@ def _predicted_summary(table):
 
 
 predicted = Exhibit(
-    slug="04-predicted",
+    slug="05-predicted",
     title="Does it hold?",
     caption="Every kernel of the corpus that can be scored: modelled time against measured time. Grey: rows that "
     "the constants were fitted on. In colour: sources that the fit never saw, by family of chip. Rates are turned "

@@ -1,4 +1,4 @@
-"""Figures of chapter 12, How is one step split?"""
+"""Figures of chapter 14, How is one step split?"""
 
 from functools import cache as keep
 
@@ -140,7 +140,7 @@ def _fit_summary(table):
 
 
 fit = Exhibit(
-    slug="12-fit",
+    slug="14-fit",
     title="Who keeps what.",
     caption="Bytes on the fullest chip when the same number of H100 are used in different ways, and what they are. "
     "The axis ends at twice a chip's memory; bars that run out are torn (»), their parts are at the right. Each way "
@@ -313,7 +313,7 @@ def _pipeline_summary(table):
 
 
 pipeline = Exhibit(
-    slug="12-pipeline",
+    slug="14-pipeline",
     title="A pipeline, drawn.",
     caption="One step of a pipeline: what each stage does when, numbered by micro-batch; grey, it waits. A backward "
     "pass takes twice a forward pass; sending takes no time. GPipe does all forward passes first; 1F1B goes back as "
@@ -475,7 +475,7 @@ def _limits_summary(table):
 
 
 limits = Exhibit(
-    slug="12-limits",
+    slug="14-limits",
     title="Where each way stops.",
     caption="One dimension at a time grows from a single chip while the step stays the same (16.8 million tokens, "
     "micro-batches of one sequence, all layers computed again). Above: tokens a second of each chip, against those "
