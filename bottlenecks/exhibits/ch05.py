@@ -102,7 +102,9 @@ def _waves_draw(figure):
         curve(ax, "filled", *at, color=COLOUR["compute"], lw=1.1, alpha=0.75),
         curve(ax, "model", *at, color=COLOUR["total"], lw=1.8),
         circles(ax, "measured", *at),
-        text(ax, 0.01, lambda table: sustained(table) + 0.008, "the rate that large tiles sustain", **told),
+        text(
+            ax, 0.01, lambda table: sustained(table) + 0.008, "fitted rate: the mean of what the library chose", **told
+        ),
         text(
             ax,
             0.01,

@@ -20,7 +20,7 @@ VALUE_LOOK = {"color": COLOUR["highlight"], "mec": "black", "mew": 0.8, "zorder"
 
 
 LEFT = ("B200 SXM (HGX)", "B300 SXM (HGX)", "GB200 (per GPU)", "MI300X", "P100 SXM2")  # named at their left
-ABOVE = ("GH200 (144GB HBM3e)", "Gaudi 2", "H100 SXM5")
+ABOVE = ("Gaudi 2", "H100 SXM5")
 BELOW = ("A100 PCIe 80GB", "Gaudi 3")
 
 

@@ -87,11 +87,11 @@ def smooth_s(flop, moved_bytes, *, flop_per_s, bytes_per_s, fixed_s):
 
     $$T = T_0 + \left[\left(\frac{F}{P}\right)^4 + \left(\frac{Q}{W}\right)^4\right]^{1/4}$$  (eq:smooth-roofline)
 
-    T_0  fixed_s      time to start and to end    [s]
     F    flop         operations                  [FLOP]
     Q    moved_bytes  least traffic               [B]
     P    flop_per_s   rate that is sustained      [FLOP/s]
     W    bytes_per_s  bandwidth that is reached   [B/s]
+    T_0  fixed_s      time to start and to end    [s]
 
     Holds for: the simplest rival of eq:matmul-time, three constants for a chip. A law of tiles has to beat it on
     rows that neither was fitted on. Source: eq:overlap on the times of eq:roofline-time.

@@ -23,7 +23,7 @@ def boards(width="16 bits"):
 
     `watts_per_flop_per_s` is the rated power over the dense peak: the joules that the board has for each operation at
     its peak. `fraction` is measured over peak, and `joules_per_flop` what the board spends on each operation if it is at its
-    rated power: power over the measured rate.
+    rated power: power over the measured rate. Modules whose rated power feeds a processor too are left out.
     """
     rows = corpus.table("kernels")
     flop = roofline.matmul_flop(rows["m"], rows["k"], rows["n"])
@@ -35,7 +35,7 @@ def boards(width="16 bits"):
     best = {}
     for i in np.flatnonzero(mine):
         device, format = chip(rows["chip_name"][i]), str(rows["dtype"][i])
-        if device.tdp_watts is not None and format in device.peaks:
+        if device.tdp_watts is not None and format in device.peaks and device.kind != "GPU+CPU":
             best.setdefault(device.name, []).append((float(rate[i]) / device.peak_flop_per_s(format), i))
     found = sorted(max(each) for each in best.values())
     index = np.array([i for _, i in found])
