@@ -21,7 +21,7 @@ HALF = 0.5  # of the second: what "bound by" is taken to mean
 
 
 def _modelled(run):
-    """The step of one chip: seconds, owners, and utilisation by both conventions."""
+    """The step of one chip: part of its time that attention takes, owners, and utilisation by both conventions."""
     shape, batch, tokens = model(run["model"]), int(run["batch"]), int(run["tokens"])
     causal = run["mask"] == "causal"
     of = {"batch": batch, "tokens": tokens, "fused": run["begun"] >= one_device.FUSED_FROM}
@@ -31,8 +31,9 @@ def _modelled(run):
     on = one_device.device(run["chip"], "fp16")
     seconds, peak = kernels.ledger_s(work, on), chip(run["chip"]).peak_flop_per_s(on.format)
     owned = shares.shares(lambda d: kernels.ledger_s(work, d), on, one_device.OWNERS)
-    rows = {"hardware": done, "model": needed}
-    return {owner: float(v) for owner, v in owned.items()} | {
+    rows, scores = {"hardware": done, "model": needed}, [r for r in work if r.kind == "attention"]
+    known = {"scores": float(kernels.ledger_s(scores, on) / seconds)}
+    return known | {owner: float(v) for owner, v in owned.items()} | {
         f"{what} utilisation": float(ops.total(ops.products(each)) / seconds / peak) for what, each in rows.items()
     }
 

@@ -17,21 +17,6 @@ OWNERS = {  # as kernels.RESOURCES, the multipliers apart from other arithmetic
 }
 BERT, GPT = "BERT on one chip and on many", "GPT on one chip"  # what a source shows: `corpus.showing`
 FUSED_FROM = "2022-06"  # before FlashAttention, attention wrote its scores to memory
-ERA = (  # model, chip, sequences at once on a chip, tokens of a sequence, begun
-    ("GPT-1", "P100 SXM2", 8, 512, "2018-06"),
-    ("BERT-large", "V100 SXM2 16GB", 8, 512, "2018-10"),
-    ("GPT-2 XL", "V100 SXM2 32GB", 1, 1024, "2019-02"),
-    ("Megatron-LM 8.3B", "V100 SXM2 32GB", 8, 1024, "2019-09"),
-    ("GPT-3 175B", "V100 SXM2 32GB", 1, 2048, "2020-05"),
-    ("Gopher 280B", "TPU v3", 1, 2048, "2020-11"),
-    ("MT-NLG 530B", "A100 SXM 80GB", 1, 2048, "2021-10"),
-    ("PaLM 540B", "TPU v4", 1, 2048, "2021-09"),
-    ("GPT-NeoX-20B", "A100 SXM 40GB", 4, 2048, "2022-02"),
-    ("OPT-175B", "A100 SXM 80GB", 8, 2048, "2021-11"),
-    ("BLOOM-176B", "A100 SXM 80GB", 2, 2048, "2022-03"),
-)
-
-
 def step(shape, *, batch, tokens, format="fp16", fused, causal="half", recompute="full", logits=True):
     """Rows of one micro-batch's forward and backward as frameworks of the day ran it."""
     rows = ops.forward(
@@ -100,26 +85,6 @@ def one_device_runs():
         for column, value in zip(found, values, strict=True):
             found[column].append(value)
     return {column: np.array(values) for column, values in found.items()}
-
-
-def era_shares():
-    """Shares of a chip's step for the runs of `ERA`, large models as if one chip had all their width."""
-    found = []
-    for name, on, batch, tokens, begun in ERA:
-        work = step(model(name), batch=batch, tokens=tokens, fused=begun >= FUSED_FROM)
-        owned = device(on, "fp16")
-        owners = shares.shares(lambda d, work=work: kernels.ledger_s(work, d), owned, OWNERS)
-        seconds = kernels.ledger_s(work, owned)
-        scores = [r for r in work if r.kind == "attention"]
-        known = {
-            "model": name,
-            "chip": on,
-            "begun": begun,
-            "utilisation": float(ops.total(ops.products(work)) / seconds / chip(on).peak_flop_per_s(owned.format)),
-            "scores": float(kernels.ledger_s(scores, owned) / seconds),
-        }
-        found.append(known | {k: float(v) for k, v in owners.items()})
-    return found
 
 
 def mpt_run():
@@ -197,15 +162,6 @@ def one_device_table():
             "the multipliers' share": f"{share:.0%}",
         }
         for name, on, format, tokens, measured, predicted, share in zip(*columns, strict=True)
-    ]
-
-
-def era_table():
-    """Rows of a table: who owned the second, for the runs of `ERA`."""
-    return [
-        {"run": row["model"], "chip": row["chip"], "begun": row["begun"]}
-        | {owner: f"{row[owner]:.0%}" for owner in OWNERS}
-        for row in era_shares()
     ]
 
 
