@@ -1,34 +1,11 @@
 """The contents page: chapters, what each needs, ways through them, objectives, and other books' words."""
 
 from bottlenecks import data
+from bottlenecks.facts.book import ROUTES, chapters, on_route
 from bottlenecks.facts.doors import between, one_of
 from bottlenecks.facts.units import plain
 from bottlenecks.lessons.sheets import filled
 from bottlenecks.lessons.show import Table
-
-ROUTES = ("training", "serving", "hardware")
-WAVES = {  # as chapters.csv writes them
-    "tools": "Tools",
-    "compute": "First wall: compute",
-    "memory": "Second wall: memory",
-    "system": "Third wall: the system",
-    "whole": "The whole",
-}
-
-
-def chapters():
-    """The rows of chapters.csv, with numbers as numbers and lists as tuples."""
-    return [
-        row
-        | {
-            "needs": tuple(row["needs"].split()),
-            "routes": tuple(row["routes"].split()),
-            "minutes": float(row["minutes_with_exercises"]),
-            "read": float(row["minutes_to_read"]),
-            "written": row["written"] == "1",
-        }
-        for row in data.rows("chapters")
-    ]
 
 
 def contents_map():
@@ -40,27 +17,15 @@ def contents_map():
             "what it is about": row["about"],
             "wall": row["wave"],
             "needs": ", ".join(row["needs"]) or "-",
-            "minutes to read": plain(row["read"]),
+            "minutes to read": plain(row["minutes_to_read"]),
             "with exercises": plain(row["minutes"]),
         }
-        for row in chapters()
+        for row in chapters().values()
     )
 
 
 def _link(row):
     return f"[{row['question']}]({row['slug']}.ipynb)" if row["written"] else f"{row['question']} *(being written)*"
-
-
-def needed(numbers, by=None):
-    """Chapters, with all that they need and what that needs, in reading order."""
-    by = by or {row["number"]: row for row in chapters()}
-    found, left = set(), list(numbers)
-    while left:
-        number = left.pop()
-        if number not in found:
-            found.add(number)
-            left += by[number]["needs"]
-    return [by[number] for number in by if number in found]
 
 
 def weeks_of(rows, weeks):
@@ -79,7 +44,7 @@ def route(name, weeks=6):
     `name` is "training", "serving" or "hardware". What its chapters need is in it.
     """
     one_of("route", name, ROUTES)
-    rows = needed(row["number"] for row in chapters() if name in row["routes"])
+    rows = on_route(name)
     weeks = int(between("weeks", weeks, 1, 26))
     return Table(
         {

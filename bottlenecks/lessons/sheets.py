@@ -8,6 +8,7 @@ import numpy as np
 
 from bottlenecks import data
 from bottlenecks.facts.architectures import model
+from bottlenecks.facts.book import chapters
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.units import plain, si
 from bottlenecks.laws import memory, pipelines, roofline, serving, tiling, traffic
@@ -48,7 +49,7 @@ def sheet(chapter):
     if chapter not in written:
         raise ValueError(f"chapter {chapter!r} has no sheet; there are: {', '.join(written)}")
     of, cards = written[chapter], [card(name) for name in written[chapter]["laws"]]
-    question = next(row["question"] for row in data.rows("chapters") if row["number"] == chapter)
+    question = chapters()[chapter]["question"]
     laws = [f"| {each.title} | ${' '.join(each.equation.split())}$ |" for each in cards]
     return Page(
         "\n".join(

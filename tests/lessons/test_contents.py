@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from bottlenecks import data
+from bottlenecks.facts import book
 from bottlenecks.lessons import checks, contents
 
-CHAPTERS = contents.chapters()
+CHAPTERS = list(book.chapters().values())
 NUMBERS = [row["number"] for row in CHAPTERS]
 OBJECTIVES = data.rows("objectives")
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -17,14 +18,14 @@ def test_there_are_23_in_order():
     assert [f"{i:02}" for i in range(1, 24)] == NUMBERS
     assert all(row["slug"].startswith(f"{row['number']}_") and row["question"].endswith("?") for row in CHAPTERS)
     waves = [row["wave"] for row in CHAPTERS]
-    assert list(dict.fromkeys(waves)) == list(contents.WAVES) and sorted(waves, key=list(contents.WAVES).index) == waves
+    assert list(dict.fromkeys(waves)) == list(book.WAVES) and sorted(waves, key=list(book.WAVES).index) == waves
 
 
 @pytest.mark.parametrize("row", CHAPTERS, ids=lambda row: row["number"])
 def test_a_chapter_needs_only_earlier_ones_and_lies_on_a_route(row):
     assert all(needed < row["number"] for needed in row["needs"]) and set(row["needs"]) <= set(NUMBERS)
-    assert row["routes"] and set(row["routes"]) <= set(contents.ROUTES)
-    assert 0 < row["read"] < row["minutes"]
+    assert row["routes"] and set(row["routes"]) <= set(book.ROUTES)
+    assert 0 < row["minutes_to_read"] < row["minutes"]
 
 
 def test_the_chapters_that_are_written_are_those_that_are_there():
@@ -36,14 +37,14 @@ def test_the_chapters_that_are_written_are_those_that_are_there():
 
 
 def test_what_a_chapter_needs():
-    assert [row["number"] for row in contents.needed(["09"])] == ["01", "02", "03", "09"]
-    assert [row["number"] for row in contents.needed(["15"])] == ["01", "02", "03", "05", "12", "14", "15"]
+    assert [row["number"] for row in book.needed(["09"])] == ["01", "02", "03", "09"]
+    assert [row["number"] for row in book.needed(["15"])] == ["01", "02", "03", "05", "12", "14", "15"]
 
 
-@pytest.mark.parametrize("name", contents.ROUTES)
+@pytest.mark.parametrize("name", book.ROUTES)
 @pytest.mark.parametrize("weeks", [1, 3, 6, 13])
 def test_a_route_has_what_it_needs_and_loses_nothing(name, weeks):
-    rows = contents.needed(row["number"] for row in CHAPTERS if name in row["routes"])
+    rows = book.on_route(name)
     assert {need for row in rows for need in row["needs"]} <= {row["number"] for row in rows}
     dealt = contents.weeks_of(rows, weeks)
     assert len(dealt) == weeks and [row for week in dealt for row in week] == rows
