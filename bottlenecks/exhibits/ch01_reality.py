@@ -1,7 +1,5 @@
 """Figures of chapter 01 on reality: what your machine does, and steps as measured."""
 
-from functools import cache
-
 import numpy as np
 
 from bottlenecks import data
@@ -105,7 +103,7 @@ def _machine_draw(figure):
 
     def name(table):
         first = row(table, table["series"][0])
-        return first.name + (" (the sample; run `bottlenecks measure`)" if first.origin == "sample" else "")
+        return first.name + (" (the sample; run: bottlenecks measure)" if first.origin == "sample" else "")
 
     def heights(table):
         return {i: pick(table, series, "rate_flop_per_s")[-1] for i, (series, *_) in roofs(table).items()}
