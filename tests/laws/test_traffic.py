@@ -13,11 +13,7 @@ unit = pint.UnitRegistry()
 B, S = unit.byte, unit.second
 RATES = {"flop_per_s": 5e14 / S, "bytes_per_s": 5e10 * B / S}
 LAWS = {  # law -> arguments, keywords, dimension
-    traffic.link_s: (
-        (1000, 2000),
-        {"chips": 4, "value_bytes": 2 * B, "bytes_per_s": 5e10 * B / S},
-        unit.second,
-    ),
+    traffic.link_s: ((1000, 2000), {"chips": 4, "value_bytes": 2 * B, "bytes_per_s": 5e10 * B / S}, unit.second),
     traffic.inner_size_to_hide: ((), RATES | {"chips": 2, "value_bytes": 2 * B}, unit.dimensionless),
     traffic.data_parallel_tokens: ((), RATES | {"sent_bytes": 6 * B}, unit.dimensionless),
     traffic.tensor_parallel_ratio: (
