@@ -120,6 +120,17 @@ def best(model, on, *, chips, batch, seq_len, software):
     return found | {"tokens_per_s": batch * seq_len / found["seconds"], "utilisation": utilisation}
 
 
+def held(model, on, found, *, seq_len, software):
+    """Seconds of the layouts that `best` found for one machine, on another, whether or not they are good ones there."""
+    there = np.isfinite(found["seconds"])
+    columns = {name: found[name][there] for name in COLUMNS}
+    switches = {name: columns[name].astype(bool) for name in layouts.SWITCHES if name in columns}
+    layout = Layout(seq_len=seq_len, **columns | switches)
+    seconds = np.full(there.size, np.nan)
+    seconds[there] = training.seconds(model, layout, on=on, software=software)
+    return seconds
+
+
 def speed_up(found):
     """(first, last, times): the fewest and the most chips that hold the job, and how much faster they do it."""
     there = np.flatnonzero(np.isfinite(found["seconds"]))
