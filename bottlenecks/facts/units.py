@@ -41,6 +41,8 @@ UNITS = (
     "tokens",
     "values",
     "users",
+    "chips",
+    "experts",
     "rows",
     "times",
     "%",
@@ -48,8 +50,8 @@ UNITS = (
 )
 
 
-UNSCALED = ("%", "times", "rows", "users", "values", "tokens", "tokens/s", "FLOP/B")
-COUNTS = ("", "times", "rows", "users", "values", "tokens")  # a bare number will do
+UNSCALED = ("%", "times", "rows", "users", "chips", "experts", "tiles", "values", "tokens", "tokens/s", "FLOP/B")
+COUNTS = ("", "times", "rows", "users", "chips", "experts", "tiles", "values", "tokens")  # a bare number will do
 WHOLE = ("B", "FLOP", "")  # of these there is no thousandth
 
 
@@ -111,6 +113,9 @@ SPELLED = {  # as people write them
     "flop/byte": "FLOP/B",
     "row": "rows",
     "user": "users",
+    "chip": "chips",
+    "expert": "experts",
+    "tile": "tiles",
     "token": "tokens",
     "watts": "W",
     "joules": "J",
@@ -167,4 +172,5 @@ def parse_quantity(text, unit):
 
 def example(unit):
     """What a quantity in a unit looks like, for a hint."""
-    return {"s": "20 ms", "FLOP/B": "10 FLOP/B", "B/s": "1 TB/s", "": "10"}.get(unit, f"10 {unit}")
+    shown = {"s": "20 ms", "B/s": "1 TB/s", "B": "10 GB", "FLOP": "10 GFLOP", "FLOP/s": "10 TFLOP/s", "": "10"}
+    return shown.get(unit, f"10 {unit}")

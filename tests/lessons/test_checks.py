@@ -3,6 +3,7 @@
 import math
 import re
 
+import numpy as np
 import pytest
 
 from bottlenecks.facts.units import PREFIXES, parse_quantity, parse_unit, plain, si
@@ -10,8 +11,18 @@ from bottlenecks.lessons import checks
 from bottlenecks.lessons.checks import Exercise, judge
 
 EVERY = checks.load_all()
-EXERCISES = {id: exercise for id, exercise in EVERY.items() if exercise.expected}
+EXERCISES = {id: exercise for id, exercise in EVERY.items() if exercise.expected and np.ndim(exercise.expected()) == 0}
 BY_HAND = {  # base unit; the arithmetic in words
+    "00.1": 4194304,  # 4096 x 1024 = 4 x 2^20
+    "00.2": 120,  # 15 results of 4 multiplications and 4 additions
+    "00.3": 2e8,
+    "00.4": 0.05,  # 150e9 / 3e12
+    "00.5": 50e9,  # 400e9 / 8
+    "00.6": 16,  # 10 + 6
+    "00.7": 5.378,  # 1.96^2 x 1.4 = 3.8416 x 1.4
+    "00.8": 20,  # 1 - 1 / 1.25
+    "00.9": 10,  # 0 + 1 + 2 + 3 + 4
+    "00.10": 12,  # shape (3, 4)
     "01.1": 153.02,  # 312e12 / 2039e9
     "01.2": 1 / 6,  # one addition, three values of two bytes
     "01.3": 0.8e12,  # 4.8e12 / 6
@@ -91,10 +102,25 @@ def test_wrong_answers_are_rejected_and_nothing_leaks(id):
         assert not {n for n in numbers if n in forms and len(n.strip("0.,")) > 1}, text
 
 
-def test_open_gives_a_hint_and_a_missing_unit_is_asked_for():
-    assert judge("01.1") == (False, f"01.1 is open. Hint: {EXERCISES['01.1'].hint}")
-    assert "say the unit" in judge("01.1", 153)[1]
-    assert "asks for FLOP/B, got a number in ms" in judge("01.1", 153, "ms")[1]
+def test_without_an_answer_nothing_is_given_away(capsys):
+    exercise = EXERCISES["01.1"]
+    assert judge("01.1") == (None, f"01.1: no answer yet ({exercise.minutes:g} min, {'*' * exercise.stars})")
+    checks.hint("1.1")
+    assert capsys.readouterr().out == f"01.1: {exercise.hint}\n"
+
+
+def test_a_wrong_unit_is_answered_with_the_exercise_s_own():
+    assert judge("01.1", 153) == (
+        None,
+        "01.1 asks for a number in FLOP/B. The unit goes after it: check('01.1', 10, 'FLOP/B')",
+    )
+    assert "asks for a number in FLOP/B, got one in ms" in judge("01.1", 153, "ms")[1]
+    assert "check('01.1', 153, 'FLOP/B')" in judge("01.1", "153 FLOP/B")[1]
+    assert (
+        "check('00.4', 50, 'ms')" not in judge("00.4", "soon")[1]
+        and "check('00.4', 20, 'ms')" in judge("00.4", "soon")[1]
+    )
+    assert "It is a bare number: check('00.1', 10)" in judge("00.1", 3, "ms")[1]
     assert "unit 'parsec' is unknown" in judge("01.1", 153, "parsec")[1]
 
 
@@ -126,7 +152,7 @@ def test_an_open_exercise_says_so():
 
 def test_unknown_exercise_names_the_nearest():
     with pytest.raises(ValueError, match="did you mean '01.1'"):
-        judge("01.1a", 3, "s")
+        judge("01.1z", 3, "s")
 
 
 def test_an_id_is_registered_once():
@@ -137,6 +163,99 @@ def test_an_id_is_registered_once():
 def test_check_prints(capsys):
     checks.check("01.2", 1 / 6, "FLOP/B")
     assert capsys.readouterr().out == "01.2: right. 0.167 FLOP/B, within 2 %.\n"
+
+
+@pytest.mark.parametrize("id", EXERCISES)
+def test_a_slip_is_wrong_and_its_words_do_not_leak(id):
+    exercise = EXERCISES[id]
+    for wrong in exercise.mistakes():
+        right, text = judge(id, wrong / parse_unit(exercise.unit)[0], exercise.unit)
+        assert right is False, f"{id}: {wrong} would be accepted"
+        assert "not yet" in text and si(exercise.expected(), exercise.unit) not in text
+
+
+@pytest.fixture
+def registered():
+    """Exercises of a test, which the registry does not keep."""
+    before = dict(checks.EXERCISES)
+    yield lambda **given: Exercise(**{"id": "99.1", "hint": "think"} | given)
+    checks.EXERCISES.clear()
+    checks.EXERCISES.update(before)
+
+
+def test_an_exercise_s_own_slips_come_first(registered):
+    registered(unit="%", expected=lambda: 17.95, slips=lambda: {21.875: "that is the bubble over the work"})
+    assert judge("99.1", 21.9, "%")[1] == "99.1: not yet. That is the bubble over the work."
+    assert "off by a factor of two." in judge("99.1", 35.9, "%")[1]
+    assert "a percentage and a fraction" in judge("99.1", 0.1795, "%")[1]
+
+
+@pytest.mark.parametrize("unit", ["", "%", "times", "chips", "users", "tokens", "experts", "tiles"])
+@pytest.mark.parametrize("factor", [2, 0.5, 4, 8, 1000])
+def test_a_count_has_no_bits_and_no_multiply_adds(registered, unit, factor):
+    registered(unit=unit, expected=lambda: 30.0)
+    text = judge("99.1", 30 * factor, unit)[1]
+    assert "factor of" in text or "power of" in text
+    assert not any(word in text for word in ("multiply-add", "bits", "prefix", "bytes"))
+
+
+@pytest.mark.parametrize(("written", "id"), [("1.1", "01.1"), (" 01.1 ", "01.1"), ("0.4", "00.4")])
+def test_ids_as_people_write_them(written, id):
+    assert checks.exercise(written).id == id
+
+
+@pytest.mark.parametrize("id", ["99.3a", "99.3b", "99.x1"])
+def test_parts_of_a_chain_and_questions_below_exhibits(registered, id):
+    registered(id=id, unit="s", expected=lambda: 2.0)
+    assert judge(id.upper(), 2000, "ms")[0]
+
+
+def test_an_id_that_is_a_number_is_refused():
+    with pytest.raises(ValueError, match="is a text, such as"):
+        judge(1.1, 3)
+
+
+def test_where_to_read_is_told_when_the_answer_is_wrong(registered):
+    registered(unit="", expected=lambda: 5.0, read="To read: section 2.")
+    assert judge("99.1", 3)[1].endswith("To read: section 2.") and "To read" not in judge("99.1", 5)[1]
+
+
+def test_a_function_is_compared_on_inputs_and_the_first_that_differs_is_told(registered):
+    def tiles(rows, side):
+        return -(-rows // side)
+
+    registered(kind="program", judge_with=checks.like(tiles, (256, 128), (257, 128), {"rows": 1, "side": 64}))
+    assert judge("99.1", tiles) == (True, "99.1: right.")
+
+    def mine(rows, side):
+        return rows // side
+
+    assert judge("99.1", mine) == (False, "99.1: not yet. mine(257, 128) gives 2, which is not right.")
+    assert (
+        "mine(256, 128) stops: TypeError"
+        in judge("99.1", (lambda f: setattr(f, "__name__", "mine") or f)(lambda a: a))[1]
+    )
+    assert "A function is asked for, got float" in judge("99.1", 2.0)[1]
+
+
+def test_an_array_is_compared_place_by_place(registered):
+    registered(kind="program", expected=lambda: np.array([1.0, 2.0, 4.0]), rtol=1e-3)
+    assert judge("99.1", [1, 2, 4.001])[0]
+    assert judge("99.1", [1, 2, 3])[1] == "99.1: not yet. 1 of 3 values differ, the first at [2], where you have 3."
+    assert "Its shape should be (3,), and is (2,)" in judge("99.1", [1, 2])[1]
+    assert "An array of numbers" in judge("99.1", "abc")[1]
+
+
+def test_a_kind_is_one_of_those_there_are(registered):
+    with pytest.raises(ValueError, match="did you mean 'design'"):
+        registered(kind="desing")
+
+
+def test_the_contents_page_has_a_question_for_each_of_its_ten():
+    from bottlenecks.lessons.exercises import ch00
+
+    assert list(ch00.QUESTIONS) == [f"00.{i}" for i in range(1, 11)] == [i for i in EVERY if i.startswith("00.")]
+    assert all(EVERY[id].slips and EVERY[id].read for id in ch00.QUESTIONS)
 
 
 # ---- numbers to text and back
