@@ -28,7 +28,7 @@ def test_a_wrong_number_is_found(tmp_path):
         cells=[
             nbformat.v4.new_code_cell("x = 2"),
             nbformat.v4.new_markdown_cell(
-                "It takes **3**<!--= x --> steps, 40 GB and 5,120 rows; in 2023, 16<!--given--> more."
+                "It takes <span>3</span><!--= x --> steps, 40 GB and 5,120 rows; in 2023, 16<!--given--> more."
             ),
         ]
     )
@@ -73,7 +73,7 @@ def test_roofline_of_llm_verdict():
     found = claims.verdict("W2-roofline-of-llm")
     assert found.verdict == "holds-when" and found.numbers["smallest_ratio"] > 1
     slow, fast = found.numbers["decode_slow_memory"], found.numbers["decode_fast_memory"]
-    assert 1.2 < slow < 1.4 < fast < found.numbers["prefill"]
+    assert 1.2 < slow < 1.6 < fast < found.numbers["prefill"]
 
 
 def test_context_is_the_cut_that_gets_easier():

@@ -6,11 +6,11 @@ import numpy as np
 def sustained_share(flop_per_s, *, flop_per_joule, watts):
     r"""Share of a rate that a board sustains at its rated power.
 
-    $$s = \min\left(1,\ \frac{\eta\,P}{R}\right)$$  (eq:power-cap)
+    $$\phi = \min\left(1,\ \frac{\eta\,\Pi}{R}\right)$$  (eq:power-cap)
 
-    R  flop_per_s      rate of a kernel timed in a burst                  [FLOP/s]
+    R  flop_per_s      rate of a kernel timed in a burst                   [FLOP/s]
     η  flop_per_joule  operations of a joule when the board is at its cap  [FLOP/J]
-    P  watts           power at which the board is capped                  [W]
+    Π  watts           power at which the board is capped                  [W]
 
     A kernel that is timed for milliseconds runs before the board's controller lowers the clock; a
     training step lasts seconds, and pays for every operation. So one H100 of 700 W multiplies alone at

@@ -8,21 +8,21 @@ cancel and a threshold is left. F is the rate that products reach, B what one ch
 def data_parallel_tokens(*, flop_per_s, bytes_per_s, sent_bytes):
     r"""Tokens that one copy of the model must work on in a step, so that the exchange can hide.
 
-    $$T = \frac{c}{6}\,\frac{F}{B}$$  (eq:data-tokens)
+    $$B = \frac{b_x}{6}\,\frac{P}{W}$$  (eq:data-tokens)
 
-    c  sent_bytes   sent of each parameter in a step                [B]
-    F  flop_per_s   rate of a chip's products                       [FLOP/s]
-    B  bytes_per_s  what a chip sends, in one direction             [B/s]
+    b_x  sent_bytes   size of what is sent for each parameter in a step  [B]
+    P    flop_per_s   rate of a chip's products                          [FLOP/s]
+    W    bytes_per_s  what a chip sends, in one direction                [B/s]
 
-    Six operations for each parameter and token, c bytes for each parameter: the parameters cancel,
+    Six operations for each parameter and token, b_x bytes for each parameter: the parameters cancel,
     and so does any cut of them among chips that have a port each. Where several copies share a
-    machine, a ring crosses its ports once for all of them, and B is that of all ports: T then is that of
+    machine, a ring crosses its ports once for all of them, and W is that of all ports: B then is that of
     the machine, however many copies are in it. Scattered 32-bit gradients and gathered 16-bit
-    weights make c = 6; a sum of 16-bit gradients left whole 4.
+    weights make b_x = 6; a sum of 16-bit gradients left whole 4.
 
-    Holds for: many ranks, so that (n - 1) / n is one; bandwidth alone, no waiting for each other.
-    What T can hide behind is the micro-batch in which gradients become complete, the last. If
-    weights come and go with every micro-batch (ZeRO 3), T is of each, and c has another gather.
+    Holds for: many ranks, so that (g - 1) / g is one; bandwidth alone, no waiting for each other.
+    What B can hide behind is the micro-batch in which gradients become complete, the last. If
+    weights come and go with every micro-batch (ZeRO 3), B is of each, and b_x has another gather.
     Source: counting; kaplan2020scaling for the six.
 
     >>> data_parallel_tokens(flop_per_s=5e14, bytes_per_s=5e10, sent_bytes=6)
@@ -34,16 +34,16 @@ def data_parallel_tokens(*, flop_per_s, bytes_per_s, sent_bytes):
 def tensor_parallel_ratio(ranks, *, width, layer_params, value_bytes, flop_per_s, bytes_per_s):
     r"""Sending over computing, in a layer cut among tensor-parallel ranks.
 
-    $$R = \frac{8\,b\,w\,(n - 1)/n}{6\,P/n}\,\frac{F}{B}$$  (eq:tensor-ratio)
+    $$\rho = \frac{8\,b\,d\,(g - 1)/g}{6\,N_\ell/g}\,\frac{P}{W}$$  (eq:tensor-ratio)
 
-    n  ranks         tensor-parallel ranks                          [-]
-    w  width         values of a token between layers               [-]
-    P  layer_params  parameters of a layer, those that a token uses [-]
-    b  value_bytes   size of one value                              [B]
-    F  flop_per_s    rate of a chip's products                      [FLOP/s]
-    B  bytes_per_s   what a chip sends, in one direction            [B/s]
+    g    ranks         tensor-parallel ranks                           [-]
+    d    width         values of a token between layers                [-]
+    N_ℓ  layer_params  parameters of a layer, those that a token uses  [-]
+    b    value_bytes   size of one value                               [B]
+    P    flop_per_s    rate of a chip's products                       [FLOP/s]
+    W    bytes_per_s   what a chip sends, in one direction             [B/s]
 
-    Two exchanges forward and two backward, each a scattered sum and a gather of (n - 1) / n of the
+    Two exchanges forward and two backward, each a scattered sum and a gather of (g - 1) / g of the
     token's values; six operations for each parameter. The tokens cancel: a larger batch does not help.
 
     Holds for: bandwidth alone, no latency; attention's own products not counted. With the sequence
@@ -60,16 +60,16 @@ def tensor_parallel_ratio(ranks, *, width, layer_params, value_bytes, flop_per_s
 def context_parallel_tokens(*, width, kv_width, value_bytes, flop_per_s, bytes_per_s):
     r"""Tokens of a sequence that each context-parallel rank must hold, so that passing keys on can hide.
 
-    $$s = b\,\frac{w_{kv}}{w}\,\frac{F}{B}$$  (eq:context-tokens)
+    $$S = b\,\frac{d_{kv}}{d_q}\,\frac{P}{W}$$  (eq:context-tokens)
 
-    w     width        values of all query heads                    [-]
-    w_kv  kv_width     values of all key heads                      [-]
-    b     value_bytes  size of one value                            [B]
-    F     flop_per_s   rate of attention's products                 [FLOP/s]
-    B     bytes_per_s  what a chip sends, in one direction          [B/s]
+    d_q   width        values of all query heads            [-]
+    d_kv  kv_width     values of all key heads              [-]
+    b     value_bytes  size of one value                    [B]
+    P     flop_per_s   rate of attention's products         [FLOP/s]
+    W     bytes_per_s  what a chip sends, in one direction  [B/s]
 
-    While a rank meets S keys with its s queries, 2 w s S operations with a causal mask, the keys and
-    values of the S tokens come by, 2 b w_kv S bytes: the length of the whole sequence cancels.
+    While a rank meets S_k keys with its S queries, 2 d_q S S_k operations with a causal mask, the keys and
+    values of the S_k tokens come by, 2 b d_kv S_k bytes: the length of the whole sequence cancels.
 
     Holds for: the forward pass, ranks with equal parts of the causal triangle. Backward has 5/2 of the
     operations for twice the bytes if gradients of keys and values travel in 16 bits.
@@ -84,15 +84,15 @@ def context_parallel_tokens(*, width, kv_width, value_bytes, flop_per_s, bytes_p
 def expert_parallel_ratio(*, expert_width, value_bytes, flop_per_s, bytes_per_s):
     r"""Sending tokens to their experts and back, over the experts' arithmetic.
 
-    $$R = \frac{4\,b}{18\,f}\,\frac{F}{B}$$  (eq:expert-ratio)
+    $$\rho = \frac{4\,b}{18\,d_f}\,\frac{P}{W}$$  (eq:expert-ratio)
 
-    f  expert_width  inner width of one expert                      [-]
-    b  value_bytes   size of one value on the wire                  [B]
-    F  flop_per_s    rate of grouped products                       [FLOP/s]
-    B  bytes_per_s   what a chip sends, in one direction            [B/s]
+    d_f  expert_width  inner width of one expert            [-]
+    b    value_bytes   size of one value on the wire        [B]
+    P    flop_per_s    rate of grouped products             [FLOP/s]
+    W    bytes_per_s   what a chip sends, in one direction  [B/s]
 
-    For each token and expert: there and back, forward and backward, 4 b w bytes; three matrices of
-    w f parameters with six operations each. Tokens, width and the number of experts cancel: a
+    For each token and expert: there and back, forward and backward, 4 b d bytes; three matrices of
+    d d_f parameters with six operations each. Tokens, width and the number of experts cancel: a
     mixture of narrow experts sends more for its arithmetic, whatever else it is.
 
     Holds for: nearly all experts elsewhere. Not counted: fewer copies of a token that has several

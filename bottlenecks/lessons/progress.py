@@ -7,8 +7,8 @@ import json
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from bottlenecks import data
 from bottlenecks.facts import files
+from bottlenecks.facts.book import chapters
 from bottlenecks.facts.units import plain
 from bottlenecks.yours.roofline import user_folder
 
@@ -80,7 +80,7 @@ def by_chapter(exercises, kept=None):
 
 def lines(rows):
     """The table of `by_chapter` as rows of text, with the chapters' questions and a sum."""
-    questions = {row["number"]: row["question"] for row in data.rows("chapters")} | {"00": "Are you ready?"}
+    questions = {number: row["question"] for number, row in chapters().items()} | {"00": "Are you ready?"}
     whole = {name: sum(row[name] for row in rows) for name in ("right", "tried", "total", "done_min", "min")}
     return [
         {

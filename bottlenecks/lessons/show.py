@@ -97,7 +97,13 @@ def table(rows):
     return Table(rows)
 
 
-GREEK = {"ε": r"\epsilon", "α": r"\alpha", "β": r"\beta", "λ": r"\lambda", "ℓ": r"\ell", "τ": r"\tau", "η": r"\eta"}
+GREEK = dict(
+    zip(
+        "αβγδεηθκλℓμνΠρστφχ",
+        r"\alpha \beta \gamma \delta \epsilon \eta \theta \kappa \lambda \ell \mu \nu \Pi \rho \sigma \tau \phi \chi".split(),
+        strict=True,
+    )
+)
 
 
 def _tex(symbol):

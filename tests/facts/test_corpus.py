@@ -50,6 +50,7 @@ def test_every_data_file_has_a_reader():
         "network_constants",
         "software",
         "training_constants",
+        *("chapters", "glossary", "notation", "objectives", "rosetta"),
         *(f"predictions_{kind}" for kind in ("kernels", "inference", "collectives", "training")),
     }
     assert set(data.tables()) == ours | others
