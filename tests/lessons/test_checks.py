@@ -35,7 +35,7 @@ BY_HAND = {  # base unit; the arithmetic in words
     "01.4c": 2.812,  # 15,940.5 / 5,668.5
     "01.5b": 0.8e12,  # 4.8e12 / 6
     "01.5c": 1.073,  # 3 x 2 x 512 x 8192 / 7e-6 = 3.595e12; / 3.35e12
-    "01.6b": 2918,  # 2 x 1307.4e12 / (2 x 448e9)
+    "01.6b": 20428,  # 2 x 1307.4e12 x 7 / (2 x 448e9)
     "01.6c": 27425,  # 1307.4e12 / 47.671e9
     "01.8": 281.25,  # 2250 / 8
     "01.9": 172.25e-6,  # (15 x 0.9479e-3 + 5 x 0.60130e-3) / 100; 947.9 MB and 60.13 GFLOP are parts of a TB and of 100 TFLOP
@@ -63,7 +63,7 @@ BY_HAND = {  # base unit; the arithmetic in words
     "03.2": 2.5272e24,  # 6 x 540e9 x 780e9
     "03.3b": 327680,  # 2 x 80 x 8 x 128 x 2
     "03.3c": 64,  # (81,559 x 2^20 - 16.06e9) / (8192 x 131072) = 64.7
-    "03.4b": 104448,  # (2 x 8192^2 + 2 x 8192 x 1024 + 3 x 8192 x 28672) / 8192 = 16384 + 2048 + 86016
+    "03.4b": 2.091,  # layer over 8192: 16,384 + 2,048 + 86,016 = 104,448 tokens; (104,448 + 131,072) / (104,448 + 8,192)
     "03.4c": 2.37,  # 76 / 16 = 4.75; layers 194,560 + S tokens' worth, head 2.1e9 / (126 x 16,384) = 1,018: 457,722 / 228,346 = 2.0045
     "03.5b": 1.568,  # 256 visits; (31/32)^32 = 0.3621, so 163.3 experts are read
     "03.5c": 1.633,  # 32 x (41.94e6 + 2 x 176.16e6 + 32,768) + 131.07e6 = 12.749e9 B; / 2.039e12 = 6.2524 ms; 10.2124 / 6.2524
@@ -103,7 +103,7 @@ FUNCTIONS = {
     "01.3a": (lambda i, k, n: 1 / (1 / i - 1 / k - 1 / n), lambda i, k, n: i),
     "01.4a": (lambda a, b, x: max(a, b) / max(a / x, b), lambda a, b, x: (a + b) / (a / x + b)),
     "01.5a": (lambda b, w: w / b / 3, lambda b, w: w / b / 2),
-    "01.6a": (lambda p, w, b: p / w * b / 2, lambda p, w, b: p / w * b),
+    "01.6a": (lambda p, w, b, g: p / w * b / 2 * (g - 1), lambda p, w, b, g: p / w * b / 2 * g),
     "01.7": (
         lambda rows, k, n, p, w: next(m for m in rows if 2 * m * k * n / p > 2 * (m * k + k * n + m * n) / w),
         lambda rows, k, n, p, w: next(m for m in rows if m > p / w),
@@ -118,8 +118,8 @@ FUNCTIONS = {
         lambda loads, n, s, gap: loads * s / n,
     ),
     "03.3a": (lambda layers, h, d, b: 2 * b * d * h * layers, lambda layers, h, d, b: b * d * h * layers),
-    "03.4a": (lambda n, h, d: n / h / d, lambda n, h, d: 2 * n / h / d),
-    "03.5a": (lambda e, k, t: e - e * (1 - k / e) ** t, lambda e, k, t: min(e, k * t)),
+    "03.4a": (lambda n, w, a, b: (n / w + b) / (n / w + a), lambda n, w, a, b: (n / w + 2 * b) / (n / w + 2 * a)),
+    "03.5a": (lambda e, k, t: t * k / (e - e * (1 - k / e) ** t), lambda e, k, t: t * k / min(e, k * t)),
     "03.6a": (lambda r: 1 / (1 + r / 3), lambda r: 1 / (1 + r)),
     "03.7": (
         lambda c, s: (_layer_params(c), 2 * _layer_params(c) + 2 * s * c["hidden_size"]),

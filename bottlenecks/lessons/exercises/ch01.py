@@ -54,9 +54,9 @@ def addition_bytes_per_s(chip_name, rows, width):
     return 3 * 2 * rows * width / table["time_s"][mine][0]
 
 
-def hiding_depth(peak_flop_per_s, link_bytes_per_s, value_bytes):
-    """Depth from which two chips that cut it compute as long as they exchange half of their results."""
-    return value_bytes * peak_flop_per_s / (2 * link_bytes_per_s)
+def hiding_depth(peak_flop_per_s, link_bytes_per_s, value_bytes, chips=2):
+    """Depth from which chips that cut it compute as long as they exchange results; each keeps its share of the sums."""
+    return value_bytes * peak_flop_per_s * (chips - 1) / (2 * link_bytes_per_s)
 
 
 def pair_bytes_per_s(chip_name):
@@ -252,8 +252,8 @@ Exercise(
 )
 Exercise(
     id="01.6a",
-    hint="Each chip multiplies half of the depth, and sends half of its results. Set the two times equal; m and n cancel.",
-    judge_with=like(hiding_depth, (989.4e12, 450e9, 2), (1e15, 1e11, 1), (312e12, 300e9, 4)),
+    hint="Each chip multiplies its part of the depth, and sends to each other chip that one's share of the results. Rows cancel.",
+    judge_with=like(hiding_depth, (989.4e12, 450e9, 2, 2), (1e15, 1e11, 1, 8), (312e12, 300e9, 4, 4)),
     minutes=8,
     stars=3,
     kind="derive",
@@ -261,15 +261,14 @@ Exercise(
 Exercise(
     id="01.6b",
     unit="",
-    expected=lambda: hiding_depth(MI300X.peak_flop_per_s("bf16"), MI300X.link_bytes_per_s, 2),
+    expected=lambda: hiding_depth(MI300X.peak_flop_per_s("bf16"), MI300X.link_bytes_per_s, 2, 8),
     hint="Put the dense peak in bf16 and the rate of the links in one direction into the formula of part a.",
     slips=lambda: {
         hiding_depth(
-            MI300X.peak_flop_per_s("bf16"), 2 * MI300X.link_bytes_per_s, 2
+            MI300X.peak_flop_per_s("bf16"), 2 * MI300X.link_bytes_per_s, 2, 8
         ): "that counts both directions of the links",
-        hiding_depth(
-            2 * MI300X.peak_flop_per_s("bf16"), MI300X.link_bytes_per_s, 2
-        ): "each chip does only half of the products",
+        hiding_depth(MI300X.peak_flop_per_s("bf16"), MI300X.link_bytes_per_s, 2): "that is for two chips",
+        hiding_depth(MI300X.peak_flop_per_s("bf16"), MI300X.link_bytes_per_s, 2, 9): "a chip sends nothing to itself",
     },
     minutes=3,
 )
@@ -277,7 +276,7 @@ Exercise(
     id="01.6c",
     unit="",
     expected=lambda: hiding_depth(MI300X.peak_flop_per_s("bf16"), pair_bytes_per_s("MI300X"), 2),
-    hint="The same formula, with the rate that two chips reached.",
+    hint="The same formula for two chips, with the rate that they reached.",
     slips=lambda: {
         hiding_depth(
             MI300X.peak_flop_per_s("bf16"), MI300X.link_bytes_per_s / 7, 2
@@ -285,6 +284,7 @@ Exercise(
         hiding_depth(
             MI300X.peak_flop_per_s("bf16"), 2 * pair_bytes_per_s("MI300X"), 2
         ): "the measured rate is of one direction already",
+        hiding_depth(MI300X.peak_flop_per_s("bf16"), pair_bytes_per_s("MI300X"), 2, 8): "only two chips take part",
     },
     minutes=4,
     kind="compare",

@@ -40,6 +40,11 @@ def even_tokens(layer_params, heads, head_values):
     return layer_params / (heads * head_values)
 
 
+def lengthened(layer_params, attention_width, short, long):
+    """How many times more operations a layer asks for per token when sequences grow from one length to another."""
+    return (layer_params + long * attention_width) / (layer_params + short * attention_width)
+
+
 def slowdown():
     """How many times fewer tokens per second a run of Llama-3-405B made at 262,144 tokens than at 32,768."""
     table = corpus.table("training")
@@ -59,6 +64,11 @@ def asked_for(**options):
 def touched(experts, experts_per_token, tokens):
     """Experts that at least one of the tokens visits, on average (eq:experts-touched)."""
     return counting.experts_touched(experts, experts_per_token, tokens)
+
+
+def met(experts, experts_per_token, tokens):
+    """Tokens that an expert meets on average, of the experts that are read."""
+    return tokens * experts_per_token / touched(experts, experts_per_token, tokens)
 
 
 def mixtral_step_s(params):
@@ -242,22 +252,24 @@ Exercise(
 Exercise(
     id="03.4a",
     hint="Per token and layer: two operations for each weight, and twice the length times the width of all heads in attention.",
-    judge_with=like(even_tokens, (218.1e6, 32, 128), (855.6e6, 64, 128), (15.7e6, 16, 128)),
+    judge_with=like(lengthened, (855.6e6, 8192, 8192, 131072), (218.1e6, 4096, 2048, 4096), (15.7e6, 2048, 1, 1000)),
     minutes=4,
+    stars=2,
     kind="derive",
 )
 Exercise(
     id="03.4b",
-    unit="tokens",
-    expected=lambda: even_tokens(model("Llama-3-70B").layer_params, 64, 128),
+    unit="times",
+    expected=lambda: lengthened(model("Llama-3-70B").layer_params, 8192, 8192, 131072),
     hint="Count the weights of one layer first: attention as in 03.1, and three matrices of the feed-forward.",
     slips=lambda: {
-        even_tokens(model("Llama-3-70B").layer_params, 64, 128)
-        / 2: "that counts the whole square; half of it is needed",
-        even_tokens(
-            model("Llama-3-70B").layer_params - 8192 * 28672, 64, 128
-        ): "the feed-forward has three matrices, not two",
-        even_tokens(model("Llama-3-70B").layer_params, 8, 128): "queries have more heads than keys",
+        16.0: "only attention grows with the length",
+        lengthened(
+            model("Llama-3-70B").layer_params, 2 * 8192, 8192, 131072
+        ): "that counts the whole square; half of it is needed",
+        lengthened(
+            model("Llama-3-70B").layer_params, 1024, 8192, 131072
+        ): "queries have more heads than keys, and each does its own scores",
     },
     minutes=5,
 )
@@ -279,8 +291,8 @@ Exercise(
 )
 Exercise(
     id="03.5a",
-    hint="With which probability is an expert missed by one token, and with which by all of them?",
-    judge_with=like(touched, (8, 2, 2), (256, 8, 64), (64, 6, 1)),
+    hint="Count the visits, and divide them by the experts that are read.",
+    judge_with=like(met, (8, 2, 2), (256, 8, 64), (64, 6, 1)),
     minutes=5,
     stars=2,
     kind="derive",
@@ -288,7 +300,7 @@ Exercise(
 Exercise(
     id="03.5b",
     unit="tokens",
-    expected=lambda: 32 * 8 / touched(256, 8, 32),
+    expected=lambda: met(256, 8, 32),
     hint="Visits are eight for each token. The experts that are read share them.",
     slips={
         1.0: "that shares them among all experts, and many are not read",
