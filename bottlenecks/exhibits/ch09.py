@@ -24,8 +24,8 @@ MODELS = ("Llama-3-8B", "Llama-3-70B", "Llama-3.1-405B", "DeepSeek-V3")
 GPUS = ("A100 SXM 80GB", "H100 SXM5", "H200 SXM", "B200 SXM (HGX)")
 RELEASED = {"DeepSeek-V3": "fp8", "gpt-oss-120b": "mxfp4"}  # format of the weights, where not bf16
 EXPERTS = (  # said under every figure that has mixtures
-    f" The routed experts of a mixture take {plain(measured_inference.value('experts_times'))} times as long as dense "
-    "products of their size: fitted on saturated servers, and no mechanism yet."
+    f" Routed experts take {plain(measured_inference.value('experts_times'))} times as long as dense "
+    "products (fitted)."
 )
 CHIPS = (1, 2, 4, 8, 16, 32, 64)
 CONTEXTS = tuple(2**i for i in range(9, 18))
@@ -352,11 +352,8 @@ def _batch_summary(table):
 batch = Exhibit(
     slug="09-batch",
     title="What a larger batch buys.",
-    caption="Above: time of a decode step against the sequences that share it, and the parts of it that belong to "
-    "reading weights (with activations), reading the cache, arithmetic, and the rest: exchange and fixed times. "
-    "Below: tokens a second of each user and of all. Shaded: the cache of so many sequences does not fit beside the "
-    "weights, with a tenth of the memory held back. 16-bit weights and cache; DeepSeek-V3's weights in fp8. Several "
-    "chips: tensor parallel. Arithmetic goes up in stairs, since a kernel's tiles do (chapter 05)." + EXPERTS,
+    caption="Above: a decode step against the sequences that share it, and its parts. Below: tokens per second of each user and of all. "
+    "Shaded: so many caches do not fit." + EXPERTS,
     alt="Two panels over the batch, logarithmic: the time of a step, flat and then rising, with lines for weights, "
     "cache, arithmetic and rest; and tokens a second of all users, rising, and of each user, falling.",
     controls={
