@@ -173,7 +173,7 @@ def _latency_floor():
         "smallest": float(ratio.min()),
         "median": float(np.median(ratio)),
         "active_share": float(active),
-        "sources": sorted(set(steps["source"].tolist())),
+        "sources": sorted({corpus.called(source) for source in steps["source"].tolist()}),
     }
     return Verdict(
         claim="W2-latency-floor",
@@ -183,7 +183,7 @@ def _latency_floor():
         f"that read them together (smallest measured / floor {ratio.min():.2f}, median {np.median(ratio):.2f}). The floor moves "
         f"with what is read: to {active:.1%} for DeepSeek-V3's active experts, to a half and a quarter with 8 and 4 bits, below "
         "it for each token where one reading yields several (speculation), and away where the weights stay on the chip.",
-        range=f"Sources {', '.join(numbers['sources'])}; batch 1. A larger batch reads no less, so the floor is one for it too.",
+        range=f"Sources: {'; '.join(numbers['sources'])}. Batch 1. A larger batch reads no less, so the floor is one for it too.",
     )
 
 
