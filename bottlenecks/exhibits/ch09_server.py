@@ -212,6 +212,12 @@ def _verdict(table):
     return f"misses {si(here.target_s, 's')}: {plain(here.step_s / here.target_s)} times as long", bad
 
 
+def _ink(table):
+    """Grey where the server does not fit, so that none of its numbers is one to be had."""
+    used = pick(table, "memory", "bytes").sum()
+    return GREY if used > row(table).available_bytes else COLOUR["total"]
+
+
 def _design_draw(figure):
     figure.set_size_inches(7.6, 5.4)
     ax, room = panel(figure, 0.03, 0.605, 0.96, 0.84), panel(figure, 0.50, 0.10, 0.97, 0.165)
@@ -235,11 +241,6 @@ def _design_draw(figure):
     def filled(table):
         return np.array([0.5]), np.nan_to_num(pick(table, "memory", "bytes"))[:, None] / row(table).available_bytes
 
-    def ink(table):
-        """Grey where the server does not fit, so that none of its numbers is one to be had."""
-        used = pick(table, "memory", "bytes").sum()
-        return GREY if used > row(table).available_bytes else COLOUR["total"]
-
     def cells(table):
         """The table's words, none if the model cannot be dealt so."""
         here, seconds, used = row(table), pick(table, "part", "seconds"), pick(table, "memory", "bytes").sum()
@@ -248,7 +249,7 @@ def _design_draw(figure):
         words += [plain(rate) for rate in rates] + [f"{si(used, 'B')} of {si(here.available_bytes, 'B')}"]
         shown = words if np.isfinite(here.step_s) else [""] * len(words)
         x, y = np.repeat([0.30, 0.39, 0.97], [5, 5, 4]), [*places, *places, *titles.values()]
-        return shown, x, y, [ink(table)] * len(words)
+        return shown, x, y, [_ink(table)] * len(words)
 
     def whole(table):
         return f"{plain(row(table).step_s * 1e3)} ms" if np.isfinite(row(table).step_s) else ""
@@ -272,7 +273,7 @@ def _design_draw(figure):
         text(figure, 0.97, 0.96, beyond, ha="right", va="top", color=GREY, fontsize=9.5),
         text(figure, 0.03, 0.965, head, va="top", fontsize=12.5, weight="bold", color=lambda table: _verdict(table)[1]),
         labels(ax, cells, of="figure", align="right", size=10),
-        text(figure, 0.30, 0.165, whole, va="center", ha="right", weight="bold", color=ink),
+        text(figure, 0.30, 0.165, whole, va="center", ha="right", weight="bold", color=_ink),
         stacked(room, MEMORY_COLOUR.values(), filled, thick=0.8, most=1.25),
     )
 
