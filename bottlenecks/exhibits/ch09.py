@@ -291,8 +291,8 @@ def _batch_draw(figure):
     figure.set_size_inches(7.6, 6.4)
     heights, words = [(0.47, 0.95), (0.085, 0.43)], "sequences at once (batch)"
     top, low = _two_panels(figure, 0.13, 0.84, heights, BATCHES, words, 1.12)
-    y_axis(top, "time of a decode step", 1e-4, 10, log="s")
-    y_axis(low, "tokens a second", 0.1, 3e5, log="", ticks=counts(10**i for i in range(6)))
+    y_axis(top, "time of a decode step", 3e-4, 2, log="s")
+    y_axis(low, "tokens a second", 0.5, 1e5, log="", ticks=counts(10**i for i in range(6)))
     rates = {"tokens_per_s": ("in all", "-"), "user_tokens_per_s": ("each user", "--")}
     far = 2e3  # beyond the axis
 
@@ -321,7 +321,7 @@ def _batch_draw(figure):
     names = {n: (w, GREY if n == "rest" else c) for n, (w, c, _) in LINES.items()}
     return updating(
         *(span(ax, lambda table: (full(table), far), color="#E9E9E9") for ax in (top, low)),
-        text(low, lambda table: 1060 if full(table) < 200 else full(table) * 0.96, 2e5, word, **told_full),
+        text(low, lambda table: 1060 if full(table) < 200 else full(table) * 0.96, 7e4, word, **told_full),
         *(
             curve(top, "line", "batch", n, color=c, ls=d, lw=2.4 if n == "step_s" else 1.7)
             for n, (_, c, d) in LINES.items()
