@@ -87,33 +87,6 @@ def test_roofline_of_llm_verdict():
     assert 1.2 < slow < 1.6 < fast < found.numbers["prefill"]
 
 
-def test_context_is_the_cut_that_gets_easier():
-    found = claims.verdict("W3-context-limits-parallelism")
-    for seq_len, most in found.numbers.items():  # 128 heads, 126 layers, blocks of 128 tokens, 2^24 tokens
-        assert most["tensor"] <= 128 and most["pipeline"] <= 126
-        assert most["context"] <= seq_len / 128 and most["data"] <= 2**24 / seq_len
-    assert found.numbers[1048576]["context"] > found.numbers[8192]["context"]
-
-
-def test_scaling_is_no_better_without_links():
-    for each in claims.verdict("W3-disappointing-scaling").numbers.values():
-        first, last, times = each["strong"]
-        assert last == 16384 and times < last / first  # no job is held by its fewest chips only just
-    numbers = claims.verdict("W3-disappointing-scaling").numbers
-    for name in {name for name, _ in numbers}:
-        links, host, ports = (numbers[name, inside]["strong"][2] for inside in ("links", "host", "nothing"))
-        assert links > host >= ports
-
-
-def test_shares_of_runs_are_counted_once():
-    found = claims.verdict("W3-no-single-resource")
-    for each in found.numbers.values():
-        assert each["rows above"] == sum(each[owner] for owner in ("compute", "memory", "network", "latency"))
-    dense, mixtures = found.numbers["dense"], found.numbers["mixtures"]
-    assert found.verdict == "holds-when"
-    assert dense["rows above"] > dense["rows"] / 2 and mixtures["rows above"] < mixtures["rows"] / 2
-
-
 def test_unsettled_and_unknown_claims_say_so():
     with pytest.raises(ValueError, match="is not settled yet; settled: W2-roofline-of-llm"):
         claims.verdict("W3-jitter")

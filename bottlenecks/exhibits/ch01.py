@@ -4,7 +4,7 @@ import numpy as np
 
 from bottlenecks.exhibits.axes import panel, x_axis, y_axis
 from bottlenecks.exhibits.labels import beside, text, told
-from bottlenecks.exhibits.marks import circles, curve, diamond, line, updating
+from bottlenecks.exhibits.marks import circles, curve, diamond, line, span, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, names, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, MARKERS, SERIES, resource
 from bottlenecks.facts.chips import chip
@@ -50,6 +50,7 @@ def _two_times_table(chip_name, rows):
         larger={"rows": m, "time_s": np.maximum(arithmetic, memory)},
         here={
             "rows": rows,
+            "chip": chip_name,
             "time_s": max(here_arithmetic, here_memory),
             "arithmetic_s": here_arithmetic,
             "memory_s": here_memory,
@@ -72,13 +73,14 @@ def _two_times_draw(figure):
         diamond(ax, *at),
         beside(ax, "arithmetic", "arithmetic", *at, 24, dx=1.25, color=COLOUR["compute"], va="top"),
         beside(ax, "memory", "memory", *at, 0, dx=1.1, dy=0.62, color=COLOUR["memory"], va="top"),
+        told(ax, lambda table: short(row(table).chip), weight="bold"),
         told(ax, lambda table: f"thick grey: the larger of the two   {_found(table)}", "lower right"),
     )
 
 
-def _found(table, of="this chip"):
+def _found(table):
     """Whether there are circles."""
-    return "○ measured" if (table["series"] == "measured").any() else f"no measurement of {of} in the corpus"
+    return "○ measured" if (table["series"] == "measured").any() else "not measured"
 
 
 def _two_times_summary(table):
@@ -96,9 +98,8 @@ def _two_times_summary(table):
 two_times = Exhibit(
     slug="01-two-times",
     title="Two times and a maximum.",
-    caption="Time of one matrix product, m rows against the 8,192 by 57,344 gate and up projection of Llama-2-70B "
-    "in 16 bits: the arithmetic at the dense peak, the traffic at the datasheet's bandwidth, and kernels as "
-    "measured.",
+    caption="Time of a matrix product in 16 bits, some rows times the 8,192 by 57,344 gate and up projection of "
+    "Llama-2-70B: arithmetic at the dense peak, traffic at the datasheet's bandwidth, and kernels as measured.",
     alt="Log-log plot of time against rows. The memory line is flat, then rises slowly; the arithmetic line rises "
     "in proportion to the rows and crosses it at the ridge. Measured points follow the larger.",
     controls={"chip_name": CHIP, "rows": BATCH},
@@ -144,6 +145,7 @@ def _roofline_table(chip_name, format, rows):
             "intensity_flop_per_byte": here,
             "rate_flop_per_s": roofline.attainable_flop_per_s(here, **rates),
             "rows": rows,
+            "chip": chip_name,
             "format": number_format,
         },
         measured={
@@ -171,6 +173,7 @@ def _format_of(device, width):
 
 
 GHOSTS = ("V100 SXM2 32GB", "A100 SXM 80GB", "B200 SXM (HGX)")
+SIDES = {"memory": "#E1EDF6", "compute": "#FBE6D8"}  # grounds of the two regions
 
 
 ROOF = ("intensity_flop_per_byte", "rate_flop_per_s")
@@ -199,19 +202,27 @@ def _roofline_draw(figure):
         top = pick(table, name, "rate_flop_per_s")[-1]
         return 0.1 if 0.6 < top / row(table, "ridge").rate_flop_per_s < 1.7 else top * 1.03
 
+    def bend(table):
+        return row(table, "ridge").intensity_flop_per_byte
+
+    def here(table):
+        return f"{short(row(table).chip)}, {row(table).format}\n{_found(table)}"
+
+    waits = {"of": "column", "va": "top", "weight": "bold"}
     ghosts = {"color": "#6E6E6E", "fontsize": 8.5, "ha": "right", "va": "bottom"}
-    clear = {"facecolor": "#FFFFFFCC", "edgecolor": "none", "pad": 1}
     return updating(
+        span(ax, lambda table: (0.1, bend(table)), color=SIDES["memory"]),
+        span(ax, lambda table: (bend(table), 1e5), color=SIDES["compute"]),
+        text(ax, 0.8, 0.975, "waits for memory", color=COLOUR["memory"], **waits),
+        text(ax, 18500, 0.975, "waits for arithmetic", color=COLOUR["compute"], ha="right", **waits),
         *(curve(ax, name, *ROOF, color=COLOUR["idle"], lw=1) for name in GHOSTS),
         *(text(ax, 18500, lambda t, n=name: height(t, n), name.split(" ")[0], **ghosts) for name in GHOSTS),
-        line(ax, lambda table: [c[:2] for c in corners(table)], lw=7, alpha=0.3, color=COLOUR["memory"]),
-        line(ax, lambda table: [c[1:] for c in corners(table)], lw=7, alpha=0.3, color=COLOUR["compute"]),
         line(ax, corners, color=COLOUR["total"], lw=2.4),
         circles(ax, "measured", *ROOF),
         curve(ax, "ridge", *ROOF, marker="o", ms=8, ls="", color=COLOUR["total"]),
         diamond(ax, *ROOF),
-        beside(ax, "ridge", "ridge", *ROOF, 0, dx=0.84, dy=1.2, ha="right", va="bottom", weight="bold", bbox=clear),
-        told(ax, lambda table: _found(table, "this"), "lower right"),
+        beside(ax, "ridge", "ridge", *ROOF, 0, dx=1.06, dy=1.16, va="bottom", weight="bold"),
+        told(ax, here, "lower right"),
     )
 
 
@@ -229,9 +240,8 @@ def _roofline_summary(table):
 the_roofline = Exhibit(
     slug="01-roofline",
     title="The roofline.",
-    caption="The rate that a chip can reach against the operations done for each byte it must move: sloped where "
-    "memory decides (blue), flat where arithmetic does (orange). The diamond is the matrix product of the figure "
-    "before, moved along the roof by its number of rows. Grey: other chips in 16 bits.",
+    caption="The rate that a chip can reach against the operations done for each byte that it must move. The diamond "
+    "is the matrix product of the figure before. Grey: other chips in 16 bits.",
     alt="Log-log plot of attainable FLOP/s against arithmetic intensity: a sloped line that meets a flat one at the "
     "ridge point, with the roofs of V100, A100 and B200 in grey.",
     controls={
@@ -254,10 +264,13 @@ def short(name):
 # ---- 3: the ridges of the catalog ---------------------------------------------------------------------
 
 SHOWN = names(
-    "T4, V100 SXM2 32GB, A100 SXM 80GB, H100 SXM5, H200 SXM, B200 SXM (HGX), RTX 4090, MI250X, MI300X, MI355X, "
+    "P100 SXM2, T4, V100 SXM2 32GB, A100 SXM 80GB, H100 SXM5, H20 SXM, H200 SXM, B200 SXM (HGX), RTX 4090, MI250X, MI300X, MI355X, "
     "TPU v2, TPU v3, TPU v4, TPU v5e, TPU v5p, TPU v6e, TPU v7, Trainium1, Trainium2, Gaudi 2, Gaudi 3, Groq LPU "
     "v1, Xeon 6980P"
 )
+
+
+CUT = names("H20 SXM")  # chips whose arithmetic was cut until an export rule let them pass
 
 
 def _ridges_table():
@@ -281,13 +294,14 @@ def _ridges_draw(figure):
     def update(table):
         names, makers, launches, ridges = pick(table, "ridge", "chip", "vendor", "launch", "ridge_flop_per_byte")
         y = np.arange(names.size)
-        drawn = [ax.hlines(y, 1.6, ridges, color="#DDDDDD", lw=1)]
+        drawn = []
         for i, maker in enumerate(dict.fromkeys(makers)):
             mine = makers == maker
             drawn += ax.plot(ridges[mine], y[mine], MARKERS[i % 8], color=SERIES[i % 8], label=maker)
-        drawn += [ax.text(r * 1.09, i, plain(r), va="center", fontsize=8) for i, r in enumerate(ridges)]
-        ax.set_yticks(y, [f"{short(n)}, {d[:4]}" for n, d in zip(names, launches, strict=True)], fontsize=8.5)
-        ax.legend(loc="lower left", bbox_to_anchor=(-0.25, 1.0), ncols=6, fontsize=8.5, handletextpad=0.1)
+        words = [f"{plain(r)}{', cut by an export rule' * (n in CUT)}" for n, r in zip(names, ridges, strict=True)]
+        drawn += [ax.text(r * 1.09, i, words[i], va="center", fontsize=9) for i, r in enumerate(ridges)]
+        ax.set_yticks(y, [f"{short(n)}, {d[:4]}" for n, d in zip(names, launches, strict=True)], fontsize=9)
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.25, 1.0), ncols=6, fontsize=9, handletextpad=0.1)
         return drawn
 
     return update
@@ -307,7 +321,7 @@ ridges = Exhibit(
     title="What a chip asks for.",
     caption="Ridge points in 16 bits, in the order of launch: operations that each byte from main memory must feed "
     "before the arithmetic is the limit.",
-    alt="Dot chart of ridge points, one row for each chip in the order of launch. Most lie between one and six "
+    alt="Dot chart of ridge points, a line for each chip in the order of launch. Most lie between one and six "
     "hundred FLOP per byte; an SRAM chip lies a hundred times lower.",
     table=_ridges_table,
     draw=_ridges_draw,

@@ -1,7 +1,5 @@
 """Figures of chapter 01 on reality: what your machine does, and steps as measured."""
 
-from functools import cache
-
 import numpy as np
 
 from bottlenecks import data
@@ -10,7 +8,8 @@ from bottlenecks.exhibits.ch01 import ROOF, roof_panel
 from bottlenecks.exhibits.labels import end_labels, told
 from bottlenecks.exhibits.marks import Mark, curve, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
-from bottlenecks.exhibits.style import COLOUR, GREY, SERIES
+from bottlenecks.exhibits.style import COLOUR, GREY, MARKERS, SERIES
+from bottlenecks.facts import corpus
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.units import plain, si
 from bottlenecks.laws import roofline
@@ -25,12 +24,22 @@ MOST_ROOFS = 10  # yours first: beside a machine with a GPU there is not room fo
 SLOPE = "bandwidth"  # the roof of a machine whose arithmetic is not known
 
 
-@cache
 def _machine(machine):
-    """A measurement and its roofs; the sample's where nothing is measured, or nothing that makes a roof."""
+    """A measurement and its roofs; the sample's where nothing is measured, or nothing that makes a roof.
+
+    Read anew each time: a reader may measure while a notebook is open.
+    """
     result = your_roofline.load(None if machine == "yours" else SAMPLE)
     found = _roofs(result)
     return (result, found) if found else _machine("sample")
+
+
+def _measured_first():
+    """The reader's own machine comes first as soon as it is measured."""
+    try:
+        return {"machine": your_roofline.load()["origin"]}
+    except ValueError:  # a file that cannot be read: the menu's other choice says why
+        return {}
 
 
 def _roofs(result):
@@ -95,7 +104,7 @@ def _machine_draw(figure):
 
     def name(table):
         first = row(table, table["series"][0])
-        return first.name + (" (the sample; run `bottlenecks measure`)" if first.origin == "sample" else "")
+        return first.name + (" (the sample; run: bottlenecks measure)" if first.origin == "sample" else "")
 
     def heights(table):
         return {i: pick(table, series, "rate_flop_per_s")[-1] for i, (series, *_) in roofs(table).items()}
@@ -138,6 +147,7 @@ your_machine = Exhibit(
     alt="Log-log roofline plot with one measured roof for each number format of the machine and dotted roofs of an "
     "RTX 4090 and an H100 far above it.",
     controls={"machine": Control(label="machine", values=("sample", "yours"), start="sample")},
+    now=_measured_first,
     table=_machine_table,
     draw=_machine_draw,
     summary=_machine_summary,
@@ -147,10 +157,14 @@ your_machine = Exhibit(
 # ---- 2: steps, predicted and measured ------------------------------------------------------------------------------------------------
 
 
+RATES = ("datasheet", "achieved")
+
+
 def _steps_table(rates):
     scored, _ = first_estimate.llm_steps()
-    predicted = first_estimate.estimate_s(scored) if rates == "achieved" else scored["bound_s"]
-    series = np.char.add(np.char.add(scored["source_id"], " "), scored["phase"])
+    predicted = first_estimate.estimate_s(scored) if rates == RATES[1] else scored["bound_s"]
+    pairs = zip(scored["phase"].tolist(), scored["source_id"].tolist(), strict=True)
+    series = np.array([f"{phase}, {corpus.called(source)}" for phase, source in pairs])
     columns = {"predicted_s": predicted, "measured_s": scored["measured_s"], "chip": scored["chip_name"]}
     return stack(
         **{str(name): {c: v[series == name] for c, v in columns.items()} for name in sorted(set(series))},
@@ -158,13 +172,7 @@ def _steps_table(rates):
     )
 
 
-STEP_STYLE = {
-    "llamacpp_dai decode": ("memory", "o", "decode, llama.cpp"),
-    "llamacpp_dai prefill": ("compute", "o", "prefill, llama.cpp"),
-    "gptfast decode": ("memory", "s", "decode, gpt-fast"),
-    "kipply_ft13b decode": ("memory", "^", "decode, FasterTransformer"),
-    "kipply_ft13b prefill": ("compute", "^", "prefill, FasterTransformer"),
-}
+STEP_COLOUR = {"decode": "memory", "prefill": "compute"}  # phase -> what it waits for
 
 
 def _steps_draw(figure):
@@ -179,19 +187,35 @@ def _steps_draw(figure):
     ):
         ax.axline((1, slope), (2, 2 * slope), color=COLOUR["idle"], lw=1, ls=dash)
         ax.text(*at, words, va=va, **along)
-    hollow = {"ls": "", "ms": 5, "mfc": "none", "mew": 1.2}
+    look = {"ls": "", "ms": 5, "mfc": "none", "mew": 1.2}
     marks = [
-        curve(ax, series, "predicted_s", "measured_s", marker=marker, color=COLOUR[colour], label=label, **hollow)
-        for series, (colour, marker, label) in STEP_STYLE.items()
+        curve(ax, f"{phase}, {name}", *PAIR, marker=marker, color=COLOUR[colour], label=f"{phase}, {name}", **look)
+        for name, marker in zip(_step_sources(), MARKERS, strict=False)
+        for phase, colour in STEP_COLOUR.items()
+        if (name, phase) in _step_groups()
     ]
     ax.legend(loc="lower right")
     return updating(*marks)
 
 
+PAIR = "predicted_s", "measured_s"
+
+
+def _step_groups():
+    """(name of a source, phase) of the steps that are there."""
+    scored, _ = first_estimate.llm_steps()
+    return {(corpus.called(s), p) for s, p in zip(scored["source_id"].tolist(), scored["phase"].tolist(), strict=True)}
+
+
+def _step_sources():
+    """Names of the sources of steps, in the order of the corpus."""
+    return [corpus.called(source) for source in corpus.showing("inference", "steps of one chip")]
+
+
 def _steps_summary(table):
     rows = table["series"] != "diagonal"
     ratio = table["measured_s"][rows] / table["predicted_s"][rows]
-    decode = np.char.endswith(table["series"][rows], "decode")
+    decode = np.char.startswith(table["series"][rows], "decode")
     error = np.abs(1 / ratio - 1)
     return (
         f"{rows.sum()} steps on {len(set(table['chip'][rows]))} chips. Measured over predicted, median: decode "
@@ -204,11 +228,10 @@ def _steps_summary(table):
 steps = Exhibit(
     slug="01-steps",
     title="Does it hold?",
-    caption="Single-chip LLM steps, measured against the larger of two times: weights fetched at the memory's rate, "
-    "products done at the arithmetic's. `datasheet` takes both rates as advertised; `achieved` takes the median "
-    "fractions of the figure before, fitted on other sources.",
+    caption="Steps of language models on one chip: measured against the larger of two times, fetching the weights and "
+    "doing the products. Rates are the datasheet's, or the medians that kernels reach of them in other sources.",
     alt="Log-log scatter of measured against predicted step time, with the diagonal and twice it.",
-    controls={"rates": Control(label="rates", values=("datasheet", "achieved"), start="datasheet")},
+    controls={"rates": Control(label="rates", values=RATES, start=RATES[0])},
     table=_steps_table,
     draw=_steps_draw,
     summary=_steps_summary,

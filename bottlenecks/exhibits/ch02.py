@@ -3,7 +3,8 @@
 import numpy as np
 
 from bottlenecks.exhibits.axes import counts, panel, x_axis, y_axis
-from bottlenecks.exhibits.labels import beside, text, told
+from bottlenecks.exhibits.ch01 import short
+from bottlenecks.exhibits.labels import beside, end_labels, text, told
 from bottlenecks.exhibits.marks import circles, curve, diamond, line, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, resource
@@ -37,7 +38,10 @@ def _levels_table(chip_name, tile):
         level.name: {"tile": t, "time_s": feed_s(t, level), "bytes_per_s": level.bytes_per_s}
         for level in _feeding_levels(device)
     }
-    here = {f"here {level.name}": {"tile": tile, "time_s": feed_s(tile, level)} for level in _feeding_levels(device)}
+    here = {
+        f"here {level.name}": {"tile": tile, "time_s": feed_s(tile, level), "chip": chip_name}
+        for level in _feeding_levels(device)
+    }
     return stack(arithmetic={"tile": t, "time_s": arithmetic}, **lines, **here)
 
 
@@ -48,33 +52,25 @@ def hiding_tile(device, level):
 
 
 def _levels_draw(figure):
-    ax = panel(figure)
+    ax = panel(figure, right=0.825)
     x_axis(ax, "side of the square tile kept on the near side of the level", 7, 2400, log="", ticks=counts(TILES))
     y_axis(ax, "time to feed an 8,192-cubed product", 2e-5, 0.7, log="s")
     at = ("tile", "time_s")
-    styles = {"L1/shared": ("#56B4E9", ":"), "L2": ("#0072B2", "-."), "HBM": ("#003F63", "--")}
+    styles = {"L1/shared": ("#2E8FC7", ":"), "L2": ("#0072B2", "-."), "HBM": ("#003F63", "--")}
+    names = {name: (f"{name}\n0 TB/s", {"color": colour, "linespacing": 1.15}) for name, (colour, _) in styles.items()}
 
-    def words(name):
-        return lambda table: f"from {name}, {si(row(table, name).bytes_per_s, 'B/s')}"
+    def ends(table):
+        return {name: pick(table, name, "time_s")[-1] for name in ("arithmetic", *styles)}
 
-    rising = {"va": "bottom", "rotation": -18, "rotation_mode": "anchor"}
+    def words(table):
+        return {name: {"text": f"{name},\n{si(row(table, name).bytes_per_s, 'B/s')}"} for name in styles}
+
     return updating(
         curve(ax, "arithmetic", *at, **resource("compute")),
-        text(
-            ax,
-            2300,
-            lambda table: pick(table, "arithmetic", "time_s")[0] * 1.08,
-            "arithmetic at peak",
-            color=COLOUR["compute"],
-            ha="right",
-            va="bottom",
-        ),
         *(curve(ax, name, *at, color=colour, ls=dash) for name, (colour, dash) in styles.items()),
         *(diamond(ax, *at, series=f"here {name}", ms=7) for name in styles),
-        *(
-            beside(ax, words(name), name, *at, 2, dy=1.08, color=colour, **rising)
-            for name, (colour, _) in styles.items()
-        ),
+        end_labels(ax, {"arithmetic": ("arithmetic", COLOUR["compute"])} | names, ends, words=words),
+        told(ax, lambda table: short(row(table, "here HBM").chip), "upper right", weight="bold"),
     )
 
 
@@ -92,9 +88,8 @@ def _levels_summary(table):
 levels = Exhibit(
     slug="02-levels",
     title="One roof for each level.",
-    caption="Time to bring the operands of a product of two 8,192 by 8,192 matrices in 16 bits from each level of "
-    "the memory, against the side of the tile that is kept on the near side of that level. A level whose line is "
-    "below the orange one is hidden behind the arithmetic.",
+    caption="Time to bring the operands of a product of two 8,192 by 8,192 matrices from each level of the memory, "
+    "against the side of the tile kept near. A level below the orange line hides behind the arithmetic.",
     alt="Log-log plot of feeding time against tile side: one falling line for each memory level and a flat line for "
     "the arithmetic. Each line crosses the flat one at its own tile size.",
     controls={
@@ -126,6 +121,7 @@ def _little_table(chip_name, threads):
         law={"threads": n, "bytes_per_s": predicted(n)},
         here={
             "threads": threads,
+            "chip": chip_name,
             "bytes_per_s": predicted(threads),
             "latency_s": latency,
             "needed_bytes": roofline.bytes_in_flight(bytes_per_s=device.memory_bytes_per_s, latency_s=latency),
@@ -161,8 +157,9 @@ def _little_draw(figure):
         line(ax, side(True), **resource("memory")),
         circles(ax, "measured", *at),
         diamond(ax, *at),
-        beside(ax, "bytes in flight / latency ", "law", *at, 50, color=COLOUR["latency"], ha="right"),
-        text(ax, 3.2e5, lambda table: row(table).peak_bytes_per_s * 1.06, "datasheet bandwidth", **over),
+        beside(ax, "bytes in flight / latency ", "law", *at, 50, dx=0.93, color=COLOUR["latency"], ha="right"),
+        text(ax, 3.2e5, lambda table: row(table).peak_bytes_per_s * 1.2, "datasheet bandwidth", **over),
+        told(ax, lambda table: short(row(table).chip), weight="bold"),
         told(ax, "○ measured", "lower right"),
     )
 
@@ -181,8 +178,8 @@ def _little_summary(table):
 little = Exhibit(
     slug="02-little",
     title="A bandwidth is a number of bytes in flight.",
-    caption="Bandwidth that a read kernel draws against its threads, from Little's law with the measured latency of "
-    "a pointer chase and no fitted number; circles are measurements at three occupancies.",
+    caption="Bandwidth that a read kernel draws, against its threads: Little's law with a latency that was measured "
+    "apart, and no fitted number. Circles: measurements with three numbers of threads.",
     alt="Log-log plot: bandwidth rises in proportion to the threads in flight until it meets the flat line of the "
     "datasheet bandwidth; measured points round the corner off.",
     controls={

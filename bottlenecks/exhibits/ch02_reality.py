@@ -7,10 +7,11 @@ import numpy as np
 from bottlenecks import data
 from bottlenecks.exhibits.axes import panel, x_axis, y_axis
 from bottlenecks.exhibits.ch01 import short
-from bottlenecks.exhibits.labels import beside, text
+from bottlenecks.exhibits.labels import end_labels, text
 from bottlenecks.exhibits.marks import curve, diamond, level, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY, resource
+from bottlenecks.facts import corpus
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.units import plain, si
 from bottlenecks.laws import roofline
@@ -23,6 +24,7 @@ WHAT = ("matmul, best shape", "matmul, sustained", "stream")
 
 def _advertised_table():
     table = first_estimate.achieved()
+    table = table | {"source": np.array([corpus.called(source) for source in table["source_id"].tolist()])}
     order = np.lexsort((table["fraction"], [WHAT.index(w) for w in table["what"]]))
     return stack(
         **{
@@ -35,8 +37,8 @@ def _advertised_table():
 
 
 def _advertised_draw(figure):
-    figure.set_size_inches(7.6, 5.6)
-    axes = panel(figure, 0.23, 0.11, 0.49, 0.91), panel(figure, 0.73, 0.11, 0.98, 0.91)
+    figure.set_size_inches(7.6, 6.4)
+    axes = panel(figure, 0.225, 0.095, 0.445, 0.93), panel(figure, 0.76, 0.095, 0.985, 0.93)
     styles = dict(zip(WHAT, (("o", COLOUR["compute"]), ("s", "#7A3300"), ("o", COLOUR["memory"])), strict=True))
 
     def fill(ax, table, shown):
@@ -48,13 +50,9 @@ def _advertised_draw(figure):
             y = np.flatnonzero(of["series"] == what)
             marker, colour = styles[what]
             ax.plot(of["fraction"][y], y, marker, color=colour, label=what.split(", ")[-1])
-        by = [
-            s.split("_")[0] if w == "stream" else f
-            for w, f, s in zip(of["series"], of["format"], of["source_id"], strict=True)
-        ]
-        ax.set_yticks(
-            range(rows.size), [f"{short(n)}, {b}" for n, b in zip(of["chip_name"], by, strict=True)], fontsize=7
-        )
+        by = of["source"] if shown == WHAT[2:] else of["format"]
+        names = [f"{short(n)}, {b}" for n, b in zip(of["chip_name"], by, strict=True)]
+        ax.set_yticks(range(rows.size), names, fontsize=9)
         ax.axvline(np.median(of["fraction"]), color=COLOUR["idle"], lw=1, ls=":")
         ax.set_ylim(-0.7, rows.size - 0.3)
 
@@ -62,7 +60,7 @@ def _advertised_draw(figure):
         for ax, title, shown in zip(axes, ("matrix product", "streaming memory"), (WHAT[:2], WHAT[2:]), strict=True):
             fill(ax, table, shown)
             ax.set_title(title)
-        axes[0].legend(fontsize=8, loc="lower right", handletextpad=0.1)
+        axes[0].legend(fontsize=9, loc="upper left", handletextpad=0.1)
         return []
 
     return update
@@ -83,8 +81,7 @@ advertised = Exhibit(
     slug="02-advertised",
     title="Advertised and achieved.",
     caption="What the best measured kernels reach of the datasheet. Best shape: the fastest of a sweep of matrix "
-    "shapes. Sustained: a large cube of random numbers on a warm chip. Dotted: median. Not shown: rows that "
-    "gpu-benches labels H200, which level off at the bandwidth of a GH200.",
+    "shapes. Sustained: a large cube of random numbers on a warm chip. Dotted: median.",
     alt="Two dot plots of achieved over advertised rate by chip, one for matrix products and one for streaming "
     "memory. No chip reaches one; memory comes nearer than arithmetic.",
     table=_advertised_table,
@@ -180,10 +177,10 @@ def _energy_table(arithmetic, memory, intensity):
 
 
 def _energy_draw(figure):
-    ax = panel(figure)
+    ax = panel(figure, right=0.815)
     x_axis(ax, "arithmetic intensity [FLOP per byte moved]", 0.1, 8000, log="")
     y_axis(ax, "energy of one operation", 3e-14, 3e-9, log="J")
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value * 1e12:g} pJ")
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value * 1e12:,g} pJ")
     x, whole, arithmetic, memory = (
         "intensity_flop_per_byte",
         "joules_per_flop",
@@ -194,8 +191,15 @@ def _energy_draw(figure):
     def board(table):
         return row(table, "board").joules_per_flop
 
-    words = "a whole H100 board, at full power and peak rate"
-    over = {"color": COLOUR["compute"], "ha": "right", "va": "top"}
+    def ends(table):
+        return {"arithmetic": row(table, "curve").arithmetic_joules_per_flop, "board": board(table)}
+
+    def at_foot(table):
+        """Where the falling line is near the foot of the picture."""
+        return row(table, "curve").memory_joules_per_flop * row(table, "curve").intensity_flop_per_byte / low * 0.75
+
+    low = 5e-14
+    names = {"arithmetic": ("arithmetic", COLOUR["compute"]), "board": ("a whole H100\nat full power", GREY)}
     return updating(
         level(ax, board, color=COLOUR["idle"], ls=":"),
         curve(ax, "curve", x, whole, color=COLOUR["total"], lw=2.4),
@@ -203,9 +207,8 @@ def _energy_draw(figure):
         curve(ax, "curve", x, memory, **resource("memory")),
         curve(ax, "balance", x, whole, marker="o", ms=8, ls="", color=COLOUR["total"]),
         diamond(ax, x, whole),
-        text(ax, 7500, lambda table: row(table, "curve").arithmetic_joules_per_flop * 0.9, "arithmetic", **over),
-        beside(ax, " moving the bytes", "curve", x, memory, 22, dy=1.15, color=COLOUR["memory"], va="bottom"),
-        text(ax, 0.11, lambda table: board(table) * 1.08, words, color=GREY, va="bottom", fontsize=8.5),
+        text(ax, at_foot, low, "moving the bytes", color=COLOUR["memory"], ha="right", va="center"),
+        end_labels(ax, names, ends),
     )
 
 
@@ -216,7 +219,7 @@ def _energy_summary(table):
         return f"{plain(joules * 1e12)} pJ"
 
     return (
-        f"At {plain(here.intensity_flop_per_byte)} FLOP/B one operation costs {pj(here.joules_per_flop)}: "
+        f"At {plain(here.intensity_flop_per_byte, 4)} FLOP/B one operation costs {pj(here.joules_per_flop)}: "
         f"{pj(here.arithmetic_joules_per_flop)} of arithmetic and {pj(here.memory_joules_per_flop)} of movement, "
         f"{plain(100 * here.memory_joules_per_flop / here.joules_per_flop)} % of the energy. They are equal at "
         f"{plain(row(table, 'balance').intensity_flop_per_byte)} FLOP/B."
@@ -226,9 +229,8 @@ def _energy_summary(table):
 energy = Exhibit(
     slug="02-energy",
     title="Energy adds where time overlaps.",
-    caption="Energy of one operation against intensity: the mean of a multiplication and an addition, and its share "
-    "of the bytes moved. Black: their sum; the dot is where both are equal. The dotted line is not a bound: it is "
-    "all that a board draws.",
+    caption="Energy of one operation, the mean of a multiplication and an addition, and of its share of the bytes "
+    "moved. Black: the sum; the dot is where the two are equal. Dotted: a board's whole power, not a bound.",
     alt="Log-log plot of energy an operation against arithmetic intensity: movement falls in proportion, arithmetic "
     "is flat, and their sum bends between the two.",
     controls={

@@ -7,14 +7,14 @@ import numpy as np
 from bottlenecks import data
 from bottlenecks.exhibits.axes import HALVES, QUARTERS, panel, rows, x_axis, y_axis
 from bottlenecks.exhibits.labels import beside, end_labels, key, labels, text, told
-from bottlenecks.exhibits.marks import curve, diamond, live, stacked, stems, updating, upright
+from bottlenecks.exhibits.marks import curve, diamond, live, segments, stacked, updating, upright
 from bottlenecks.exhibits.registry import Control, Exhibit, names, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.units import plain, plural, si
 from bottlenecks.laws import counting
-from bottlenecks.models import kernels, ops
+from bottlenecks.models import ops
 from bottlenecks.studies import ledgers
 
 MODELS = ("Llama-3-8B", "Llama-3-70B", "GPT-3 175B", "Mixtral-8x7B", "DeepSeek-V3")
@@ -26,10 +26,10 @@ TOKENS = Control(label="tokens of each", values=tuple(2**i for i in range(7, 18)
 FORMAT = "bf16"
 
 
-def _rows(model_name, phase, batch, tokens, device=None):
+def _operations_of(model_name, phase, batch, tokens):
     """Operations of a phase as columns, in the order of the forward pass."""
     rows = ledgers.phase(model(model_name), phase, batch=batch, tokens=tokens, format=FORMAT)
-    return ledgers.merged(rows[::-1] if phase == "backward" else rows, device)
+    return ledgers.merged(rows[::-1] if phase == "backward" else rows)
 
 
 def _percent(share):
@@ -41,7 +41,7 @@ def _percent(share):
 
 
 def _at(table):
-    """Where the rows of the operations lie on an axis from 0 (top) to 1, as many as there are."""
+    """Where the operations lie on an axis from 0 (top) to 1, as many as there are."""
     n = (table["series"] == "operation").sum()
     return (np.arange(n) + 0.5) / n
 
@@ -60,7 +60,7 @@ KINDS = {
 
 
 def _ledger_table(model_name, phase, batch, tokens):
-    rows = _rows(model_name, phase, batch, tokens)
+    rows = _operations_of(model_name, phase, batch, tokens)
     flop, moved = rows["flop"].sum(), rows["bytes"].sum()
     shares = {"flop_share": rows["flop"] / flop, "bytes_share": rows["bytes"] / moved}
     totals = {c: rows[c].sum() for c in ("flop", "bytes", *KINDS)}
@@ -115,10 +115,9 @@ def _ledger_summary(table):
 ledger = Exhibit(
     slug="03-ledger",
     title="The ledger of a step.",
-    caption="Every operation of one step of a model in 16 bits, all layers together: its share of the operations "
-    "and of the least traffic to memory, each operand read once and each result written once. Of attention's causal "
-    "square the half that is needed is counted. A decode step makes one token for each sequence.",
-    alt="Two bar charts side by side, one row for each operation: its share of the FLOP, and its share of the "
+    caption="Every operation of one step of a model in 16 bits, all layers together: its share of the FLOP and of the "
+    "least traffic to memory, where each operand is read once and each result is written once.",
+    alt="Two bar charts side by side, a bar for each operation: its share of the FLOP, and its share of the "
     "bytes, split into weights, activations and cache.",
     controls={
         "model_name": MODEL,
@@ -135,29 +134,24 @@ ledger = Exhibit(
 # ---- 2: each operation against the ridge -----------------------------------------------------------
 
 
-@cache
-def _device(chip_name):
-    return kernels.device(chip(chip_name), FORMAT)
-
-
 def _intensity_table(model_name, chip_name, phase, batch, tokens):
-    rows = _rows(model_name, phase, batch, tokens, _device(chip_name))
-    whole = rows["time_s"].sum()
-    shares = {"intensity_flop_per_byte": rows["flop"] / rows["bytes"], "time_share": rows["time_s"] / whole}
+    rows = _operations_of(model_name, phase, batch, tokens)
+    moved = rows["bytes"].sum()
+    shares = {"intensity_flop_per_byte": rows["flop"] / rows["bytes"], "bytes_share": rows["bytes"] / moved}
     ridge = ops.ridge_flop_per_byte(chip(chip_name), format=FORMAT)
     named = {"model": model_name, "phase": phase, "batch": batch, "tokens": tokens, "chip": chip_name}
-    return stack(operation=rows | shares, whole=named | {"ridge_flop_per_byte": ridge, "time_s": whole})
+    return stack(operation=rows | shares, whole=named | {"ridge_flop_per_byte": ridge, "bytes": moved})
 
 
-LEAST = 0.035  # left end of the axis of intensity
+LEAST, MOST = 0.035, 4e5  # ends of the axis of intensity
 
 
 def _intensity_draw(figure):
     figure.set_size_inches(7.6, 6.0)
     ax = panel(figure, 0.245, 0.085, 0.905, 0.94)
-    x_axis(ax, "arithmetic intensity [FLOP per byte moved]", LEAST, 4e5, log="")
+    x_axis(ax, "arithmetic intensity [FLOP per byte moved]", LEAST, MOST, log="")
     y_axis(ax, "", 1, 0, ticks=())
-    ax.text(1.115, 1.005, "of the time", transform=ax.transAxes, ha="right", va="bottom", fontsize=8.5, color=GREY)
+    ax.text(1.115, 1.005, "of the bytes", transform=ax.transAxes, ha="right", va="bottom", fontsize=9, color=GREY)
 
     def x(table, least=LEAST):
         return np.maximum(pick(table, "operation", "intensity_flop_per_byte"), least)
@@ -165,12 +159,15 @@ def _intensity_draw(figure):
     def ridge(table):
         return row(table, "whole").ridge_flop_per_byte
 
-    def times(table):
-        return [_percent(v) or "<1 %" for v in pick(table, "operation", "time_share")], 1.115, _at(table)
+    def moved(table):
+        return [_percent(v) or "<1 %" for v in pick(table, "operation", "bytes_share")], 1.115, _at(table)
+
+    def across(table):
+        return np.stack([np.column_stack([np.full(_at(table).size, x), _at(table)]) for x in (LEAST, MOST)], 1)
 
     dots = {  # none without arithmetic
         "offsets": lambda table: np.column_stack([np.where(x(table, 0) > 0, x(table), np.nan), _at(table)]),
-        "sizes": lambda table: 16 + 700 * pick(table, "operation", "time_share"),
+        "sizes": lambda table: 16 + 700 * pick(table, "operation", "bytes_share"),
         "facecolors": lambda table: [COLOUR["compute" if v > ridge(table) else "memory"] for v in x(table)],
     }
     above, bold = {"of": "column", "va": "bottom", "fontsize": 9}, {"ha": "center", "weight": "bold"}
@@ -179,36 +176,34 @@ def _intensity_draw(figure):
         return f"ridge of {row(table, 'whole').chip}: {plain(ridge(table))} FLOP/B"
 
     return updating(
-        stems(ax, LEAST, lambda table: (x(table), _at(table)), linewidths=1),
+        segments(ax, across, colors="#EAEAEA", linewidths=0.8, zorder=1),
         upright(ax, ridge, color=COLOUR["total"], lw=1.4),
         live(ax.scatter, [], [], zorder=3, edgecolors="white", linewidths=0.6, **dots),
         text(ax, ridge, 1.035, bend, **above, **bold),
-        text(ax, ridge, 1.003, "memory decides   ", color=COLOUR["memory"], ha="right", **above),
-        text(ax, ridge, 1.003, "   arithmetic decides", color=COLOUR["compute"], ha="left", **above),
-        labels(ax, times, of="row", align="right", color=GREY),
+        text(ax, ridge, 1.003, "waits for memory   ", color=COLOUR["memory"], ha="right", **above),
+        text(ax, ridge, 1.003, "   waits for arithmetic", color=COLOUR["compute"], ha="left", **above),
+        labels(ax, moved, of="row", align="right", color=GREY),
         _operations(ax),
     )
 
 
 def _intensity_summary(table):
-    x, share, flop = pick(table, "operation", "intensity_flop_per_byte", "time_share", "flop")
+    x, share, flop = pick(table, "operation", "intensity_flop_per_byte", "bytes_share", "flop")
     whole = row(table, "whole")
     right = x > whole.ridge_flop_per_byte
     return (
         f"{_step(table)}, on {whole.chip} (ridge {plain(whole.ridge_flop_per_byte)} FLOP/B): {right.sum()} of {x.size} "
         f"operations lie right of the ridge, with {plain(100 * flop[right].sum() / flop.sum())} % of the FLOP and "
-        f"{plain(100 * share[right].sum())} % of the {si(whole.time_s, 's')} that the kernels take."
+        f"{plain(100 * share[right].sum())} % of the {si(whole.bytes, 'B')} moved."
     )
 
 
 intensity = Exhibit(
     slug="03-intensity",
     title="Which operations the arithmetic holds up.",
-    caption="The operations of a step by their arithmetic intensity, beside the ridge of a chip in 16 bits by its "
-    "datasheet. The area of a dot is the operation's share of the time, as the kernel times of this book have it. A "
-    "backward pass has its two products for each product under the forward's name. The embedding's lookup has no "
-    "arithmetic, so no dot.",
-    alt="Dot plot with one row for each operation against a logarithmic axis of FLOP per byte, and a vertical line "
+    caption="The operations of a step by their arithmetic intensity, beside the ridge of a chip in 16 bits. The area "
+    "of a dot is the operation's share of the bytes moved. A lookup has no arithmetic, so no dot.",
+    alt="Dot plot with a dot for each operation against a logarithmic axis of FLOP per byte, and a vertical line "
     "at the ridge: elementwise operations lie far left, matrix products right of the ridge or left of it with the "
     "tokens of the pass.",
     controls={
@@ -292,8 +287,9 @@ def _six_n_d_draw(figure):
 def _six_n_d_summary(table):
     here = row(table)
     x, y = pick(table, "causal half", "tokens", "ratio")
-    above = x[y > 1.1]
-    leaves = f"leaves the band at {plain(above[0], 2)} tokens" if above.size else "stays in the band"
+    out = np.argmax(y > 1.1)  # attention is linear in the tokens, and so is the ratio between two of them
+    at = np.interp(1.1, y[out - 1 : out + 1], x[out - 1 : out + 1]) if out else np.nan
+    leaves = f"leaves the band at {np.ceil(at):,.0f} tokens" if out else "stays in the band"
     return (
         f"{here.model} on sequences of {plural(here.tokens, 'token')}: {here.ratio:.2f} times 6ND, and {here.full_ratio:.2f} "
         f"with the full square; N counts all {plain(here.params / 1e9)} billion active parameters. With the "
@@ -304,10 +300,9 @@ def _six_n_d_summary(table):
 six_n_d = Exhibit(
     slug="03-six-n-d",
     title="How good is 6ND?",
-    caption="Operations of training, counted row by row (matrix products and attention), over the rule of thumb "
-    "6ND, against the tokens of a sequence. Solid: the half of attention's square that a causal mask needs. Dashed: "
-    "the full square, as much of the literature counts it. N counts all active parameters, the input embedding too; "
-    "the thin line leaves that out.",
+    caption="Counted operations of training over the rule of thumb 6ND, against the tokens of a sequence. Solid: the "
+    "half of attention's square that a causal mask needs. Dashed: the full square. Thin: N without the input "
+    "embedding.",
     alt="Log-log plot of a ratio against tokens of a sequence. Both lines start near one and bend upwards, the full "
     "square about twice as early as the causal half.",
     controls={
@@ -406,9 +401,8 @@ def _parameters_summary(table):
 parameters = Exhibit(
     slug="03-parameters",
     title="Where the parameters sit.",
-    caption="Parameters of twelve models by what they do, eight dense ones above four mixtures. Of a mixture, the "
-    "experts that one token does not meet are apart (light). An embedding that is also the output head is counted "
-    "once, as the head.",
+    caption="Parameters of twelve models by what they do, eight dense ones above four mixtures. Light blue: experts "
+    "that one token does not meet. An embedding that is also the output head is counted once, as the head.",
     alt="Stacked bars of shares, one for each model: attention, feed-forward, experts not met, output head, "
     "embedding. In dense models the feed-forward has about two thirds; in late mixtures nearly all are experts that "
     "a token does not meet.",
@@ -435,7 +429,13 @@ def _experts_table(model_name, tokens):
     t = np.geomspace(1, 4096, 97)
     return stack(
         curve=at(t) | {"all_bytes": ops.weights_pass(whole, t, weight_bytes=2).bytes / t},
-        here=at(tokens) | {"model": model_name, "experts": m.experts, "experts_per_token": m.experts_per_token},
+        here=at(tokens)
+        | {
+            "model": model_name,
+            "experts": m.experts,
+            "experts_per_token": m.experts_per_token,
+            "most_tokens": np.ceil(ledgers.tokens_touching(m, share=0.9)),
+        },
     )
 
 
@@ -445,7 +445,7 @@ def _experts_draw(figure):
     x_axis(top, "", 0.9, 4600, log="")
     x_axis(low, "tokens in the pass", 0.9, 4600, log="")
     top.tick_params(axis="x", which="both", labelbottom=False)
-    y_axis(top, "weights fetched, a token", 1e6, 2e12, log="B")
+    y_axis(top, "weights fetched per token", 3e6, 3e12, log="B")
     y_axis(low, "experts touched", 0, 1.08, ticks=HALVES)
     every = ("curve", "tokens", "all_bytes")
     plainly = ("curve", "tokens", "dense_bytes")
@@ -453,8 +453,7 @@ def _experts_draw(figure):
 
     def telling(table):
         here = row(table)
-        times = plain(here.mixture_bytes / here.dense_bytes)
-        return f"{here.model}, {plural(here.tokens, 'token', 5)}:\n{times} times the dense model's"
+        return f"{here.model}, {plural(here.tokens, 'token', 5)}:\n{_over_dense(here)}"
 
     return updating(
         curve(top, *every, color=COLOUR["idle"], ls=":"),
@@ -470,25 +469,27 @@ def _experts_draw(figure):
     )
 
 
+def _over_dense(here):
+    """What a mixture fetches, as a multiple of a dense model's bytes."""
+    times = here.mixture_bytes / here.dense_bytes
+    return f"{plain(times)} times a dense model's" if times > 1.05 else "as much as a dense model"
+
+
 def _experts_summary(table):
     here = row(table)
-    x, every = pick(table, "curve", "tokens", "touched")
-    most = x[np.argmax(every >= 0.9)]
     return (
-        f"{here.model}, {plain(here.experts_per_token)} of {plain(here.experts)} experts a token: a pass of "
+        f"{here.model}, {plain(here.experts_per_token)} of {plain(here.experts)} experts per token: a pass of "
         f"{plural(here.tokens, 'token', 5)} touches {plain(100 * here.touched)} % of a layer's experts and fetches "
-        f"{si(here.mixture_bytes, 'B')} of weights a token, {plain(here.mixture_bytes / here.dense_bytes)} times a dense "
-        f"model's {si(here.dense_bytes, 'B')}. Nine tenths are touched from {plain(most, 2)} tokens on."
+        f"{si(here.mixture_bytes, 'B')} of weights per token, {_over_dense(here)} ({si(here.dense_bytes, 'B')}). Nine tenths "
+        f"are touched from {plain(here.most_tokens, 5)} tokens on."
     )
 
 
 experts = Exhibit(
     slug="03-experts",
     title="A batch touches all experts.",
-    caption="Weights in 16 bits fetched from memory for each token of a pass, against the tokens that share the "
-    "pass: a mixture of experts, a dense model with as many active parameters, and the mixture if every expert were "
-    "fetched every time. Below: the experts of a layer that at least one token visits, when all are equally liked. "
-    "What a mixture saves in arithmetic it saves in traffic only alone.",
+    caption="Above: weights in 16 bits fetched per token, against the tokens that share a pass. Dotted: if every pass "
+    "fetched every expert. Below: a layer's experts that at least one token visits, all equally liked.",
     alt="Log-log plot of bytes a token against tokens of the pass: the dense line falls in proportion; the mixture "
     "starts on it, falls slowly while new experts are touched, then in proportion, many times above it.",
     controls={
@@ -504,9 +505,9 @@ experts = Exhibit(
 # ---- 6: four phases --------------------------------------------------------------------------------
 
 PANELS = {  # title, ends of the axis, unit, ticks
-    "flop": ("FLOP a token", (4e9, 2e14), "FLOP", (1e10, 1e11, 1e12, 1e13)),
-    "bytes": ("bytes a token", (3e6, 2e14), "B", (1e7, 1e9, 1e11, 1e13)),
-    "intensity_flop_per_byte": ("FLOP per byte", (0.2, 1e6), "", (1, 100, 1e4)),
+    "flop": ("FLOP per token", (4e9, 4e13), "FLOP", (1e10, 1e12)),
+    "bytes": ("bytes per token", (3e6, 5e13), "B", (1e7, 1e9, 1e11, 1e13)),
+    "intensity_flop_per_byte": ("FLOP per byte", (0.3, 1e5), "", (1, 100, 1e4)),
 }
 
 
@@ -534,7 +535,7 @@ def _phases_draw(figure):
 
     def marks(i, column, title, ends, unit, ticks):
         ax = panel(figure, 0.105 + 0.302 * i, 0.13, 0.385 + 0.302 * i, 0.82)
-        x_axis(ax, "", *ends, log="", ticks={t: si(t) for t in ticks})
+        x_axis(ax, "", *ends, log="", ticks={t: si(t, unit) if unit else plain(t, 5) for t in ticks})
         rows(ax, ledgers.PHASES, labelled=not i)
         ax.set_title(title, pad=18)
 
@@ -554,7 +555,6 @@ def _phases_draw(figure):
         beside = {"va": "center", "fontsize": 8.5, "bbox": clear, "zorder": 2.5}
         dots = {"offsets": lambda table: np.column_stack([at(table), y]), "facecolors": colours, "s": 70, "zorder": 3}
         return [
-            stems(ax, ends[0], lambda table: (at(table), y), colors="#CCCCCC"),
             live(ax.scatter, [], [], **dots),
             *(text(ax, lambda table, i=i: at(table)[i] * beyond, i, word(i), **beside) for i in y),
             *([] if unit else [upright(ax, bend, color=COLOUR["total"], lw=1.4)]),
@@ -573,7 +573,7 @@ def _phases_summary(table):
         for phase, at in found.items()
     ]
     return (
-        f"{whole.model}, {plural(whole.batch, 'sequence')} of {plural(whole.tokens, 'token')}; for each token: "
+        f"{whole.model}, {plural(whole.batch, 'sequence')} of {plural(whole.tokens, 'token')}; per token: "
         f"{'; '.join(told)}. Right or left of the ridge of {whole.chip}, {plain(whole.ridge_flop_per_byte)} FLOP/B."
     )
 
@@ -581,10 +581,10 @@ def _phases_summary(table):
 phases = Exhibit(
     slug="03-phases",
     title="One model, four phases.",
-    caption="Operations, bytes moved and their ratio for each token of one step of a model in 16 bits: forward and "
-    "backward of training, a prefill, and a decode step whose sequences have the chosen tokens in the cache. The "
-    "last panel is orange where the whole step lies right of the chip's ridge.",
-    alt="Three small dot plots on log axes, a row for each phase: FLOP a token, bytes a token and FLOP per byte "
+    caption="Operations, bytes moved and their ratio, per token of one step in 16 bits: forward and backward of "
+    "training, a prefill, and a decode step with the chosen tokens in its cache. Orange at the right: beyond the "
+    "ridge.",
+    alt="Three small dot plots on log axes, a dot for each phase: FLOP per token, bytes per token and FLOP per byte "
     "with the ridge of a chip. The first three phases are alike; decoding moves far more bytes for the same "
     "operations.",
     controls={

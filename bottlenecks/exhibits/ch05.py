@@ -11,6 +11,7 @@ from bottlenecks.exhibits.labels import key, labels, text
 from bottlenecks.exhibits.marks import (
     HERE,
     Mark,
+    area,
     boxes,
     circles,
     curve,
@@ -26,10 +27,11 @@ from bottlenecks.exhibits.style import COLOUR, GREY
 from bottlenecks.facts import corpus
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.units import plain, plural, si
-from bottlenecks.laws import roofline, shares, tiling
+from bottlenecks.laws import roofline, tiling
 from bottlenecks.measured import first_estimate, scores
 from bottlenecks.models import kernels
 from bottlenecks.studies import growth
+from bottlenecks.studies import owners as studied
 
 MEASURED = ("A100 SXM 80GB", "H100 SXM5", "A40")  # chips whose products were swept over rows
 SWEPT = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
@@ -76,7 +78,7 @@ def _waves_table(chip_name, shape, tile):
     return stack(
         filled={"rows": m, "fraction": filled},
         model={"rows": m, "fraction": reached(m, kernels.matmul_s(m, k, n, device=on))},
-        sustained={"rows": 1.0, "fraction": on.matmul_flop_per_s / peak, "tile": tile},
+        sustained={"rows": 1.0, "fraction": on.matmul_flop_per_s / peak, "tile": tile, "chip": chip_name},
         measured={
             "rows": measured["m"],
             "fraction": reached(measured["m"], measured["time_s"]),
@@ -100,7 +102,9 @@ def _waves_draw(figure):
         curve(ax, "filled", *at, color=COLOUR["compute"], lw=1.1, alpha=0.75),
         curve(ax, "model", *at, color=COLOUR["total"], lw=1.8),
         circles(ax, "measured", *at),
-        text(ax, 0.01, lambda table: sustained(table) + 0.008, "the rate that large tiles sustain", **told),
+        text(
+            ax, 0.01, lambda table: sustained(table) + 0.008, "fitted rate: the mean of what the library chose", **told
+        ),
         text(
             ax,
             0.01,
@@ -111,6 +115,7 @@ def _waves_draw(figure):
         ),
         text(ax, 0.45, 1.035, "modelled, best tile", color=COLOUR["total"], **above),
         text(ax, 0.75, 1.035, "○ measured", **above),
+        text(ax, 0.01, 0.94, lambda table: row(table, "sustained").chip, of="axes", weight="bold"),
     )
 
 
@@ -131,9 +136,8 @@ def _waves_summary(table):
 waves = Exhibit(
     slug="05-waves",
     title="The saw-tooth.",
-    caption="Fraction of the dense 16-bit peak that a product reaches against its rows. Orange: what the rounding "
-    "up to whole tiles and whole waves leaves (eq:filled), for one size of tile. Black: the modelled kernel, which "
-    "takes the best of several tiles and pays for memory, cache and launch as well.",
+    caption="Fraction of the dense 16-bit peak that a product reaches, against its rows. Orange: what whole tiles and "
+    "whole waves leave, for one tile. Black: the modelled kernel, which pays for memory and starts too.",
     alt="Saw-tooth of the fraction of the peak against rows on a logarithmic axis: it climbs as a wave of tiles "
     "fills and falls by a row more. The modelled line takes smaller teeth, levels off below the peak, and passes "
     "near the measured circles.",
@@ -151,7 +155,7 @@ waves = Exhibit(
 
 # ---- 2: who owns the time of a product ------------------------------------------------------------
 
-OWNERS = tuple(name for name in kernels.RESOURCES if name != "network")
+OWNERS = studied.OWNERS
 ROOM = 29  # points of the curve that a word covers
 OWNED = ("A100 SXM 80GB", "H100 SXM5", "B200 SXM (HGX)", "MI300X", "L40S")
 
@@ -165,11 +169,19 @@ def _format_in(device, width):
 
 def _owners_table(chip_name, width, shape, rows):
     device, (k, n) = chip(chip_name), SHAPES[shape]
-    on = kernels.device(device, _format_in(device, width))
+    format = _format_in(device, width)
+    on = kernels.device(device, format)
 
     def owned(m):
-        found = shares.shares(lambda d: kernels.matmul_s(m, k, n, device=d), on, kernels.RESOURCES)
-        return {"rows": m, **found}
+        """Shares by the book's fit, and the least and most of compute over all fits that are as good."""
+        found = studied.shares_over_fits(chip_name, k=k, n=n, rows=m, format=format)
+        ends = {"compute_low": found["compute"].min(0), "compute_high": found["compute"].max(0)}
+        return {
+            "rows": m,
+            **{owner: each[0] for owner, each in found.items()},
+            **ends,
+            "fits": found["compute"].shape[0],
+        }
 
     return stack(
         curve=owned(np.geomspace(1, 8192, 241)),
@@ -196,11 +208,19 @@ def _owners_draw(figure):
         texts = [name if room[i, widest[i]] > 0.07 else "" for i, name in enumerate(OWNERS)]
         return texts, x[widest + ROOM // 2], (floor + room / 2)[each, widest], ink
 
+    def band(table):
+        return [np.clip(v, 0, 1) for v in pick(table, "curve", "compute_low", "compute_high")]
+
+    def ends(table):
+        return [np.stack([pick(table, "curve", "rows"), end], 1) for end in band(table)]
+
     ink = ["black" if name in ("cache", "latency") else "white" for name in OWNERS]
     return updating(
         stacked_areas(
             ax, [COLOUR[name] for name in OWNERS], lambda table: (pick(table, "curve", "rows"), shares_of(table))
         ),
+        area(ax, lambda table: (pick(table, "curve", "rows"), *band(table)), fc="none", ec="#00000059", hatch="///"),
+        segments(ax, ends, colors="black", linewidths=1.1, linestyles=":"),
         upright(ax, lambda table: row(table).rows, color="black", lw=1.5, zorder=4),
         labels(ax, words, align="center", weight="bold", size=10.5),
         line(ax, lambda table: ([row(table).rows], [1]), **HERE, zorder=5, clip_on=False),
@@ -213,18 +233,19 @@ def _owners_summary(table):
     order = sorted(owned, key=owned.get, reverse=True)
     verdict = f"{order[0]} owns most" if owned[order[0]] > 0.5 else "no resource owns half"
     said = ", ".join(f"{name} {plain(100 * max(owned[name], 0), 2)} %" for name in order)
-    return f"{plural(here.rows, 'row', 5)} in {here.format}, {si(here.time_s, 's')}: {said}; {verdict}."
+    return (
+        f"{plural(here.rows, 'row', 5)} in {here.format}, {si(here.time_s, 's')}: {said}; {verdict}. Compute owns "
+        f"{plain(100 * max(here.compute_low, 0), 2)} to {plain(100 * here.compute_high, 2)} % over {int(here.fits)} fits as good."
+    )
 
 
 owners = Exhibit(
     slug="05-owners",
     title="Who owns the time of a product?",
-    caption="Shares of the modelled time of one matrix product against its rows (eq:shares): by how many percent "
-    "the time falls when a resource becomes one percent faster. They sum to one. Cache: operands on the way from "
-    "the last shared cache to the cores. Latency: launch, and the starts of tiles. `8 bits` is fp8, on an A100 "
-    "int8.",
+    caption="By how many percent the time of one product falls when a resource becomes one percent faster (eq:shares). Hatched: "
+    "where compute ends in other fits that are as good, so the split is known no better.",
     alt="Stacked areas that fill the plot from zero to one against rows on a logarithmic axis: memory at few rows, "
-    "compute at many, cache and latency between.",
+    "compute at many, cache and latency between; a hatched band around the edge of compute.",
     controls={
         "chip_name": Control(label="chip", values=OWNED, start="H100 SXM5"),
         "width": Control(label="format", values=("16 bits", "8 bits"), start="16 bits"),
@@ -245,7 +266,7 @@ STAGES = {  # of kernels.stages: colour
     "tiles and waves": COLOUR["idle"],
     "operands from the cache": COLOUR["cache"],
     "memory not hidden": COLOUR["memory"],
-    "launch and end": COLOUR["latency"],
+    "start and end": COLOUR["latency"],
 }
 ORDERS = ("arithmetic first", "memory first")
 FALLEN = ("A100 SXM 80GB", "H100 SXM5", "A40", "B200 SXM (HGX)", "MI300X")
@@ -339,12 +360,10 @@ def _waterfall_summary(table):
 waterfall = Exhibit(
     slug="05-waterfall",
     title="From the peak to the kernel.",
-    caption="Time of one product in 16 bits as mechanism after mechanism is switched on, from the datasheet's "
-    "arithmetic down to the modelled kernel. Each bar is what its mechanism adds to those above it, so of two that "
-    "overlap the later one seems cheap: change the order. Tiles and waves: with the starts of tiles. Circles: "
-    "measured kernels of that very shape.",
+    caption="Time of one product in 16 bits as mechanism after mechanism is switched on. Of two that overlap the later "
+    "one seems cheap: change the order. Circles: measured kernels of that shape.",
     alt="Waterfall of horizontal bars, each beginning where the one above ends: arithmetic at the peak, the rate "
-    "sustained, tiles and waves, operands from the cache, memory, launch; then the modelled total and the measured "
+    "sustained, tiles and waves, operands from the cache, memory, start and end; then the modelled total and the measured "
     "time.",
     controls={
         "chip_name": Control(label="chip", values=FALLEN, start="A100 SXM 80GB"),
@@ -389,7 +408,7 @@ def _scored():
     columns = {
         "group": found["group"],
         "role": rows["role"],
-        "source": rows["source_id"],
+        "source": np.array([corpus.called(source) for source in rows["source_id"].tolist()]),
         "family": np.array([f if f in FAMILY_STYLE else "another family" for f in families]),
         "predicted_s": seconds,
         "error": found["ratio"] - 1,
@@ -435,7 +454,7 @@ def _predicted_summary(table):
     worst = max(by_source, key=by_source.get)
     text = (
         f"{error.size} held-out rows of {len(by_source)} sources: mean absolute error {plain(100 * np.mean(list(by_source.values())), 2)} % "
-        f"a source, worst {plain(100 * by_source[worst], 2)} % ({worst}); {plain(100 * inside.mean(), 2)} % of rows inside "
+        f"per source, worst {plain(100 * by_source[worst], 2)} % ({worst}); {plain(100 * inside.mean(), 2)} % of rows inside "
         f"the 80 % interval."
     )
     fit = pick(table, "fit", "error")
@@ -445,9 +464,8 @@ def _predicted_summary(table):
 predicted = Exhibit(
     slug="05-predicted",
     title="Does it hold?",
-    caption="Every kernel of the corpus that can be scored: modelled time against measured time. Grey: rows that "
-    "the constants were fitted on. In colour: sources that the fit never saw, by family of chip. Rates are turned "
-    "into times by the work of the row; streams of unstated length are taken as 16 GiB.",
+    caption="Measured against modelled time of every kernel that can be scored. Grey: what the constants were fitted "
+    "on. In colour: sources that the fit never saw, by family of chip.",
     alt="Log-log scatter of measured against predicted kernel time, and below it their ratio, with a band of ten "
     "percent; fitted rows small and grey, held-out rows in colour by family of chip.",
     controls={"group": Control(label="kernels", values=GROUPS, start="matmul")},

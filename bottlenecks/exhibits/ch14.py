@@ -39,7 +39,7 @@ WAYS = {  # of `splitting.ways`: words
     "tensor": "Tensor, all heads",
     "pipeline": "Pipeline, all layers",
     "mix": "A mix, ZeRO 1",
-    "mix, zero 2": "A mix, ZeRO 2",
+    "mix, interleaved": "A mix, interleaved",
 }
 HELD = {  # words, rows of the footprint, colour
     "weights": (("weights",), COLOUR["memory"]),
@@ -134,7 +134,7 @@ def _fit_summary(table):
         f"copy takes {kept['copies']}, {plain(size['copies'] / here.memory)} times a chip's memory; ZeRO 1 {kept['zero 1']}, "
         f"ZeRO 3 {kept['zero 3']}, tensors cut {tp[4]:.0f} times {kept['tensor']}, a pipeline of {pp[5]:.0f} stages "
         f"{kept['pipeline']}, the mix ({tp[last]:.0f} ranks, {plural(pp[last], 'stage')}, {plural(dp[last], 'group')}) "
-        f"{kept['mix']}, with gradients cut as well {kept['mix, zero 2']}. What fits: {'; '.join(fitting) or 'nothing'}."
+        f"{kept['mix']}, interleaved with all states cut {kept['mix, interleaved']}. What fits: {'; '.join(fitting) or 'nothing'}."
         + (f" Of copies, {plural(idle, 'chip')} would have no sequence." if idle > 0 else "")
     )
 
@@ -147,7 +147,9 @@ fit = Exhibit(
     "goes as far as it can: copies until each has one of the step's 2,048 sequences of 8,192 tokens, tensors within "
     "a machine of eight or up to the heads, a pipeline up to the layers; chips left over hold further copies. The "
     "mix: tensors within a machine, a pipeline (16 stages for Llama-3.1-405B, as published; 4 for 70B, none for "
-    "8B), copies that share the optimiser's states (ZeRO 1), or gradients too (ZeRO 2). Embedding and head count as "
+    "8B), copies that share the optimiser's states (ZeRO 1); interleaved, in up to eight chunks a stage, they share "
+    "all states, gather the weights once a step, and gradients leave chunk by chunk: for Llama-3.1-405B the layout "
+    "of the published run. Embedding and head count as "
     "a layer each where stages are even only so. Adam with gradients in 32 bits, 1F1B; a bound from below, nothing "
     "held for fragmentation.",
     alt="Horizontal stacked bars for eight ways to split a training step, with a vertical line at a chip's memory, "

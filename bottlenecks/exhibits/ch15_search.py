@@ -20,7 +20,7 @@ from bottlenecks.laws.pipelines import SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.models import footprint, layouts, training
 from bottlenecks.models.machine import machine
-from bottlenecks.studies import scaling, search, splitting
+from bottlenecks.studies import running, scaling, search, splitting
 
 
 def _times(count):
@@ -35,7 +35,7 @@ TASKS = {  # model: tokens of a sequence, sequences of a step, era; as published
     "Llama-3.1-405B": (8192, 2048, "2024"),
     "DeepSeek-V3": (4096, 15360, "2025"),
 }
-POWERS = tuple(2**i for i in range(7))
+POWERS = running.POWERS
 MAPPED = tuple(2**i for i in range(6, 15))
 TIERS = system("DGX H100").tiers
 WIRES = {  # between H100: tiers
@@ -52,18 +52,7 @@ def _wired(wires):
     return machine(replace(system("DGX H100"), tiers=WIRES[wires])), {}
 
 
-def space_of(m, cp):
-    """What the map chooses among."""
-    return search.Space(
-        pipelines=(("1f1b", 1), ("zb1p", 1), *(("interleaved", v) for v in (2, 4, 8))),
-        zero=(0, 1, 2, 3),
-        recompute=POLICIES,
-        pp=tuple(p for p in POWERS if p <= m.layers),
-        ep=(1, 8, 16, 32, 64) if m.experts else (1,),
-        cp=(cp,),
-        tp=tuple(t for t in POWERS if m.heads % t == 0),
-        micro_batch=(1, 2, 4),
-    )
+space_of = running.mapped  # what the map chooses among
 
 
 @keep

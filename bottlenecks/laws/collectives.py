@@ -105,6 +105,49 @@ def ring_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
     return 2 * (ranks - 1) * (latency_s + message_bytes / (ranks * bytes_per_s))
 
 
+# ---- shots: ranks that write into each other's memory
+
+
+def one_shot_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
+    r"""Seconds of an all-reduce in which every rank reads the whole message of every other and adds all itself.
+
+    $$T = \alpha + (g - 1)\,\frac{M}{W}$$  (eq:one-shot)
+
+    M  message_bytes  message that each rank contributes                     [B]
+    g  ranks          ranks, all linked to all                               [-]
+    W  bytes_per_s    bandwidth of a rank, one direction                     [B/s]
+    α  latency_s      latency: a kernel, and a flag from every other rank    [s]
+
+    Holds for: ranks that reach each other's memory. One wait, however many ranks, and g/2 times a ring's bytes:
+    for the short messages of decoding.
+    Source: sglang_pr2904 and vllm_pr24111, which measured it; counting for the bytes.
+
+    >>> float(one_shot_all_reduce_s(8e9, 4, bytes_per_s=1e9, latency_s=0.5))
+    24.5
+    """
+    return np.minimum(ranks - 1, 1) * latency_s + (ranks - 1) * message_bytes / bytes_per_s
+
+
+def two_shot_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
+    r"""Seconds of an all-reduce in which every rank sums its part of the message, then reads the other sums.
+
+    $$T = 2\,\alpha + 2\,\frac{g - 1}{g}\,\frac{M}{W}$$  (eq:two-shot)
+
+    M  message_bytes  message that each rank contributes                     [B]
+    g  ranks          ranks, all linked to all                               [-]
+    W  bytes_per_s    bandwidth of a rank, one direction                     [B/s]
+    α  latency_s      latency: a kernel, and a flag from every other rank    [s]
+
+    Holds for: ranks that reach each other's memory. A ring's bytes in two waits. It overtakes eq:one-shot from
+    M = α W / ((g - 1)(1 - 2/g)) on.
+    Source: sglang_pr2904 and vllm_pr24111, which measured it; counting for the bytes.
+
+    >>> float(two_shot_all_reduce_s(8e9, 4, bytes_per_s=1e9, latency_s=0.5))
+    13.0
+    """
+    return np.minimum(ranks - 1, 1) * 2 * latency_s + 2 * (ranks - 1) / ranks * message_bytes / bytes_per_s
+
+
 # ---- recursive doubling and halving
 
 

@@ -82,6 +82,26 @@ def overlapped_s(first_s, second_s):
     return np.sqrt(np.hypot(np.square(first_s), np.square(second_s)))
 
 
+def smooth_s(flop, moved_bytes, *, flop_per_s, bytes_per_s, fixed_s):
+    r"""Seconds of a kernel by a roofline whose corner is rounded: no tile, no wave, no cache.
+
+    $$T = T_0 + \left[\left(\frac{F}{P}\right)^4 + \left(\frac{Q}{W}\right)^4\right]^{1/4}$$  (eq:smooth-roofline)
+
+    F    flop         operations                  [FLOP]
+    Q    moved_bytes  least traffic               [B]
+    P    flop_per_s   rate that is sustained      [FLOP/s]
+    W    bytes_per_s  bandwidth that is reached   [B/s]
+    T_0  fixed_s      time to start and to end    [s]
+
+    Holds for: the simplest rival of eq:matmul-time, three constants for a chip. A law of tiles has to beat it on
+    rows that neither was fitted on. Source: eq:overlap on the times of eq:roofline-time.
+
+    >>> round(float(smooth_s(3.0, 3.0, flop_per_s=1.0, bytes_per_s=1.0, fixed_s=1.0)), 3)
+    4.568
+    """
+    return fixed_s + overlapped_s(flop / flop_per_s, moved_bytes / bytes_per_s)
+
+
 def tile_s(depth, *, tile_rows, tile_columns, value_bytes, core_flop_per_s, core_bytes_per_s):
     r"""Seconds of one tile of a matrix product on one core: its arithmetic or its operands.
 

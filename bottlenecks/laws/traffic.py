@@ -5,6 +5,52 @@ cancel and a threshold is left. F is the rate that products reach, B what one ch
 """
 
 
+def link_s(rows, columns, *, chips, value_bytes, bytes_per_s):
+    r"""Seconds that chips send each other partial results, of a product that is cut along its inner size.
+
+    $$T = \frac{2\,(n - 1)}{n}\,\frac{b\,B\,F}{W}$$  (eq:link-time)
+
+    B  rows         rows of the product                            [-]
+    F  columns      columns of the product                         [-]
+    n  chips        chips, each with an n-th of the inner size     [-]
+    b  value_bytes  size of one value                              [B]
+    W  bytes_per_s  what a chip sends, in one direction            [B/s]
+
+    Each chip has a partial result of the whole size. It sends (n - 1) / n of it to be summed, and as
+    much of the sums to the others; two chips send b B F each. The inner size does not occur.
+
+    Holds for: bandwidth alone, no latency; both directions of the link at once.
+    Source: derived here, as eq:ring-all-reduce without its latency.
+
+    >>> link_s(1000, 1000, chips=2, value_bytes=2, bytes_per_s=1e9)
+    0.002
+    """
+    return 2 * (chips - 1) / chips * value_bytes * rows * columns / bytes_per_s
+
+
+def inner_size_to_hide(*, chips, value_bytes, flop_per_s, bytes_per_s):
+    r"""Inner size from which chips that share it compute for longer than they send.
+
+    $$D^{*} = (n - 1)\,b\,\frac{P}{W}$$  (eq:inner-size)
+
+    n  chips        chips, each with an n-th of the inner size     [-]
+    b  value_bytes  size of one value                              [B]
+    P  flop_per_s   rate of a chip's products                      [FLOP/s]
+    W  bytes_per_s  what a chip sends, in one direction            [B/s]
+
+    A chip computes for 2 B D F / (n P) and sends for eq:link-time: rows B and columns F cancel. Two
+    chips are faster than one from half of it, where they send for as long as one would compute.
+
+    Holds for: arithmetic at its rate, sending that overlaps with it. With few rows memory lasts longer
+    than arithmetic, and hides the link at a smaller D.
+    Source: derived here; scaling-book, "Rooflines", has it for two chips.
+
+    >>> inner_size_to_hide(chips=2, value_bytes=2, flop_per_s=1e15, bytes_per_s=5e11)
+    4000.0
+    """
+    return (chips - 1) * value_bytes * flop_per_s / bytes_per_s
+
+
 def data_parallel_tokens(*, flop_per_s, bytes_per_s, sent_bytes):
     r"""Tokens that one copy of the model must work on in a step, so that the exchange can hide.
 
@@ -103,3 +149,65 @@ def expert_parallel_ratio(*, expert_width, value_bytes, flop_per_s, bytes_per_s)
     2.17
     """
     return 4 * value_bytes / (18 * expert_width) * flop_per_s / bytes_per_s
+
+
+def best_tensor_ranks(
+    chip_tokens, *, width, layer_params, value_bytes, sent_bytes, data_bytes_per_s, tensor_bytes_per_s
+):
+    r"""Tensor-parallel ranks beside copies that share states, with which the two together send least.
+
+    $$g_t = \sqrt{\frac{b_x\,N_\ell}{8\,b\,d\,B_1}\,\frac{W_t}{W_d}}$$  (eq:best-tensor-ranks)
+
+    B_1  chip_tokens         tokens of a step for each chip                            [-]
+    d    width               width: values of a token between layers                   [-]
+    N_ℓ  layer_params        parameters of a layer, those that a token uses            [-]
+    b    value_bytes         size of one value                                         [B]
+    b_x  sent_bytes          sent for each parameter in a step, for the copies         [B]
+    W_d  data_bytes_per_s    bandwidth of a chip to other copies                       [B/s]
+    W_t  tensor_bytes_per_s  bandwidth of a chip to its tensor-parallel ranks          [B/s]
+
+    With g_t tensor-parallel ranks a chip owns a g_t-th of a layer and sends b_x N_ℓ / g_t bytes of it to the other copies: the more
+    it is cut, the less. It works on g_t B_1 tokens, and sends 8 b d g_t B_1 bytes of them to its tensor-parallel ranks: the
+    more, the more. In seconds the two are b_x N_ℓ / (g_t W_d) and 8 b d g_t B_1 / W_t. Their sum is least, and so is the longer
+    of them, where they are equal. So four times as many chips for the same step want twice as many ranks: on axes
+    that double, the best layouts lie along a diagonal.
+
+    Holds for: many ranks each way, so that (g - 1) / g is one, and weights or gradients sent once a step; bandwidth alone.
+    Source: counting; scaling-book, its chapter on training, whose optimum this is, there with one bandwidth.
+
+    >>> sizes = {"width": 16384, "layer_params": 3.2e9, "value_bytes": 2, "sent_bytes": 6}
+    >>> round(float(best_tensor_ranks(1024, **sizes, data_bytes_per_s=5e10, tensor_bytes_per_s=4e11)), 2)
+    23.92
+    """
+    share = sent_bytes * layer_params / (8 * value_bytes * width * chip_tokens)
+    return (share * tensor_bytes_per_s / data_bytes_per_s) ** 0.5
+
+
+def mixed_split_tokens(
+    *, width, layer_params, value_bytes, sent_bytes, flop_per_s, data_bytes_per_s, tensor_bytes_per_s
+):
+    r"""Tokens of a step for each chip from which tensors and copies together can hide, each behind the arithmetic.
+
+    $$B_1 = \frac{2\,b\,b_x\,d}{9\,N_\ell}\,\frac{P}{W_d}\,\frac{P}{W_t}$$  (eq:mixed-tokens)
+
+    d    width               width: values of a token between layers                   [-]
+    N_ℓ  layer_params        parameters of a layer, those that a token uses            [-]
+    b    value_bytes         size of one value                                         [B]
+    b_x  sent_bytes          sent for each parameter in a step, for the copies         [B]
+    P    flop_per_s          rate of the products of a chip                            [FLOP/s]
+    W_d  data_bytes_per_s    bandwidth of a chip to other copies                       [B/s]
+    W_t  tensor_bytes_per_s  bandwidth of a chip to its tensor-parallel ranks          [B/s]
+
+    With eq:best-tensor-ranks both exchanges take sqrt(8 b b_x d N_ℓ B_1 / (W_d W_t)) seconds in a layer, and the
+    arithmetic 6 N_ℓ B_1 / P: the ranks cancel. Copies alone need b_x P / (6 W_d) (eq:data-tokens); with tensors beside them the same
+    chips need fewer the wider the layer is.
+
+    Holds for: as eq:best-tensor-ranks, each exchange hidden behind all of the arithmetic, over links of its own.
+    Source: counting; scaling-book, its chapter on training.
+
+    >>> sizes = {"width": 16384, "layer_params": 3.2e9, "value_bytes": 2, "sent_bytes": 6}
+    >>> round(mixed_split_tokens(**sizes, flop_per_s=6.4e14, data_bytes_per_s=5e10, tensor_bytes_per_s=4e11))
+    280
+    """
+    ridges = flop_per_s / data_bytes_per_s * (flop_per_s / tensor_bytes_per_s)
+    return 2 * value_bytes * sent_bytes * width / (9 * layer_params) * ridges

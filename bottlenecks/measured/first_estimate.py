@@ -107,7 +107,7 @@ def error_table(scored):
     bounds, estimates = errors(scored, scored["bound_s"]), errors(scored, estimate_s(scored))
     return [
         {
-            "held-out source": " ".join(group),
+            "held-out source": f"{corpus.called(group[0])}, {group[1]}",
             "rows": estimate["rows"],
             "error, datasheet": f"{bounds[group]['mean_abs_error']:.0%}",
             "error, achieved": f"{estimate['mean_abs_error']:.0%}",

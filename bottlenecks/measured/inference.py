@@ -41,6 +41,7 @@ class Case(NamedTuple):
     assumed: str
     hosted: bool  # by a stack whose routed experts have a fitted constant
     routed: bool  # a mixture of experts
+    together: bool  # over several chips that sum in each layer, in steps that no host launches
 
 
 @cache
@@ -52,6 +53,11 @@ def constants():
 def value(name):
     """A fitted constant."""
     return float(constants()[name]["value"])
+
+
+def server(where, shape, format="bf16"):
+    """Chips as a serving program of today finds them, with every constant fitted for the model that it serves."""
+    return machine(where, format, experts_times=1.0 if shape.experts is None else value("experts_times"))
 
 
 def cases(columns):
@@ -100,11 +106,11 @@ def _case(mine, rows):
     hosted = saturated and software.python_host
     plan, copies, more = _plan(first, shape, on, software, hosted, weight_format, head_format, cache_format)
     assumed = assumed + more
-    server = machine(on, format, experts_times=value("experts_times") if hosted else 1.0)
+    on_chips = server(on, shape, format) if hosted else machine(on, format)
     batch, prompt, output = mine["batch"], mine["input_len"], mine["output_len"]
     lengths_open = np.isnan(prompt).any()
     if saturated:
-        time, more = _under_load(shape, plan, server, batch, prompt, output, copies)
+        time, more = _under_load(shape, plan, on_chips, batch, prompt, output, copies)
         kind = "saturated"
     else:
         if np.isnan(batch).any():
@@ -116,10 +122,11 @@ def _case(mine, rows):
                 assumed = [*assumed, "sequences: tokens a second times seconds a token"]
             else:
                 batch, assumed = np.ones(rows.size), [*assumed, "one sequence"]
-        time, more = _alone(shape, plan, server, phase, batch, prompt, output, lengths_open, first)
+        time, more = _alone(shape, plan, on_chips, phase, batch, prompt, output, lengths_open, first)
         kind = "many chips" if plan.chips > 1 else "one chip"
-    note = "; ".join(filter(None, assumed + more + list(server.assumed)))
-    return Case(rows, server, time, kind, note, hosted, shape.experts is not None)
+    note = "; ".join(filter(None, assumed + more + list(on_chips.assumed)))
+    together = plan.tp > 1 and plan.stationary == "1-D" and software.captured
+    return Case(rows, on_chips, time, kind, note, hosted, shape.experts is not None, together)
 
 
 def _model(name):

@@ -22,7 +22,7 @@ import numpy as np
 
 from bottlenecks.facts.doors import one_of
 from bottlenecks.models import footprint, training
-from bottlenecks.models.layouts import Layout, broken, divisors, legal
+from bottlenecks.models.layouts import Layout, broken, divisors, legal, slotted
 
 BATCH_TOKENS = 2**21  # tokens of a step whose batch is not stated; twice as many for a LARGE model
 LARGE = 50e9  # parameters from where on a step has twice the tokens: brown2020gpt3, Table 2.1, has 3.2M at 175B
@@ -227,7 +227,7 @@ def _cuts(run, seq, sharded):
     if np.isfinite(tp):
         stages = int(pp) if np.isfinite(pp) else 1
         chunks = run.number("vpp")
-        chunks = 1 if stages == 1 or stages * chunks > shape.layers else chunks
+        chunks = chunks if stages > 1 and _there(shape, stages * chunks) else 1
         return [
             (int(tp), stages, ring, each)
             for ring in rings
@@ -262,13 +262,18 @@ def _chunks(run, ranks, stages, chunks):
     """Chunks of a stage. Where a row has none, few micro-batches for its stages tell that it had some."""
     schedule = one_of("schedule", run.row["schedule"], ("", *footprint.SCHEDULES))
     if schedule == "interleaved" and chunks == 1 and stages > 1:
-        return [c for c in CHUNKS[1:] if stages * c <= run.shape.layers + 2]
+        return [c for c in CHUNKS[1:] if _there(run.shape, stages * c)]
     told = run.given("vpp") or chunks > 1 or schedule
     each = run.row["global_batch_seqs"] * ranks / run.row["n_chips"]
     few = each / run.number("micro_batch") < 8 * stages
     if told or stages == 1 or run.year < "2024" or not few:
         return (chunks,)
-    return [c for c in CHUNKS if stages * c <= run.shape.layers]
+    return [c for c in CHUNKS if _there(run.shape, stages * c)]
+
+
+def _there(shape, parts):
+    """Are there layers for so many parts? Embedding and head count where parts are equal only so."""
+    return parts <= shape.layers + 2 * slotted(shape.layers, parts)
 
 
 def _experts(run, tp, ranks):

@@ -22,9 +22,11 @@ from bottlenecks.facts.networks import Tier, link, links
 from bottlenecks.laws import collectives
 
 COLLECTIVES = ("all_reduce", "reduce_scatter", "all_gather", "broadcast", "all_to_all", "p2p")
-# NCCL's names; Direct: pair by pair; Put: the same by stores of one's own kernel, for who asks.
-ALGORITHMS = ("Ring", "Tree", "NVLS", "NVLSTree", "Direct", "Put")
+# NCCL's names; Direct: pair by pair; for who asks, by stores of one's own kernel: Put (the same), OneShot, TwoShot.
+ALGORITHMS = ("Ring", "Tree", "NVLS", "NVLSTree", "Direct", "Put", "OneShot", "TwoShot")
+SHOTS = {"OneShot": 1, "TwoShot": 2}  # algorithm: how often ranks wait for each other (eq:one-shot, eq:two-shot)
 PROTOCOLS = ("LL", "LL128", "Simple")
+SHOT_RANKS = 8  # for which programs have such kernels: vllm-custom-all-reduce
 LL_SHARE = 1 / 4  # share of the bandwidth that protocol LL reaches in an all-reduce: nccl-tuning-2020
 LAUNCHES = ("library", "framework", "queued")  # queued: calls wait on the device, back to back
 KINDS = {
@@ -45,6 +47,8 @@ class Efficiency:
     port: float = 1.0  # share of a network port
     call_s: float = 0.0  # least time of a collective: launch, and waiting for the last rank
     framework_s: float = 0.0  # least time of a collective that a framework launches
+    shot: float = 1.0  # share of a link that kernels of one's own reach which sum in shots
+    shot_s: float = 0.0  # a shot: its kernel, and a flag from every other rank
     ll128: float = 1.0  # factor on `latency` for a step of LL128 that leaves no port
     # By generation of chips: to NVLink 3 and others', with NVLink 4, with NVLink 5 and later.
     latency: float = 1.0  # a step over what the library's own tuner counts
@@ -107,6 +111,7 @@ class Way(NamedTuple):
     link_s: np.ndarray  # bytes on the busiest tier inside
     port_s: np.ndarray  # bytes on the busiest tier of ports
     ll128: np.ndarray  # 1 where `Efficiency.ll128` holds, else 0
+    shots: float = 0.0  # of one's own kernels, in which `Efficiency.shot` and `shot_s` hold
 
 
 def collective_time(
@@ -211,10 +216,11 @@ def least_s(launch, efficiency):
 
 def way_s(way, efficiency):
     """Seconds of a way, how many of them scale with latencies, and whether ports hold it up."""
-    link_s, port_s = way.link_s / efficiency.link, way.port_s / efficiency.port
+    of_link = np.where(np.greater(way.shots, 0), efficiency.shot, efficiency.link)
+    link_s, port_s = way.link_s / of_link, way.port_s / efficiency.port
     stream_s = np.maximum(link_s, port_s)
     latency = efficiency.latency * efficiency.ll128**way.ll128
-    fixed_s = latency * way.fixed_s
+    fixed_s = latency * way.fixed_s + way.shots * efficiency.shot_s
     fill_s = latency * way.fill_s + way.cuts * efficiency.segment_s
     seconds = fixed_s + collectives.pipelined_s(stream_s, fill_s=fill_s)
     return seconds, fixed_s + fill_s + (fill_s * stream_s) ** 0.5, port_s > link_s
@@ -264,7 +270,7 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
     fraction = (group.size - 1) / group.size
     if collective == "all_reduce":
         sums = _in_switch(group, sums_in, asked) if np.any(tiers[0].in_network_reduction) else ()
-        return [*_ring(group, 2 * fraction, 2), *_tree(group, 2), *sums]
+        return [*_ring(group, 2 * fraction, 2), *_tree(group, 2), *sums, *_shots(group, asked or ())]
     if collective == "broadcast":
         return [*_ring(group, 1.0 * (group.size > 1), 1, waits=0), *_tree(group, 1)]  # a chain: eq:chain-broadcast
     if collective == "all_to_all":
@@ -330,12 +336,24 @@ def _in_switch(group, sums_in, asked):
         deep = np.where(sums, part > 1, 2 * np.ceil(np.log2(part)))
         wait = wait + deep * _step_s(tiers[i], group.kinds[i], "NVLSTree", "Simple")
     # Past two domains libraries take a ring or a tree unless they are told (mleng_p5en).
-    unasked = np.ceil(group.size / first) <= 2 if sums_in == 1 and not asked else True
+    unasked = np.ceil(group.size / first) <= 2 if sums_in == 1 and not set(asked or ()) - SHOTS.keys() else True
     fixed = np.where(tiers[0].in_network_reduction & (first > 2) & unasked, wait, np.inf)
     # The switch sums a part of each rank at once, and every part is cut: nccl-enqueue.
     cuts = first / SWITCH_RANKS
     for algorithm, there in (("NVLS", ~beyond), ("NVLSTree", beyond)):
         yield _way(algorithm, "Simple", np.where(there, fixed, np.inf), 0.0, cuts, streams, group.kinds)
+
+
+def _shots(group, asked):
+    """One and two shots, in a domain where every rank reaches every other's memory; there are none of more ranks."""
+    if group.kinds[0] != "NVLINK" or group.axes:
+        return
+    fixed = np.where(group.size > np.minimum(group.inside[0], SHOT_RANKS), np.inf, 0.0)
+    bytes_of = {"OneShot": group.size - 1, "TwoShot": 2 * (group.size - 1) / group.size}
+    for algorithm in (name for name in SHOTS if name in asked):
+        stream = bytes_of[algorithm] * group.message / group.rates[0]
+        nothing = 0.0 * stream
+        yield Way(algorithm, "Simple", fixed + nothing, nothing, 0.0, stream, nothing, nothing, SHOTS[algorithm])
 
 
 def _direct(group, share, detour, algorithm="Direct", *, whole=False):

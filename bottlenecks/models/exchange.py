@@ -4,6 +4,7 @@ import numpy as np
 
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.laws import counting
+from bottlenecks.models.collectives import SHOTS
 from bottlenecks.models.cut import chips_along_width
 from bottlenecks.models.wiring import send_s
 
@@ -19,7 +20,10 @@ def exchange_s(model, plan, on, *, tokens):
     found = 0.0
     if np.any(np.greater(plan.tp, 1)):
         reductions = (1 if plan.parallel_block else 2) * model.layers
-        found = reductions * send_s("all_reduce", wide * tokens * model.width, plan.tp, on=on, launch=launch)
+        own = SHOTS if plan.software.shots else None
+        message = wide * tokens * model.width
+        late_s = on.waits * on.last_s * np.greater(plan.tp, 1) * (launch == "queued")  # a launched call counts it
+        found = reductions * (send_s("all_reduce", message, plan.tp, on=on, launch=launch, besides=own) + late_s)
     if model.experts is not None and np.any(np.greater(plan.ep, 1)):
         reached = counting.experts_touched(plan.ep, 1, model.experts_per_token)  # other groups
         sent = tokens * model.width * reached / plan.tp

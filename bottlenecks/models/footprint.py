@@ -12,7 +12,7 @@ import numpy as np
 from bottlenecks.facts.doors import code, positive
 from bottlenecks.laws import memory
 from bottlenecks.laws.memory import RECIPES
-from bottlenecks.laws.pipelines import SCHEDULES
+from bottlenecks.laws.pipelines import INTERLEAVED, SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.models.layouts import CHOICES, check, stage_layers
 
@@ -280,12 +280,18 @@ def _states(model, layout, params):
 
 
 def _gathered(model, layout, params, layers):
-    """eq:gathered-bytes: two layers and the embeddings, or the whole stage where it gathers once."""
+    """eq:gathered-bytes: two layers and the embeddings, or the whole stage where it gathers once.
+
+    Of such a stage's gradients those are whole that are not yet summed over the step's micro-batches. Where all of
+    these go through a chunk of layers one behind the other, that is the chunk at work and the one that leaves.
+    """
     blocks = params["blocks"] + params["experts"]
     one = blocks / np.maximum(layers, 1)
     ends = params["embeddings"]
     weights = np.where(layout.gathers_once, blocks, np.minimum(2 * one, blocks)) + ends
-    gradients = np.where(layout.gathers_once, blocks, one) + ends
+    in_turn = (code("schedule", layout.schedule, SCHEDULES) == INTERLEAVED) & (layout.micro_batches <= layout.pp)
+    whole = blocks * np.where(in_turn, np.minimum(2 / layout.vpp, 1), 1)
+    gradients = np.where(layout.gathers_once, whole, one) + ends
     trained = np.where(np.greater(layout.lora_rank, 0), 0, _take(layout.recipe, "gradient_bytes"))
     sharing = np.greater_equal(layout.zero, 3) & np.greater(_ranks(layout), 1)
     whole = memory.gathered_bytes(weights, weight_bytes=layout.value_bytes, gradient_bytes=0)

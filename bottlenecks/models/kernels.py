@@ -53,13 +53,15 @@ class Device:
     family: str
     matmul_flop_per_s: float  # all cores, in the main loop of a large tile
     memory_bytes_per_s: float
-    cache_bytes_per_s: float  # from the last shared cache to all cores
+    cache_bytes_per_s: float  # from the last shared cache to all cores, effective: neighbours may share what is read
     cache_bytes: float  # size of that cache
     vector_per_s: float  # instructions on single values, all cores
     exp_per_s: float
     cores: float  # that tiles are dealt to; 1: one large array, which takes what comes
-    fixed_s: float  # of a product or attention: launch, first loads, last stores
-    light_s: float  # launch and end of an elementwise kernel, which has less to set up than a product
+    fixed_s: (
+        float  # of a product or attention on the device: first loads, last stores, drain; not the launch by the host
+    )
+    light_s: float  # start and end of an elementwise kernel, which has less to set up than a product
     tile_s: float  # a core's time between two tiles
     older_flop_per_s: float  # of products, for kernels written in Ampere's instructions
     core_clocks_per_s: float  # cores times clock: what elementwise arithmetic goes with
@@ -82,7 +84,7 @@ class Device:
         return bytes_per_value(self.format)
 
 
-MAY_BE_ZERO = {"fixed_s", "light_s", "tile_s", "cache_bytes", "cast_bytes", "waits", "host_waits"}
+MAY_BE_ZERO = {"fixed_s", "light_s", "tile_s", "cache_bytes", "cast_bytes", "waits", "host_waits", "last_s"}
 MAY_BE_UNKNOWN = {"link_bytes_per_s", "host_bytes_per_s", "tdp_watts"}  # NaN
 
 
@@ -114,7 +116,9 @@ def device(chip, format="bf16", *, constants=None):
         matmul_flop_per_s=reached,
         older_flop_per_s=np.minimum(reached, older) if gpu else reached,
         memory_bytes_per_s=chip.memory_bytes_per_s * known["stream"],
-        cache_bytes_per_s=core_clocks * known["cache_bytes_per_clock"] * _sharing(chip.family) if gpu else np.inf,
+        cache_bytes_per_s=core_clocks * known["effective_cache_bytes_per_clock"] * _sharing(chip.family)
+        if gpu
+        else np.inf,
         cache_bytes=(l2.bytes or 0.0) if l2 else 0.0,
         core_clocks_per_s=core_clocks if gpu else np.inf,
         link_bytes_per_s=(np.nan if link is None else link) * known["link"],
@@ -181,7 +185,7 @@ def stages(chip, format="bf16", *, memory_first=False):
         ("tiles and waves", "cores tile_s array"),
         ("operands from the cache", "cache_bytes_per_s cache_bytes"),
         ("memory not hidden", "memory_bytes_per_s"),
-        ("launch and end", "fixed_s light_s assumed"),
+        ("start and end", "fixed_s light_s assumed"),
     ]
     if memory_first:
         order.insert(0, order.pop(3))
@@ -569,14 +573,14 @@ def ledger_s(rows, device):
 
 def constants_shown(families):
     """Rows of a table: the fitted constants of some families, in units that can be read."""
-    lines = []
+    lines, words = [], {row["constant"]: row["name"] for row in data.rows("kernel_constant_names")}
     for (family, name), row in constants_table().items():
         if family in families and row["rows"]:
             low, high = (_readable(row[end], row["unit"]) for end in ("low", "high"))
             lines.append(
                 {
                     "family": "all" if family == "any" else family,
-                    "constant": name,
+                    "constant": words[name],
                     "value": _readable(row["value"], row["unit"]),
                     "80 % of kinds": f"{low} to {high}" if low else "",
                     "rows": row["rows"],

@@ -12,7 +12,7 @@ import numpy as np
 from bottlenecks.facts.architectures import Model
 from bottlenecks.facts.doors import COUNT, MOST, RANKS, code, first, positive, record, settle, switch
 from bottlenecks.laws.memory import RECIPES
-from bottlenecks.laws.pipelines import INTERLEAVED, SCHEDULES
+from bottlenecks.laws.pipelines import DUALPIPE, INTERLEAVED, SCHEDULES, ZBV
 from bottlenecks.laws.recomputation import POLICIES
 
 CHOICES = {"recompute": POLICIES, "schedule": SCHEDULES, "recipe": tuple(RECIPES)}
@@ -123,7 +123,8 @@ def broken(model, x):
     """
     parts = x.pp * x.vpp
     slots = slotted(model.layers, parts)
-    interleaved = code("schedule", x.schedule, SCHEDULES) == INTERLEAVED
+    kind = code("schedule", x.schedule, SCHEDULES)
+    interleaved = kind == INTERLEAVED
     even = (np.mod(model.layers, parts) == 0) | slots
     ragged = np.mod(x.micro_batches, x.pp) != 0
     found = {
@@ -131,6 +132,10 @@ def broken(model, x):
         "pp x vpp must be at most the layers": parts > model.layers + 2 * slots,
         "interleaved stages must hold equal chunks": interleaved & np.logical_not(even),
         "interleaved micro-batches must be a multiple of the stages": interleaved & ragged,
+        "ZB-V must hold two equal chunks on each stage": (kind == ZBV) & ((model.layers + 2 * slots) % (2 * x.pp) != 0),
+        "DualPipe must pair its stages": (kind == DUALPIPE) & (np.mod(x.pp, 2) != 0),
+        "DualPipe must have two micro-batches for each stage": (kind == DUALPIPE)
+        & ((np.mod(x.micro_batches, 2) != 0) | (x.micro_batches < 2 * x.pp)),
         f"cp must leave whole blocks of {BLOCK} tokens": (x.cp > 1) & (np.mod(x.seq_len, BLOCK * x.cp) != 0),
     }
     if model.experts is not None:
@@ -145,11 +150,10 @@ def legal(model, x):
 
 
 def twice(x):
-    """Layouts that another one stands for: a second schedule of one stage, states dealt to one rank, and ZeRO 3 with
-    stages, whose weights would come and go with every micro-batch."""
+    """Layouts that another one stands for: a second schedule of one stage, and states dealt to one rank."""
     plain = code("schedule", x.schedule, SCHEDULES) == SCHEDULES.index("1f1b")
     alone = np.greater(x.zero, 0) & (x.dp * x.cp == 1)
-    return (np.equal(x.pp, 1) & np.logical_not(plain)) | alone | (np.greater_equal(x.zero, 3) & np.greater(x.pp, 1))
+    return (np.equal(x.pp, 1) & np.logical_not(plain)) | alone
 
 
 def check(model, layout):

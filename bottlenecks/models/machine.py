@@ -44,6 +44,7 @@ class Machine(Device):
     waits: float = 1.0  # every latency of the network, over its own
     host_waits: float = 1.0  # every launch by the processor, over its own
     experts_times: float = 1.0  # time of routed experts in serving over that of as many dense products
+    last_s: float = 0.0  # what a sum in a step of serving waits for the last of its ranks
     takes_turns: bool = False  # weights' traffic and arithmetic, which overlap elsewhere
 
     @property
@@ -95,6 +96,7 @@ def machine(where, format="bf16", *, efficiency=None, **given):
             "tdp_watts": on.tdp_watts or np.nan,
             "tiers": where.tiers if isinstance(where, System) else tiers_of(on),
             "efficiency": collectives.fitted() if efficiency is None else efficiency,
+            "last_s": constants.inference()["last_s"] if efficiency is None else 0.0,  # perfect wires wait for nobody
             "takes_turns": on.kind == "TPU",
         }
         | given

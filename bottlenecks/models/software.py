@@ -39,6 +39,9 @@ class Software:
     captured: bool = True  # steps of inference are replayed as graphs: a collective waits for no launch
     host_layer_s: float = 0.0  # of the processor to launch a layer in inference
     python_host: bool = False  # a server that runs kernels from Python, whose routed experts have a fitted constant
+    shots: bool = (
+        True  # sums between a server's chips in shots of its own kernels, where they are sooner than the library's
+    )
     sums_in_16_bits: bool = False  # products sum in 16 bits, where the chip is faster so
     part_tokens: float = 0.0  # of a prompt that one pass reads; 0: all
     parts_ahead: int = 1  # passes that may be under way on a pipeline's stages
@@ -99,6 +102,23 @@ def at(stack, date, family=""):
     name = row["release"] if stack == "tuned" else stack if base is SERVER else f"{stack} {base.name}"
     own = [mine for mine in _releases(stack, family) if family and mine["released"] == row["released"]]
     return replace(base, name=name, **_stated(row) | {k: v for mine in own for k, v in _stated(mine).items()})
+
+
+@cache
+def since(technique):
+    """The year in which a schedule, or another way of data/techniques.csv, was published."""
+    known = {row["name"]: int(row["since"]) for row in data.rows("techniques")}
+    return known[one_of("technique", technique, known)]
+
+
+def year(software):
+    """The year of the tuned stack that a `Software` is or builds on; of others that of `TODAY`.
+
+    >>> year(release("2021")), year(release("XLA 2023-06")), year(SERVER)
+    (2021, 2023, 2026)
+    """
+    found = re.search(r"\d{4}$", software.name)
+    return int(found[0] if found else TODAY)
 
 
 @cache

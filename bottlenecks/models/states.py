@@ -45,8 +45,8 @@ def exchange_s(model, layout, on, software, *, stage_s, forward_share, memo=None
         hides_weights=software.overlaps_weights,
         **window,
     )
-    times = np.where(x.gathers_once, 1, x.micro_batches)
-    parts = zero.exposed_weights_s(scatter, gather, times=times, **window)
+    times, gathers = np.where(x.gathers_once, 1, x.micro_batches), np.where(x.gathers_once, 1, 2)
+    parts = zero.exposed_weights_s(scatter, gather, times=times, gathers=gathers, **window)
     exposed, hidden = (np.where(sharded, part, all_of_it) for part, all_of_it in zip(parts, whole, strict=True))
     exposed = exposed + np.where(sharded, between, 0.0)
     owned = held / np.where(cuts, found["shards"], 1)

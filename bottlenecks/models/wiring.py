@@ -65,11 +65,12 @@ def ports(bytes_per_s, *, sums=False):
     return Tier(name="ports", ranks=None, bytes_per_s=bytes_per_s, link=PORT_LINK, in_network_reduction=sums)
 
 
-def send_s(collective, message_bytes, ranks, *, on, per_domain=None, groups=1, launch="framework"):
+def send_s(collective, message_bytes, ranks, *, on, per_domain=None, groups=1, launch="framework", besides=None):
     """Seconds of a collective on a `Machine`, whose links, ports and latencies may be scaled.
 
     `launch`, a name of `collectives.LAUNCHES`, says who calls. `per_domain`: ranks of the group in each
-    innermost domain, as many as fit unless given.
+    innermost domain, as many as fit unless given. `besides`: algorithms of the caller's own, such as
+    `collectives.SHOTS`, beside those of the library.
     """
     one_of("collective", collective, collectives.COLLECTIVES)
     one_of("launch", launch, collectives.LAUNCHES)
@@ -86,7 +87,13 @@ def send_s(collective, message_bytes, ranks, *, on, per_domain=None, groups=1, l
     if per_domain is not None:
         per_domain = np.minimum(numbers(per_domain=per_domain)[0], on.domain) if on.domain < np.inf else None
     found = collectives.ways(
-        collective, np.maximum(message_bytes, 1.0), tiers=on.tiers, ranks=ranks, per_domain=per_domain, groups=groups
+        collective,
+        np.maximum(message_bytes, 1.0),
+        tiers=on.tiers,
+        ranks=ranks,
+        per_domain=per_domain,
+        groups=groups,
+        asked=besides,
     )
     usual = collectives.of_generation(on.tiers, on.efficiency)
     scaled = replace(
@@ -95,6 +102,8 @@ def send_s(collective, message_bytes, ranks, *, on, per_domain=None, groups=1, l
         port=usual.port * on.port_speed,
         latency=usual.latency * on.waits,
         segment_s=usual.segment_s * on.waits,
+        shot=usual.shot * on.link_speed,
+        shot_s=usual.shot_s * on.waits,
     )
     call_s = 0.0 if collective == "p2p" else collectives.least_s(launch, usual) * on.waits
     return collectives.fastest_s(found, ranks=ranks, efficiency=scaled, call_s=call_s)

@@ -2,17 +2,16 @@
 
 import numpy as np
 
-from bottlenecks.facts import corpus
+from bottlenecks.facts import corpus, formats
 from bottlenecks.facts.architectures import find_model, model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.doors import RANKS, positive
 from bottlenecks.facts.units import plain, si
 from bottlenecks.laws import serving, shares
+from bottlenecks.measured import inference as measured_inference
 from bottlenecks.measured import scores
 from bottlenecks.models import exchange, inference, ops
-from bottlenecks.models.machine import RESOURCES, machine
-
-BITS = {"16": 2.0, "8": 1.0, "4": 0.5}  # in the spelling of a weight's format -> bytes
+from bottlenecks.models.machine import RESOURCES
 
 
 def weight_bytes(shape, format_bytes=2.0):
@@ -23,7 +22,8 @@ def weight_bytes(shape, format_bytes=2.0):
 def floors():
     """Measured decode steps of one sequence beside their floor (eq:latency-floor): columns.
 
-    Rows whose model, chip and weights are known and that yield one token a pass.
+    Rows whose model, chip and weights are known and that yield one token a pass. Weights have the bytes that their
+    format stores, scales with them.
     """
     rows = corpus.table("inference")
     alone = (rows["phase"] == "decode") & (rows["batch"] == 1) & (rows["suspect"] == "") & (rows["chip_name"] != "")
@@ -31,14 +31,14 @@ def floors():
     found = {"source": [], "model": [], "chip": [], "chips": [], "format": [], "floor_s": [], "measured_s": []}
     for i in np.flatnonzero(alone):
         name, format = find_model(str(rows["model"][i])), str(rows["weight_dtype"][i])
-        size = next((b for bits, b in BITS.items() if bits in format), None)
+        stored = formats.stored(format)
         took = 1 / rows["tokens_per_s"][i] if np.isnan(rows["s_per_output_token"][i]) else rows["s_per_output_token"][i]
-        if name is None or size is None or np.isnan(took) or model(name).encoder_layers:
+        if name is None or not stored or np.isnan(took) or model(name).encoder_layers:
             continue
         # Layers dealt to chips one after the other do not add their bandwidths.
         together = rows["n_chips"][i] / np.nan_to_num(rows["pp"][i], nan=1.0)
         floor = serving.latency_floor_s(
-            weight_bytes(model(name), size),
+            weight_bytes(model(name), formats.bytes_per_value(stored)),
             chips=together,
             bytes_per_s=chip(str(rows["chip_name"][i])).memory_bytes_per_s,
         )
@@ -54,6 +54,27 @@ def floors():
         for column, value in zip(found, values, strict=True):
             found[column].append(value)
     return {column: np.array(values) for column, values in found.items()}
+
+
+def narrower(source, name, *, wide="int8", narrow="int4", chips=1):
+    """What a narrower format of weights gained a measured run, and of what: {times: factor}.
+
+    rate        tokens a second, narrow over wide
+    bits        what the bits in the formats' names promise
+    bytes       bytes that are stored, wide over narrow: scales take their part of the promise
+    bandwidth   what is left: bytes a second at which the narrow weights are read, over that of the wide ones
+    """
+    rows = corpus.table("inference")
+    of = (rows["source_id"] == source) & (rows["model"] == name) & (rows["n_chips"] == chips)
+    spelled = {
+        each: str(rows["weight_dtype"][of & np.char.startswith(rows["weight_dtype"], each)][0])
+        for each in (wide, narrow)
+    }
+    size = {each: formats.bytes_per_value(formats.stored(text)) for each, text in spelled.items()}
+    rate = {each: tokens_per_s(source, name, chips=chips, weights=each) for each in (wide, narrow)}
+    gain, fewer = rate[narrow] / rate[wide], size[wide] / size[narrow]
+    bits = float(wide.strip("intfpb")) / float(narrow.strip("intfpb"))
+    return {"rate": gain, "bits": bits, "bytes": fewer, "bandwidth": gain / fewer}
 
 
 def parts_table(shape, plan, server, *, batch, context):
@@ -101,20 +122,20 @@ def scaling_table(name="Llama-2-7B"):
     return lines
 
 
-def best_chips(shape, device, *, most=64, batch=1, context=2048, weight_format="bf16"):
-    """(chips, seconds): the tensor-parallel degree with the shortest decode step, and the step."""
+def over_chips(shape, device, *, most=64, batch=1, context=2048, weight_format="bf16"):
+    """(chips, seconds): decode steps, tensor parallel over 1, 2, 4 ... chips, each of which holds whole heads."""
     counts = 2 ** np.arange(int(np.log2(positive("most", most, most=RANKS))) + 1)
-    counts = counts[np.mod(shape.heads, counts) == 0]  # a chip holds whole heads
-    server = machine(device)
-    times = [
-        float(
-            inference.decode_s(
-                shape, inference.Plan(tp=int(n), weight_format=weight_format), server, batch=batch, context=context
-            )
-        )
-        for n in counts
-    ]
-    return int(counts[int(np.argmin(times))]), min(times)
+    counts = counts[np.mod(shape.heads, counts) == 0]
+    server = measured_inference.server(device, shape)
+    plans = (inference.Plan(tp=int(n), weight_format=weight_format) for n in counts)
+    times = [float(inference.decode_s(shape, plan, server, batch=batch, context=context)) for plan in plans]
+    return counts, np.array(times)
+
+
+def best_chips(shape, device, **asked):
+    """(chips, seconds): the tensor-parallel degree with the shortest decode step, and the step; as `over_chips`."""
+    counts, times = over_chips(shape, device, **asked)
+    return int(counts[np.argmin(times)]), float(times.min())
 
 
 def groups_of(errors, role="held-out"):
@@ -125,7 +146,7 @@ def groups_of(errors, role="held-out"):
             "sources": r["sources"],
             "rows": r["rows"],
             "mean error": f"{r['error']:.0%}",
-            "worst source": f"{r['worst source']}, {r['its error']:.0%}",
+            "worst source": scores.worst_source(r),
         }
         for r in scores.summary(errors)
         if r["role"] == role

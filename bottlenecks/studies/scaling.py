@@ -15,7 +15,7 @@ from bottlenecks.models.machine import Machine, machine
 
 MOST = {"tp": 8, "cp": 8, "pp": 64, "vpp": 8, "micro_batch": 8}  # of a layout; all powers of two
 TRIED = ("none", "products", "full")  # recomputation, where attention is fused
-SHARDED = (1, 2, 3)  # ZeRO: the optimiser's states, gradients too, or all; the last without stages
+SHARDED = (1, 2, 3)  # ZeRO: the optimiser's states, gradients too, or all; the last gathers once where there are stages
 COLUMNS = (
     "tp",
     "cp",
@@ -28,6 +28,7 @@ COLUMNS = (
     "recompute",
     "schedule",
     "embedding_slots",
+    "gathers_once",
 )
 INSIDE = ("links", "host", "nothing")
 HOST = "PCIe 5.0 x16"
@@ -66,10 +67,10 @@ def candidates(model, *, chips, batch, seq_len):
     count = batch[which] // np.maximum(dp * micro, 1)
     whole = (dp * tp * cp * pp == chips[which]) & (count * dp * micro == batch[which]) & (count > 0)
     whole &= ((vpp == 1) | (pp > 1)) & ((zero == 1) | (dp * cp > 1))
-    whole &= (zero < 3) | (pp == 1)  # as `layouts.twice`, but ZeRO 1 stands for a lone replica
     schedule = np.where(vpp > 1, SCHEDULES.index("interleaved"), SCHEDULES.index("1f1b"))
     slots = slotted(model.layers, pp * vpp)
-    named = (tp, cp, pp, vpp, dp, zero, micro, count, again, schedule, slots)
+    once = (zero == 3) & (pp > 1)
+    named = (tp, cp, pp, vpp, dp, zero, micro, count, again, schedule, slots, once)
     columns = {name: np.broadcast_to(value, whole.shape)[whole] for name, value in zip(COLUMNS, named, strict=True)}
     legal = layouts.legal(model, SimpleNamespace(ep=1, seq_len=seq_len, **columns))
     return which[whole][legal], {name: value[legal] for name, value in columns.items()}
@@ -117,6 +118,17 @@ def best(model, on, *, chips, batch, seq_len, software):
         one = Layout(seq_len=seq_len, **{name: values[fastest] for name, values in columns.items()})
         utilisation[there] = training.step(model, one, on=on, software=software, memory=False).mfu
     return found | {"tokens_per_s": batch * seq_len / found["seconds"], "utilisation": utilisation}
+
+
+def held(model, on, found, *, seq_len, software):
+    """Seconds of the layouts that `best` found for one machine, on another, whether or not they are good ones there."""
+    there = np.isfinite(found["seconds"])
+    columns = {name: found[name][there] for name in COLUMNS}
+    switches = {name: columns[name].astype(bool) for name in layouts.SWITCHES if name in columns}
+    layout = Layout(seq_len=seq_len, **columns | switches)
+    seconds = np.full(there.size, np.nan)
+    seconds[there] = training.seconds(model, layout, on=on, software=software)
+    return seconds
 
 
 def speed_up(found):

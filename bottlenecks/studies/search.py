@@ -23,13 +23,14 @@ from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.models import footprint, layouts, training
 from bottlenecks.models.layouts import Layout, divisors, slotted
 from bottlenecks.models.machine import RESOURCES, Machine
+from bottlenecks.models.software import SERVER, release, since, year
 
 CHUNK = 2**17  # points evaluated together: enough that numpy's calls cost little, under 200 MB
 AHEAD = 64  # chunks that an executor has at once: its queue does not grow with the space
 MOST = {"chips": 10**6, "batch": 10**9, "seq_len": 10**9}  # of a job
 KEPT = 20  # of the ranked list
 COLUMNS = ("tp", "pp", "vpp", "dp", "cp", "ep", "zero", "micro_batch", "micro_batches", "recompute", "schedule")
-PIPELINES = ("1f1b", "interleaved", "zb1p", "zb2p")  # a schedule of many micro-batches each
+PIPELINES = tuple(name for name in SCHEDULES if name != "gpipe")  # which idles as 1F1B does, and keeps more
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,7 +75,7 @@ class Search:
         """The i-th best as a `Layout`."""
         if self.fitting == 0:
             raise ValueError(f"no layout fits: the nearest lacks {self.least_shortfall_bytes:,.0f} bytes a chip")
-        return _layout(self.model, {name: self.best[name][i] for name in COLUMNS}, self.seq_len)
+        return as_layout(self.model, {name: self.best[name][i] for name in COLUMNS}, self.seq_len, self.software)
 
     def step(self, i=0):
         """The step of the i-th best, with all its rows."""
@@ -116,6 +117,11 @@ def space(
     )
 
 
+def known_by(year):
+    """The schedules of `PIPELINES` that had been published by a year."""
+    return tuple(name for name in PIPELINES if since(name) <= year)
+
+
 def search(
     model,
     on,
@@ -132,7 +138,8 @@ def search(
 ):
     """Every layout of a model on `chips` of a machine, ranked by the step's seconds.
 
-    `on`: `machine.machine`. `within`: a `Space` that narrows the choice. `executor`: anything with
+    `on`: `machine.machine`. `within`: a `Space` that narrows the choice; unless given, schedules are those of the
+    software's year. `executor`: anything with
     the `submit` of `concurrent.futures`; its workers then evaluate chunks, `ahead` of them submitted
     at once (more than there are workers), with the same result. A chunk that a worker fails is
     evaluated here, and so is all the rest if the executor takes no more; a warning says so, once.
@@ -140,7 +147,8 @@ def search(
     chips, batch, seq_len = _job(model, on, chips, batch, seq_len)
     for name, value in (("chunk", chunk), ("ahead", ahead), ("keep", keep)):
         positive(name, value, most=COUNT, whole=True)
-    within = within or space(model, chips=chips, batch=batch, seq_len=seq_len)
+    software = release(software, on.family)
+    within = within or space(model, chips=chips, batch=batch, seq_len=seq_len, schedules=known_by(year(software)))
     starts = range(0, within.size, int(chunk))
     memo = {} if executor is None else None
     jobs = ((model, on, software, within, chips, batch, seq_len, s, int(chunk), keep, memo) for s in starts)
@@ -207,10 +215,14 @@ def candidates(model, within, *, chips, batch, seq_len, start, stop):
     return _take(columns, layouts.legal(model, x) & ~layouts.twice(x))
 
 
-def _layout(model, columns, seq_len):
-    named = {n: v if np.ndim(v) else v.item() for n, v in columns.items()}
+def as_layout(model, columns, seq_len, software=SERVER):
+    """Columns of layouts as a `Layout`, as a year's software runs it."""
+    named = {n: v if np.ndim(v) else np.asarray(v).item() for n, v in columns.items()}
     slots = slotted(model.layers, named["pp"] * named["vpp"])
-    return Layout(seq_len=seq_len, embedding_slots=slots, **named)
+    # weights that came and went with every micro-batch of a stage would cost more than whole ones: nobody does it
+    once = np.equal(named["zero"], 3) & np.greater(named["pp"], 1)
+    cuts_stream = year(release(software)) >= since("sp")
+    return Layout(seq_len=seq_len, embedding_slots=slots, gathers_once=once[()], sp=cuts_stream, **named)
 
 
 def _sent(jobs, executor, ahead):
@@ -259,7 +271,7 @@ def _chunk(job):
     found = {"valid": columns["tp"].size, "fitting": 0, "short": np.inf, "nearest": {}, "best": None}
     if not found["valid"]:
         return found
-    used = footprint.total_bytes(footprint.training_rows(model, _layout(model, columns, seq_len)))
+    used = footprint.total_bytes(footprint.training_rows(model, as_layout(model, columns, seq_len, software)))
     short = used - on.memory_bytes
     fits = short <= 0
     found["fitting"] = int(fits.sum())
@@ -270,7 +282,7 @@ def _chunk(job):
     if not found["fitting"]:
         return found
     # Of all, also of those that do not fit: chunks then ask for the same layers, timed once.
-    took = training.seconds(model, _layout(model, columns, seq_len), on=on, software=software, memo=memo)
+    took = training.seconds(model, as_layout(model, columns, seq_len, software), on=on, software=software, memo=memo)
     columns = _take(columns | {"seconds": took, "memory_bytes": used}, fits)
     found["best"] = _first(columns, keep)
     found["front"] = _take(columns, pareto(columns["seconds"], columns["memory_bytes"]))
@@ -328,7 +340,7 @@ def cells(model, on, *, chips, batch, seq_len, within, software="2025", memo=Non
     columns = candidates(model, within, chips=chips, batch=batch, seq_len=seq_len, start=0, stop=within.size)
     if not columns["tp"].size:
         return columns | {"seconds": np.array([]), "shortfall_bytes": np.array([])}
-    layout = _layout(model, columns, seq_len)
+    layout = as_layout(model, columns, seq_len, software)
     short = footprint.total_bytes(footprint.training_rows(model, layout)) - on.memory_bytes
     took = training.seconds(model, layout, on=on, software=software, memo=memo)
     pair = columns["pp"] * (chips + 1) + columns["tp"]

@@ -23,6 +23,7 @@ from bottlenecks.models.software import release
 # ---- the same chips, used in different ways
 
 DOMAIN = 8  # chips of a machine: where published runs stop cutting tensors
+MOST_CHUNKS = 8  # of layers on a stage
 
 
 def ways(model, *, chips, batch, seq_len, mix, recompute="none"):
@@ -48,20 +49,33 @@ def ways(model, *, chips, batch, seq_len, mix, recompute="none"):
         "tensor": (heads, 1, 0),
         "pipeline": (1, layers, 0),
         "mix": (inside, stages, 1),
-        "mix, zero 2": (inside, stages, 2),
+        "mix, interleaved": (inside, stages, 3),
     }
     tp, pp, zero = (np.array(column) for column in zip(*cuts.values(), strict=True))
     dp = np.minimum(chips // (tp * pp), batch)
+    last = np.array(list(cuts)) == "mix, interleaved"
+    chunks = np.where(last, _most_chunks(model, stages, batch // int(dp[-1])), 1)
     return tuple(cuts), Layout(
         tp=tp,
         pp=pp,
         dp=dp,
         zero=zero,
         micro_batches=batch // dp,
+        vpp=chunks,
+        schedule=np.where(chunks > 1, "interleaved", "1f1b"),
+        gathers_once=last,
         seq_len=seq_len,
         recompute=recompute,
         embedding_slots=slotted(model.layers, pp),
     )
+
+
+def _most_chunks(model, stages, micro_batches):
+    """Chunks on each stage: the most, up to `MOST_CHUNKS`, that are equal; 1 where interleaving has no sense."""
+    layers = model.layers + 2 * int(slotted(model.layers, stages))
+    if stages == 1 or micro_batches % stages or layers % stages:
+        return 1
+    return max(n for n in divisors(layers // stages) if n <= MOST_CHUNKS)
 
 
 def _power(number):
@@ -188,12 +202,16 @@ def published(source, row):
     one_of("source", source, corpus.sources("training"))
     mine = corpus.where(every, every["source_id"] == source)
     between("row", row, 0, mine["source_id"].size - 1)
-    cases = measured_training.cases(mine)
+    return layout_of(measured_training.cases(mine), row)
+
+
+def layout_of(cases, row):
+    """The layout of one row of `measured.training.cases`."""
     for case in cases.found:
         for i in np.flatnonzero(case.rows == row):
             chosen = {f.name: getattr(case.layout, f.name) for f in fields(Layout)}
             return Layout(**{n: v[i].item() if np.ndim(v) else v for n, v in chosen.items()})
-    raise ValueError(f"{source}, row {row}: {cases.reasons[row]}")
+    raise ValueError(f"row {row}: {cases.reasons[row]}")
 
 
 def sent_bytes(model, layout):
@@ -208,7 +226,8 @@ def sent_bytes(model, layout):
     expert    to the experts and back, forwards and backwards; as if no token had two in one place
     pipeline  a stage in the middle sends on what it made, forwards and backwards, for each chunk
     data      gradients are scattered and weights gathered (ZeRO 1, 2), or gradients summed on all (0);
-              with ZeRO 3 gradients leave and weights arrive twice for each micro-batch
+              with ZeRO 3 gradients leave and weights arrive twice for each micro-batch, or each once a step
+              where they are kept whole
     """
     x = layout
     count, layers = x.micro_batches, model.layers / x.pp
@@ -225,13 +244,13 @@ def sent_bytes(model, layout):
     params, group = footprint.stage_params(model, x, 0), x.dp * x.cp
     dealt = (params["blocks"] + params["embeddings"]) * _others(group)
     dealt = dealt + params["experts"] * _others(group / x.ep)
-    gathers = np.where(x.gathers_once, 1, count)
     return {
         "tensor": (8 + 4 * again + 2 * np.asarray(x.sp)) * stream * _others(x.tp) * layers * count,
         "context": around * 2 * tokens * keys * (x.cp - 1) * layers * count,
         "expert": (4 + 2 * again) * part * copies * _others(x.ep) * layers * count,
         "pipeline": 2 * part * x.vpp * count * np.greater(x.pp, 1),
-        "data": np.select([np.equal(x.zero, 0), np.less(x.zero, 3)], [8, 6], 8 * gathers) * dealt,
+        "data": np.select([np.equal(x.zero, 0), np.less(x.zero, 3)], [8, 6], np.where(x.gathers_once, 6, 8 * count))
+        * dealt,
     }
 
 
@@ -253,7 +272,8 @@ def price_table(model, layout, on, software):
     ranks = {"tensor": layout.tp, "context": layout.cp, "expert": layout.ep, "pipeline": layout.pp, "data": layout.dp}
     cuts = dict(CUTS)
     if layout.zero:
-        cuts["data"] = (f"sequences; states (ZeRO {layout.zero})", *cuts["data"][1:])
+        kept = ", weights kept" if layout.zero == 3 and layout.gathers_once else ""
+        cuts["data"] = (f"sequences; states (ZeRO {layout.zero}{kept})", *cuts["data"][1:])
     if layout.zero == 3 and not layout.gathers_once:
         cuts["data"] = (cuts["data"][0], "for each micro-batch", cuts["data"][2])
     return [

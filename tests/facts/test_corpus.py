@@ -40,15 +40,22 @@ def test_every_data_file_has_a_reader():
         "chip_levels",
         "chip_names",
         "energy",
+        "dense_products",
+        "equal_constants",
+        "era_runs",
+        "launch_measured",
+        "power_measured",
         "models",
         "named_runs",
         "corpus_sources",
         "corpus_columns",
         "families",
         "kernel_constants",
+        "kernel_constant_names",
         "inference_constants",
         "network_constants",
         "software",
+        "techniques",
         "training_constants",
         *("chapters", "glossary", "notation", "objectives", "rosetta"),
         *(f"predictions_{kind}" for kind in ("kernels", "inference", "collectives", "training")),
@@ -166,6 +173,14 @@ def test_each_source_has_one_role_and_its_chips(name):
         assert known == set(filter(None, source["chips"].split(";"))) <= set(chips()), key
 
 
+def test_each_source_has_a_name_that_fits_into_a_legend():
+    """One name a source, the same in every table, and no other source's; a key that is not known stands for itself."""
+    pairs = {(row["source_id"], row["name"]) for row in data.rows("corpus_sources")}
+    assert all(0 < len(name) <= 32 and "_" not in name for _, name in pairs)
+    assert len(pairs) == len({key for key, _ in pairs}) == len({name for _, name in pairs})
+    assert corpus.called("trtllm_v017") == "TensorRT-LLM 0.17" and corpus.called("mine") == "mine"
+
+
 # The one page with a release on each side: no other source has routed experts on a serving stack.
 DIVIDED = {"inference": "trtllm_v10"}
 
@@ -186,7 +201,9 @@ def test_roles_are_those_of_chapter_01():
     fitted = set(first_estimate.achieved()["source_id"].tolist())
     assert {corpus.sources("kernels")[key]["role"] for key in fitted} == {"fit"}
     scored = set(first_estimate.llm_steps()[0]["source_id"].tolist())
-    assert {corpus.sources("inference")[key]["role"] for key in scored} == {"held-out"}
+    fitted = {key for key in scored if corpus.sources("inference")[key]["role"] == "fit"}
+    last = next(row for row in data.rows("inference_constants") if row["constant"] == "last_s")
+    assert fitted <= {*data.keys(last["sources"])}  # what sums of several chips wait for is no part of a chip's step
 
 
 def test_chips_resolve_or_are_named_with_the_reason():

@@ -29,6 +29,8 @@ LAWS = {
     c.ring_reduce_scatter_s: ((6.0 * B, 4), WIRE, S),
     c.ring_all_gather_s: ((6.0 * B, 4), WIRE, S),
     c.ring_all_reduce_s: ((6.0 * B, 4), WIRE, S),
+    c.one_shot_all_reduce_s: ((6.0 * B, 4), WIRE, S),
+    c.two_shot_all_reduce_s: ((6.0 * B, 4), WIRE, S),
     c.recursive_doubling_all_reduce_s: ((6.0 * B, 4), WIRE, S),
     c.halving_doubling_all_reduce_s: ((6.0 * B, 4), WIRE, S),
     c.recursive_all_gather_s: ((6.0 * B, 4), WIRE, S),
@@ -248,3 +250,13 @@ def test_the_longest_axis_of_a_torus_fills_first_by_hand():
     # 2 x 8 chips: four hops and one of half a second; 8 / 4 x 16 GB over both ways of a link of 1 GB/s, 16 s
     found = c.torus_all_to_all_s(16e9, np.array([2, 8]), bytes_per_s=1e9, latency_s=0.5)
     assert found == pytest.approx(2.5 + 16)
+
+
+def test_shots_by_hand_and_where_two_overtake_one():
+    # Eight ranks, 8 GB at 1 GB/s, 0.5 s a shot: 7 x 8 and one wait; 2 x 7/8 x 8 and two.
+    at = {"bytes_per_s": 1e9, "latency_s": 0.5}
+    assert c.one_shot_all_reduce_s(8e9, 8, **at) == 56.5
+    assert c.two_shot_all_reduce_s(8e9, 8, **at) == 15.0
+    alike = 0.5 * 1e9 / (7 * (1 - 2 / 8))  # alpha W / ((n - 1)(1 - 2 / n))
+    assert c.one_shot_all_reduce_s(alike, 8, **at) == pytest.approx(c.two_shot_all_reduce_s(alike, 8, **at))
+    assert c.one_shot_all_reduce_s(8e9, 1, **at) == c.two_shot_all_reduce_s(8e9, 1, **at) == 0

@@ -12,7 +12,11 @@ from bottlenecks.laws import traffic
 unit = pint.UnitRegistry()
 B, S = unit.byte, unit.second
 RATES = {"flop_per_s": 5e14 / S, "bytes_per_s": 5e10 * B / S}
+MIXED = {"width": 8192, "layer_params": 8e8, "value_bytes": 2 * B, "sent_bytes": 6 * B}
+MIXED |= {"data_bytes_per_s": 5e10 * B / S, "tensor_bytes_per_s": 4e11 * B / S}
 LAWS = {  # law -> arguments, keywords, dimension
+    traffic.link_s: ((1000, 2000), {"chips": 4, "value_bytes": 2 * B, "bytes_per_s": 5e10 * B / S}, unit.second),
+    traffic.inner_size_to_hide: ((), RATES | {"chips": 2, "value_bytes": 2 * B}, unit.dimensionless),
     traffic.data_parallel_tokens: ((), RATES | {"sent_bytes": 6 * B}, unit.dimensionless),
     traffic.tensor_parallel_ratio: (
         (8,),
@@ -24,6 +28,8 @@ LAWS = {  # law -> arguments, keywords, dimension
         RATES | {"width": 8192, "kv_width": 1024, "value_bytes": 2 * B},
         unit.dimensionless,
     ),
+    traffic.best_tensor_ranks: ((1024,), MIXED, unit.dimensionless),
+    traffic.mixed_split_tokens: ((), MIXED | {"flop_per_s": 6e14 / S}, unit.dimensionless),
     traffic.expert_parallel_ratio: ((), RATES | {"expert_width": 2048, "value_bytes": 2 * B}, unit.dimensionless),
 }
 
@@ -39,6 +45,30 @@ def test_dimension_and_card(law):
 
 def test_one_rank_sends_nothing():
     assert traffic.tensor_parallel_ratio(1, width=1, layer_params=1, value_bytes=1, flop_per_s=1, bytes_per_s=1) == 0
+
+
+def test_one_chip_needs_no_link():
+    assert traffic.link_s(8, 8, chips=1, value_bytes=2, bytes_per_s=1e9) == 0
+    assert traffic.inner_size_to_hide(chips=1, value_bytes=2, flop_per_s=1e15, bytes_per_s=1e9) == 0
+
+
+def test_two_chips_send_a_whole_partial_result_each():
+    # 64 x 8,192 values of 2 B are 1,048,576 B, at 450 GB/s 2.33 us
+    assert traffic.link_s(64, 8192, chips=2, value_bytes=2, bytes_per_s=450e9) == pytest.approx(2.3302e-6, rel=1e-4)
+
+
+def test_the_inner_size_of_two_chips_as_printed():
+    # scaling-book, "Rooflines": bf16 on two TPU v5e, 1.97e14 FLOP/s, 4.5e10 B/s: D > 8755
+    found = traffic.inner_size_to_hide(chips=2, value_bytes=2, flop_per_s=1.97e14, bytes_per_s=4.5e10)
+    assert int(found) == 8755
+
+
+@pytest.mark.parametrize("chips", [2, 3, 8])
+@pytest.mark.parametrize("rows", [1, 1000])
+def test_at_the_inner_size_chips_compute_as_long_as_they_send(chips, rows):
+    inner = traffic.inner_size_to_hide(chips=chips, value_bytes=2, flop_per_s=1e15, bytes_per_s=5e10)
+    compute_s = 2 * rows * inner * 512 / chips / 1e15  # two operations for each of rows x inner x columns / chips
+    assert compute_s == pytest.approx(traffic.link_s(rows, 512, chips=chips, value_bytes=2, bytes_per_s=5e10))
 
 
 def test_a_layer_of_gpt3_by_hand():
@@ -77,5 +107,24 @@ def test_arrays_and_more_bandwidth():
     rates = np.array([1e10, 1e11])
     for law, (args, kwargs, _) in LAWS.items():
         plain = {k: getattr(v, "magnitude", v) for k, v in kwargs.items()}
-        slow, fast = law(*args, **plain | {"bytes_per_s": rates})
-        assert slow == pytest.approx(10 * fast)
+        faster = {name: rates for name in plain if name.endswith("bytes_per_s") and name != "tensor_bytes_per_s"}
+        slow, fast = law(*args, **plain | faster)
+        assert slow == pytest.approx(fast * (10**0.5 if law is traffic.best_tensor_ranks else 10))
+
+
+def test_tensors_beside_copies_by_hand():
+    # A layer of 1.6e9 parameters, 10,000 wide, 1,000 tokens a chip, 2-byte values, 6 bytes a parameter; links of 4e11 and
+    # ports of 5e10 B/s. Copies: 9.6e9 / n bytes; tensors: 8 x 2 x 1e4 x 1e3 n = 1.6e8 n bytes.
+    # n = sqrt(9.6e9 / 1.6e8 x 8) = sqrt(480) = 21.9, and both take 9.6e9 / 21.9 / 5e10 = 8.76 ms.
+    sizes = {"width": 1e4, "layer_params": 1.6e9, "value_bytes": 2, "sent_bytes": 6}
+    links = {"data_bytes_per_s": 5e10, "tensor_bytes_per_s": 4e11}
+    ranks = traffic.best_tensor_ranks(1000, **sizes, **links)
+    assert ranks == pytest.approx(480**0.5)
+    assert 9.6e9 / ranks / 5e10 == pytest.approx(1.6e8 * ranks / 4e11)
+    assert traffic.best_tensor_ranks(250, **sizes, **links) == pytest.approx(
+        2 * ranks
+    )  # the same step on four times the chips
+    # Arithmetic of t tokens: 6 x 1.6e9 t / F. At the threshold it is as long as either exchange.
+    tokens = traffic.mixed_split_tokens(**sizes, flop_per_s=5e14, **links)
+    ranks = traffic.best_tensor_ranks(tokens, **sizes, **links)
+    assert 6 * 1.6e9 * tokens / 5e14 == pytest.approx(6 * 1.6e9 / ranks / 5e10)

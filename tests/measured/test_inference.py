@@ -176,10 +176,15 @@ def test_each_column_is_heard():
 def test_the_data_file_is_what_the_fit_finds():
     """Of the values that the fit tries, those it chose and their neighbours: the others take a minute."""
     kept = measured_inference.constants()
-    chosen = [float(kept["experts_times"][column]) for column in ("value", "low", "high")]
-    near = np.abs(np.log(fit_inference.GRID[:, None] / chosen)).min(axis=1)
-    found = fit_inference.fit(fit_inference.GRID[near < 1.5 * np.log(fit_inference.GRID[1])])
-    assert 3 <= np.sum(near < 1.5 * np.log(fit_inference.GRID[1])) < 12
+
+    def near(name, grid):
+        chosen = [float(kept[name][column]) for column in ("value", "low", "high")]
+        place = np.abs(grid[:, None] - chosen).min(axis=1) <= 1.5 * np.gradient(grid)
+        assert 3 <= np.sum(place) < 12
+        return grid[place]
+
+    waits_s = near("last_s", fit_inference.WAITS_S)
+    found = fit_inference.fit(near("experts_times", fit_inference.GRID), waits_s)
     assert set(kept) == set(found)
     for name, row in kept.items():
         for column in ("value", "low", "high"):

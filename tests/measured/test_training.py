@@ -209,6 +209,16 @@ def test_what_can_not_be_as_stated_is_said(tmp_path, cells, words):
     assert words in case_of(tmp_path, **DENSE | cells).assumed[0]
 
 
+def test_chunks_of_which_two_are_embedding_and_head(tmp_path):
+    """126 layers in 16 stages: with embedding and head 128, so 2, 4 or 8 chunks of a stage, and never 6."""
+    meta = DENSE | {"model": "Llama 3.1 405B", "n_chips": "16384", "tp": "8", "pp": "16", "vpp": "8", "dp": "128"}
+    meta |= {"global_batch_seqs": "2048", "seq_len": "8192", "micro_batch": "1", "zero": "1"}
+    found = case_of(tmp_path, **meta)
+    assert found.layout.vpp[0] == 8 and "does not divide" not in found.assumed[0]
+    assert case_of(tmp_path, **meta | {"vpp": ""}).layout.vpp[0] in (2, 4, 8)
+    assert "must hold equal chunks" in case_of(tmp_path, **meta | {"vpp": "6"}).assumed[0]
+
+
 def test_a_readers_columns_are_the_corpus_own():
     """A reader's rows of a program are predicted as the corpus's rows of it are, whoever they come from."""
     every = corpus.table("training")

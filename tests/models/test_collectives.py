@@ -270,3 +270,13 @@ def test_switches_that_sum_outside_too():
     # one rank a node: nothing to sum inside, and no such way
     inside = collective_time("all_reduce", LARGE, tiers=thin, ranks=8, sums_in=2)
     assert inside.seconds == pytest.approx(9 / 8 * LARGE / (450e9 * 0.85), rel=1e-4)
+
+
+def test_shots_are_for_who_asks_inside_a_machine():
+    # Eight ranks and 4 MiB: 7 of them in one shot; 2 x 7/8 in two; at 450 GB/s, without waits.
+    at = {"tiers": H100, "ranks": 8}
+    one = seconds("all_reduce", 2.0**22, **at, algorithms=("OneShot",))
+    two = seconds("all_reduce", 2.0**22, **at, algorithms=("TwoShot",))
+    assert one == pytest.approx(7 * 2**22 / 450e9) and two == pytest.approx(7 / 4 * 2**22 / 450e9)
+    assert not np.isfinite(seconds("all_reduce", 1e6, tiers=H100, ranks=16, algorithms=("OneShot",)))
+    assert collective_time("all_reduce", 1e6, **at).algorithm not in ("OneShot", "TwoShot")

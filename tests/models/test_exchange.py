@@ -23,16 +23,34 @@ H100, NARROW, CUBE = (
 )
 
 
+LIBRARY = replace(SERVER, shots=False)  # which asks for no kernels of its own
+
+
 def test_reductions_by_hand():
     # Two reductions a layer of 2 bytes x 10 tokens x 1,024 values; side by side one; a quarter hidden.
     one = send_s("all_reduce", 20480, 4, on=H100, launch="queued")
-    assert exchange_s(WIDE, Plan(tp=4), H100, tokens=10) == pytest.approx(12 * one)
-    assert exchange_s(WIDE, Plan(tp=4, parallel_block=True), H100, tokens=10) == pytest.approx(6 * one)
-    assert exchange_s(WIDE, Plan(tp=4, overlap=0.25), H100, tokens=10) == pytest.approx(9 * one)
+    assert exchange_s(WIDE, Plan(tp=4, software=LIBRARY), H100, tokens=10) == pytest.approx(12 * one)
+    assert exchange_s(WIDE, Plan(tp=4, parallel_block=True, software=LIBRARY), H100, tokens=10) == pytest.approx(
+        6 * one
+    )
+    assert exchange_s(WIDE, Plan(tp=4, overlap=0.25, software=LIBRARY), H100, tokens=10) == pytest.approx(9 * one)
     assert exchange_s(WIDE, Plan(), H100, tokens=10) == exchange_s(WIDE, Plan(ep=4), H100, tokens=10) == 0
-    slow = Plan(tp=4, software=replace(SERVER, captured=False))
+    slow = Plan(tp=4, software=replace(LIBRARY, captured=False))
     launched = send_s("all_reduce", 20480, 4, on=H100, launch="library")
     assert exchange_s(WIDE, slow, H100, tokens=10) == pytest.approx(12 * launched)
+
+
+def test_short_sums_take_a_shot_and_long_ones_the_library():
+    # A layer's two sums of 2 bytes x 10 tokens x 1,024 values in one shot: 3 x 20,480 bytes over a half of 450 GB/s, and
+    # a wait of 4 us. Beyond a machine, and for a program without such kernels, the library's.
+    slow = replace(H100, efficiency=Efficiency(shot=0.5, shot_s=4e-6))
+    one = 4e-6 + 3 * 20480 / (0.5 * 450e9)
+    assert exchange_s(WIDE, Plan(tp=4), slow, tokens=10) == pytest.approx(12 * one)
+    far = [exchange_s(WIDE, Plan(tp=16, software=each), slow, tokens=10) for each in (SERVER, LIBRARY)]
+    assert far[0] == far[1] > 0
+    late = replace(slow, waits=2.0, link_speed=0.5)
+    twice = 8e-6 + 3 * 20480 / (0.25 * 450e9)
+    assert exchange_s(WIDE, Plan(tp=4), late, tokens=10) == pytest.approx(12 * twice)
 
 
 def test_experts_by_hand():

@@ -120,6 +120,20 @@ def test_zero_3_gathers_two_layers_and_the_embeddings():
     assert rows(zero=3, dp=8, gathers_once=True, recipe="adam, fp32")["buffers"] == 6 * LLAMA.params
 
 
+def test_gradients_that_are_summed_leave_chunk_by_chunk():
+    # Four stages of eight layers in four chunks of two: with four micro-batches each chunk's go through in turn, and
+    # two chunks' gradients are whole, four layers; with eight the last of a chunk comes after all others' first.
+    at = {"zero": 3, "dp": 8, "pp": 4, "gathers_once": True, "schedule": "interleaved", "recipe": "adam, fp32"}
+    layer, ends = LLAMA.layer_params, LLAMA.head_params
+
+    def buffers(**more):
+        return training_rows(LLAMA, Layout(seq_len=1, sp=False, **at | more), stage=0)["buffers"]
+
+    assert buffers(vpp=4, micro_batches=4) == 2 * (8 * layer + ends) + 4 * (4 * layer + ends)
+    assert buffers(vpp=4, micro_batches=8) == 2 * (8 * layer + ends) + 4 * (8 * layer + ends)
+    assert buffers(vpp=1, schedule="1f1b", micro_batches=4) == 2 * (8 * layer + ends) + 4 * (8 * layer + ends)
+
+
 def test_hybrid_sharding_is_between_none_and_all():
     none, hybrid, whole = (rows(zero=3, dp=64, zero_ranks=n)["optimizer"] for n in (1, 8, None))
     assert none == 8 * hybrid == 64 * whole

@@ -69,7 +69,7 @@ def test_layouts_that_another_stands_for():
 
     assert not twice() and twice(schedule="gpipe") and not twice(schedule="gpipe", pp=2)
     assert twice(zero=1) and not twice(zero=1, dp=2) and not twice(zero=1, cp=2)
-    assert not twice(zero=3, dp=2) and twice(zero=3, dp=2, pp=2) and not twice(zero=2, dp=2, pp=2)
+    assert not twice(zero=3, dp=2) and not twice(zero=3, dp=2, pp=2) and not twice(zero=2, dp=2, pp=2)
 
 
 @pytest.mark.parametrize(

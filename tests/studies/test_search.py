@@ -12,7 +12,7 @@ import pytest
 
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.networks import system
-from bottlenecks.laws import recomputation
+from bottlenecks.laws import pipelines, recomputation
 from bottlenecks.measured.memory import gpt
 from bottlenecks.models import layouts, training
 from bottlenecks.models.machine import machine
@@ -230,7 +230,7 @@ def test_stages_even_only_with_embedding_and_head():
     found = search.search(llama, ON, within=within, software="2024", **asked)
     assert found.valid == 1
     cut = search.candidates(llama, within, chips=16384, batch=2048, seq_len=8192, start=0, stop=within.size)
-    layout = search._layout(llama, cut, 8192)
+    layout = search.as_layout(llama, cut, 8192)
     assert layouts.stage_layers(llama, layout, np.array([0, 1, 15]))[1].tolist() == [7, 8, 7]
 
 
@@ -258,3 +258,30 @@ def test_the_space_of_175_billion_on_512_chips_is_timed_in_a_few_calls(monkeypat
     found = search.search(model("GPT-3 175B"), ON, **asked)
     chunks = -(-search.space(model("GPT-3 175B"), **asked).size // search.CHUNK)
     assert found.valid > 40_000 and 1 <= len(calls) <= chunks < 10
+
+
+# ---- what a year knew
+
+
+def test_no_schedule_before_its_year():
+    assert search.known_by(2020) == ("1f1b",)
+    assert search.known_by(2021) == ("1f1b", "interleaved")
+    assert search.known_by(2023) == ("1f1b", "interleaved", "zb1p", "zb2p", "zbv")
+    assert search.known_by(2024) == search.PIPELINES
+
+
+def test_a_search_of_2021_has_no_zero_bubble_and_no_cut_stream():
+    old, new = (find(software=year) for year in ("2021", "2024"))
+    names = [{pipelines.SCHEDULES[s] for s in found.best["schedule"].tolist()} for found in (old, new)]
+    assert names[0] <= {"1f1b", "interleaved"} and old.valid < new.valid
+    assert not old.layout().sp and new.layout().sp
+
+
+def test_both_ends_and_two_chunks_are_searched_where_they_can_be():
+    within = search.space(SMALL, chips=8, batch=64, seq_len=2048)
+    found = search.candidates(SMALL, within, chips=8, batch=64, seq_len=2048, start=0, stop=within.size)
+    for name, stages in (("dualpipe", {2, 4, 8}), ("zbv", {2, 4})):  # eight layers make no sixteen chunks
+        mine = found["schedule"] == pipelines.SCHEDULES.index(name)
+        assert set(found["pp"][mine].tolist()) == stages
+    both = found["schedule"] == pipelines.DUALPIPE
+    assert np.all(found["micro_batches"][both] >= 2 * found["pp"][both])

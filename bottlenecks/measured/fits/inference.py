@@ -1,4 +1,4 @@
-"""Fit of what inference adds to kernels and wires: one constant, and the spread of measurements.
+"""Fit of what inference adds to kernels and wires: two constants, and the spread of measurements.
 
 `fit()` is what `data/inference_constants.csv` holds; sources with the role fit alone enter it.
 """
@@ -12,6 +12,7 @@ from bottlenecks.measured import inference
 from bottlenecks.measured.fits import interval
 
 GRID = np.geomspace(1, 6, 61)  # values of `experts_times` that are tried
+WAITS_S = np.arange(0, 40.5e-6, 0.5e-6)  # values of `last_s` that are tried
 UNFITTED = {"experts_times": 1.0}  # what every constant is before the fit
 
 
@@ -22,63 +23,82 @@ def rows_to_fit():
     return corpus.where(rows, fair)
 
 
-def fit(grid=GRID):
-    """Constant -> {value, low, high, rows, sources}.
+def fit(grid=GRID, waits_s=WAITS_S):
+    """Constant -> {value, low, high, unit, rows, sources}.
 
-    `experts_times` has the least mean |log(predicted / measured)| over routed models on hosted
-    stacks, every model on a chip with the same weight. Spreads are what 80 % of measured over predicted
-    times of the fit sources lie within; a kind that few sources measure has a wider one.
+    `last_s` has the least mean |log(predicted / measured)| over dense models on several chips, in steps that no
+    host launches, every source with the same weight; then `experts_times` over routed models on hosted stacks,
+    every model on a chip with the same weight. Spreads are what 80 % of measured over predicted times of the fit
+    sources lie within; a kind that few sources measure has a wider one.
     """
     rows = rows_to_fit()
     cases = inference.cases(rows)
+    several = [case for case in cases.found if case.together and not case.routed]
+    of = [str(rows["source_id"][case.rows[0]]) for case in several]
+    last = _least(lambda last_s: _loss(cases, several, 1.0, last_s, of), waits_s)
     routed = [case for case in cases.found if case.hosted and case.routed]
-    losses = np.array([_loss(cases, routed, times) for times in grid])
-    best = float(grid[losses.argmin()])
-    near = grid[losses < losses.min() * 1.05]
-    sources = sorted({str(rows["source_id"][case.rows[0]]) for case in routed})
+    times = _least(lambda times: _loss(cases, routed, times, last["value"]), grid)
     fitted = {
-        "experts_times": {
-            "value": best,
-            "low": float(near.min()),
-            "high": float(near.max()),
-            "rows": sum(case.rows.size for case in routed),
-            "sources": sources,
-        }
+        name: found | {"unit": unit} | _seen(rows, mine)
+        for name, found, unit, mine in (("experts_times", times, "1", routed), ("last_s", last, "s", several))
     }
-    return fitted | {f"spread_{kind}": _spread(cases, best, kind) for kind in inference.SPREADS}
+    known = times["value"], last["value"]
+    return fitted | {f"spread_{kind}": _spread(cases, *known, kind) for kind in inference.SPREADS}
 
 
-def _logs(cases, chosen, times):
+def _least(loss, grid):
+    """The value of a grid with the least loss, and the ends of those within a twentieth of it."""
+    losses = np.array([loss(value) for value in grid])
+    near = grid[losses < losses.min() * 1.05]
+    return {"value": float(grid[losses.argmin()]), "low": float(near.min()), "high": float(near.max())}
+
+
+def _seen(rows, cases):
+    names = {str(rows["source_id"][case.rows[0]]) for case in cases}
+    return {"rows": sum(case.rows.size for case in cases), "sources": sorted(names)}
+
+
+def _logs(cases, chosen, times, last_s):
     """log(measured / predicted seconds) of each row, NaN where it is in none of the chosen cases."""
     seconds = np.full(cases.reasons.size, np.nan)
     for case in chosen:
-        on = replace(case.on, experts_times=times) if case.hosted else case.on
+        on = replace(case.on, experts_times=times if case.hosted else 1.0, last_s=last_s)
         seconds[case.rows] = case.time(on)
     measured, predicted, unit = inference.headline(cases, seconds)
     with np.errstate(divide="ignore"):
         return np.where(unit == "tokens/s", -1, 1) * np.log(measured / predicted)
 
 
-def _loss(cases, routed, times):
-    """Every model on a chip has the same weight, however many lengths were measured."""
-    logs = _logs(cases, routed, times)
-    return float(np.mean([np.abs(logs[case.rows]).mean() for case in routed]))
+def _loss(cases, chosen, times, last_s, of=None):
+    """Every case, a model on a chip, has the same weight, however many lengths were measured; or every one `of` a source."""
+    logs = _logs(cases, chosen, times, last_s)
+    each = np.array([np.abs(logs[case.rows]).mean() for case in chosen])
+    if of is None:
+        return float(each.mean())
+    return float(np.mean([each[np.array(of) == source].mean() for source in sorted(set(of))]))
 
 
-def _spread(cases, times, kind):
+def _spread(cases, times, last_s, kind):
     """The interval of a kind: root mean square over sources, wider the fewer there are (Student's t)."""
-    logs = _logs(cases, [case for case in cases.found if case.kind == kind], times)
+    logs = _logs(cases, [case for case in cases.found if case.kind == kind], times, last_s)
     known = np.isfinite(logs)
     logs, seen = logs[known], cases.columns["source_id"][known]
     half = interval.half(logs, seen)
-    return {"value": 1.0, "low": 1 / half, "high": half, "rows": logs.size, "sources": np.unique(seen).tolist()}
+    return {
+        "value": 1.0,
+        "low": 1 / half,
+        "high": half,
+        "unit": "1",
+        "rows": logs.size,
+        "sources": np.unique(seen).tolist(),
+    }
 
 
 def table(fitted):
     """The fit as rows of the data file."""
     for name, found in sorted(fitted.items()):
         numbers = [f"{found[c]:.4g}" for c in ("value", "low", "high")]
-        yield ",".join([name, *numbers, "1", str(found["rows"]), ";".join(found["sources"])])
+        yield ",".join([name, *numbers, found["unit"], str(found["rows"]), ";".join(found["sources"])])
 
 
 def rows():
@@ -87,7 +107,7 @@ def rows():
         {
             "constant": name,
             **{c: f"{row[c]:.4g}" for c in ("value", "low", "high")},
-            "unit": "1",
+            "unit": row["unit"],
             "rows": str(row["rows"]),
             "sources": ";".join(row["sources"]),
         }
