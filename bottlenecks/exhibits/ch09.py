@@ -24,8 +24,7 @@ MODELS = ("Llama-3-8B", "Llama-3-70B", "Llama-3.1-405B", "DeepSeek-V3")
 GPUS = ("A100 SXM 80GB", "H100 SXM5", "H200 SXM", "B200 SXM (HGX)")
 RELEASED = {"DeepSeek-V3": "fp8", "gpt-oss-120b": "mxfp4"}  # format of the weights, where not bf16
 EXPERTS = (  # said under every figure that has mixtures
-    f" Routed experts take {plain(measured_inference.value('experts_times'))} times as long as dense "
-    "products (fitted)."
+    f" Routed experts take {plain(measured_inference.value('experts_times'))} times as long as dense products (fitted)."
 )
 CHIPS = (1, 2, 4, 8, 16, 32, 64)
 CONTEXTS = tuple(2**i for i in range(9, 18))
