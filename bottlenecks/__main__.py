@@ -46,9 +46,21 @@ def _run(asked):
 
 def verbs():
     """The commands, as `--help` lists them."""
-    from bottlenecks.command import chips, figures, fits, measure, models, predict, score, search, sources, systems
+    from bottlenecks.command import (
+        chips,
+        figures,
+        fits,
+        measure,
+        models,
+        predict,
+        progress,
+        score,
+        search,
+        sources,
+        systems,
+    )
 
-    return figures, measure, predict, score, fits, search, chips, models, systems, sources
+    return figures, measure, predict, score, fits, search, chips, models, systems, sources, progress
 
 
 def _parser():

@@ -28,7 +28,7 @@ def test_a_wrong_number_is_found(tmp_path):
         cells=[
             nbformat.v4.new_code_cell("x = 2"),
             nbformat.v4.new_markdown_cell(
-                "It takes **3**<!--= x --> steps, 40 GB and 5,120 rows; in 2023, 16<!--given--> more."
+                "It takes <span>3</span><!--= x --> steps, 40 GB and 5,120 rows; in 2023, 16<!--given--> more."
             ),
         ]
     )
@@ -45,23 +45,34 @@ def text_of(path, kind="markdown"):
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 def test_a_chapter_has_what_a_chapter_has(path):
     text, code = text_of(path), text_of(path, "code")
-    words = len(re.sub(r"<!--.*?-->|<[^>]+>", "", text).split())
-    assert 3000 <= words <= 6000
+    told = len(re.sub(r"<!--.*?-->|<[^>]+>", "", text.partition("## Exercises")[0]).split())
+    asked = len(re.sub(r"<!--.*?-->|<[^>]+>", "", text.partition("## Exercises")[2]).split())
+    assert 2000 <= told <= 3600 and asked <= 2200
     assert 4 <= len(re.findall(r"^(?:explore\(ch|ch)\d\d\w*\.", code, re.M)) <= 9
-    assert code.count("explore(ch") >= 2 and code.count("guess(") >= 1 and code.count("show(") >= 5
+    assert code.count("explore(ch") >= 2 and code.count("guess(") >= 1 and code.count("show(") >= 2
     for heading in ("## To take away", "## Exercises", "## Further reading"):
         assert heading in text
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 def test_exercises_are_asked_checked_and_solved(path):
-    chapter = path.name[:2]
     text, code = text_of(path), text_of(path, "code")
-    registered = {id: e for id, e in checks.load_all().items() if id.startswith(chapter)}
-    checked = {id for id, exercise in registered.items() if exercise.expected}
-    assert set(re.findall(r'check\("(\d\d\.\d+)"', code)) == checked and len(checked) >= 8
+    registered = {id: e for id, e in checks.load_all().items() if id.startswith(path.name[:2])}
+    asked = re.findall(r'check\("(\d\d\.(?:\d+[a-c]?|x\d))"', code)
+    assert sorted(asked) == sorted(id for id, exercise in registered.items() if not exercise.is_open)
+    assert len(asked) >= 8
     for id in registered:
-        assert f"**{id}**" in text and re.search(rf"<summary>(Solution|A solution) of {id}</summary>", text), id
+        if ".x" in id:  # a question below an exhibit
+            continue
+        whole = id.rstrip("abc")
+        assert f"**{id}**" in text and re.search(rf"<summary>(Solution|A solution) of {whole}</summary>", text), id
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_minutes_and_stars_are_those_of_the_checks(path):
+    for whole, minutes, stars in re.findall(r"\*\*(\d\d\.\d+)\*\* \((\d+) min, (★+)\)", text_of(path)):
+        parts = [e for id, e in checks.load_all().items() if id.rstrip("abc") == whole]
+        assert (int(minutes), len(stars)) == (sum(e.minutes for e in parts), max(e.stars for e in parts)), whole
 
 
 def test_claims_in_chapters_exist_and_verdicts_are_computed():
@@ -73,7 +84,7 @@ def test_roofline_of_llm_verdict():
     found = claims.verdict("W2-roofline-of-llm")
     assert found.verdict == "holds-when" and found.numbers["smallest_ratio"] > 1
     slow, fast = found.numbers["decode_slow_memory"], found.numbers["decode_fast_memory"]
-    assert 1.2 < slow < 1.4 < fast < found.numbers["prefill"]
+    assert 1.2 < slow < 1.6 < fast < found.numbers["prefill"]
 
 
 def test_unsettled_and_unknown_claims_say_so():

@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from bottlenecks.facts import files
-from bottlenecks.measured.fits import collectives, inference, kernels, training
+from bottlenecks.measured.fits import collectives, equal, inference, kernels, training
 
 FOLDER = Path(__file__).parents[1] / "bottlenecks" / "data"
-FITS = {"kernel": kernels, "network": collectives, "inference": inference, "training": training}  # each on those before
+FITS = {"kernel": kernels, "equal": equal, "network": collectives, "inference": inference, "training": training}
+# each stands on those before
 
 
 def main():

@@ -1,13 +1,13 @@
 """Numbers in a chapter's text: each is computed, and this keeps text and computation together.
 
-In a text cell a number is written in bold and followed by the expression that gives it:
+In a text cell a number stands between two tags, followed by the expression that gives it:
 
-    weights cross in **283 µs**<!--= si(memory_s, "s") -->
+    weights cross in <span>283 µs</span><!--= si(memory_s, "s") -->
 
-A rendered page hides the comment. The expression is evaluated when all code cells of the chapter have
-run. A number that the text itself sets, such as an exercise's hypothesis, is marked <!--given-->.
+A rendered page shows the number in ordinary type and hides the rest; bold is left for what is worth remembering. The
+expression is evaluated when all code cells of the chapter have run. A number that the text itself sets, such as an exercise's hypothesis, is marked <!--given-->.
 
-    python tools/prose.py            rewrite every bold number from its expression
+    python tools/prose.py            rewrite every number from its expression
     python tools/prose.py --check    say which are out of date, and which numbers have no expression
 """
 
@@ -23,13 +23,13 @@ import nbformat
 
 from bottlenecks.facts import files
 
-BOUND = re.compile(r"\*\*([^*\n]+?)\*\*<!--= *(.+?) *-->")
+BOUND = re.compile(r"<span>([^<\n]*?)</span><!--= *(.+?) *-->")
 UNITS = (
     r"(?:[kMGTPEmµnp]?(?:B/s|FLOP/s|FLOP/B|FLOP|B|s|W|J)|[KMGT]iB|FLOP per byte|tokens|%|times|bytes?|chips|users|rows)"
 )
 NUMBER = re.compile(rf"(?<![\w.#-])\d[\d,.]*(?:\s{UNITS}(?![\w/])|)(?!\w)")
 IGNORED = re.compile(  # numbers that are computed, given, code, mathematics, links or names
-    r"\*\*[^*\n]+?\*\*<!--=.+?-->|RTX \w+|\S+(?: \S+)?<!--given-->|```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)|<[^>]+>|<!--.*?-->",
+    r"<span>[^<\n]*?</span><!--=.+?-->|RTX \w+|\S+(?: \S+)?<!--given-->|```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)|<[^>]+>|<!--.*?-->",
     re.S,
 )
 UNSEEN = mock.patch("bottlenecks.lessons.widgets.explore", lambda exhibit, **chosen: None)  # pictures change no number
@@ -65,7 +65,7 @@ def _filled(found, space, path):
         value = eval(found[2], space)
     except Exception as problem:
         raise ValueError(f"{path.name}: {found[2]!r} does not evaluate: {problem!r}") from problem
-    return f"**{value}**<!--= {found[2]} -->"
+    return f"<span>{value}</span><!--= {found[2]} -->"
 
 
 def unbound(text):
@@ -94,7 +94,7 @@ def problems(path):
 
 
 def refresh(path):
-    """Rewrite the bold numbers of a chapter; says whether anything changed."""
+    """Rewrite the computed numbers of a chapter; says whether anything changed."""
     notebook, texts = evaluated(path)
     changed = any(cell.source != text for cell, text in texts)
     for cell, text in texts:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from bottlenecks.exhibits.axes import counts, panel, x_axis, y_axis
+from bottlenecks.exhibits.axes import panel, x_axis, y_axis
 from bottlenecks.exhibits.labels import beside, text, told
-from bottlenecks.exhibits.marks import circles, curve, diamond, line, updating
+from bottlenecks.exhibits.marks import circles, curve, diamond, line, span, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, names, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, MARKERS, SERIES, resource
 from bottlenecks.facts.chips import chip
@@ -50,6 +50,7 @@ def _two_times_table(chip_name, rows):
         larger={"rows": m, "time_s": np.maximum(arithmetic, memory)},
         here={
             "rows": rows,
+            "chip": chip_name,
             "time_s": max(here_arithmetic, here_memory),
             "arithmetic_s": here_arithmetic,
             "memory_s": here_memory,
@@ -72,13 +73,14 @@ def _two_times_draw(figure):
         diamond(ax, *at),
         beside(ax, "arithmetic", "arithmetic", *at, 24, dx=1.25, color=COLOUR["compute"], va="top"),
         beside(ax, "memory", "memory", *at, 0, dx=1.1, dy=0.62, color=COLOUR["memory"], va="top"),
+        told(ax, lambda table: short(row(table).chip), weight="bold"),
         told(ax, lambda table: f"thick grey: the larger of the two   {_found(table)}", "lower right"),
     )
 
 
-def _found(table, of="this chip"):
+def _found(table):
     """Whether there are circles."""
-    return "○ measured" if (table["series"] == "measured").any() else f"no measurement of {of} in the corpus"
+    return "○ measured" if (table["series"] == "measured").any() else "not measured"
 
 
 def _two_times_summary(table):
@@ -96,9 +98,8 @@ def _two_times_summary(table):
 two_times = Exhibit(
     slug="01-two-times",
     title="Two times and a maximum.",
-    caption="Time of one matrix product, m rows against the 8,192 by 57,344 gate and up projection of Llama-2-70B "
-    "in 16 bits: the arithmetic at the dense peak, the traffic at the datasheet's bandwidth, and kernels as "
-    "measured.",
+    caption="Time of a matrix product in 16 bits, some rows times the 8,192 by 57,344 gate and up projection of "
+    "Llama-2-70B: arithmetic at the dense peak, traffic at the datasheet's bandwidth, and kernels as measured.",
     alt="Log-log plot of time against rows. The memory line is flat, then rises slowly; the arithmetic line rises "
     "in proportion to the rows and crosses it at the ridge. Measured points follow the larger.",
     controls={"chip_name": CHIP, "rows": BATCH},
@@ -144,6 +145,7 @@ def _roofline_table(chip_name, format, rows):
             "intensity_flop_per_byte": here,
             "rate_flop_per_s": roofline.attainable_flop_per_s(here, **rates),
             "rows": rows,
+            "chip": chip_name,
             "format": number_format,
         },
         measured={
@@ -171,6 +173,7 @@ def _format_of(device, width):
 
 
 GHOSTS = ("V100 SXM2 32GB", "A100 SXM 80GB", "B200 SXM (HGX)")
+SIDES = {"memory": "#E1EDF6", "compute": "#FBE6D8"}  # grounds of the two regions
 
 
 ROOF = ("intensity_flop_per_byte", "rate_flop_per_s")
@@ -199,19 +202,27 @@ def _roofline_draw(figure):
         top = pick(table, name, "rate_flop_per_s")[-1]
         return 0.1 if 0.6 < top / row(table, "ridge").rate_flop_per_s < 1.7 else top * 1.03
 
+    def bend(table):
+        return row(table, "ridge").intensity_flop_per_byte
+
+    def here(table):
+        return f"{short(row(table).chip)}, {row(table).format}\n{_found(table)}"
+
+    waits = {"of": "column", "va": "top", "weight": "bold"}
     ghosts = {"color": "#6E6E6E", "fontsize": 8.5, "ha": "right", "va": "bottom"}
-    clear = {"facecolor": "#FFFFFFCC", "edgecolor": "none", "pad": 1}
     return updating(
+        span(ax, lambda table: (0.1, bend(table)), color=SIDES["memory"]),
+        span(ax, lambda table: (bend(table), 1e5), color=SIDES["compute"]),
+        text(ax, 0.8, 0.975, "waits for memory", color=COLOUR["memory"], **waits),
+        text(ax, 18500, 0.975, "waits for arithmetic", color=COLOUR["compute"], ha="right", **waits),
         *(curve(ax, name, *ROOF, color=COLOUR["idle"], lw=1) for name in GHOSTS),
         *(text(ax, 18500, lambda t, n=name: height(t, n), name.split(" ")[0], **ghosts) for name in GHOSTS),
-        line(ax, lambda table: [c[:2] for c in corners(table)], lw=7, alpha=0.3, color=COLOUR["memory"]),
-        line(ax, lambda table: [c[1:] for c in corners(table)], lw=7, alpha=0.3, color=COLOUR["compute"]),
         line(ax, corners, color=COLOUR["total"], lw=2.4),
         circles(ax, "measured", *ROOF),
         curve(ax, "ridge", *ROOF, marker="o", ms=8, ls="", color=COLOUR["total"]),
         diamond(ax, *ROOF),
-        beside(ax, "ridge", "ridge", *ROOF, 0, dx=0.84, dy=1.2, ha="right", va="bottom", weight="bold", bbox=clear),
-        told(ax, lambda table: _found(table, "this"), "lower right"),
+        beside(ax, "ridge", "ridge", *ROOF, 0, dx=1.06, dy=1.16, va="bottom", weight="bold"),
+        told(ax, here, "lower right"),
     )
 
 
@@ -229,9 +240,8 @@ def _roofline_summary(table):
 the_roofline = Exhibit(
     slug="01-roofline",
     title="The roofline.",
-    caption="The rate that a chip can reach against the operations done for each byte it must move: sloped where "
-    "memory decides (blue), flat where arithmetic does (orange). The diamond is the matrix product of the figure "
-    "before, moved along the roof by its number of rows. Grey: other chips in 16 bits.",
+    caption="The rate that a chip can reach against the operations done for each byte that it must move. The diamond "
+    "is the matrix product of the figure before. Grey: other chips in 16 bits.",
     alt="Log-log plot of attainable FLOP/s against arithmetic intensity: a sloped line that meets a flat one at the "
     "ridge point, with the roofs of V100, A100 and B200 in grey.",
     controls={
@@ -254,10 +264,13 @@ def short(name):
 # ---- 3: the ridges of the catalog ---------------------------------------------------------------------
 
 SHOWN = names(
-    "T4, V100 SXM2 32GB, A100 SXM 80GB, H100 SXM5, H200 SXM, B200 SXM (HGX), RTX 4090, MI250X, MI300X, MI355X, "
+    "P100 SXM2, T4, V100 SXM2 32GB, A100 SXM 80GB, H100 SXM5, H20 SXM, H200 SXM, B200 SXM (HGX), RTX 4090, MI250X, MI300X, MI355X, "
     "TPU v2, TPU v3, TPU v4, TPU v5e, TPU v5p, TPU v6e, TPU v7, Trainium1, Trainium2, Gaudi 2, Gaudi 3, Groq LPU "
     "v1, Xeon 6980P"
 )
+
+
+CUT = names("H20 SXM")  # chips whose arithmetic was cut until an export rule let them pass
 
 
 def _ridges_table():
@@ -281,13 +294,14 @@ def _ridges_draw(figure):
     def update(table):
         names, makers, launches, ridges = pick(table, "ridge", "chip", "vendor", "launch", "ridge_flop_per_byte")
         y = np.arange(names.size)
-        drawn = [ax.hlines(y, 1.6, ridges, color="#DDDDDD", lw=1)]
+        drawn = []
         for i, maker in enumerate(dict.fromkeys(makers)):
             mine = makers == maker
             drawn += ax.plot(ridges[mine], y[mine], MARKERS[i % 8], color=SERIES[i % 8], label=maker)
-        drawn += [ax.text(r * 1.09, i, plain(r), va="center", fontsize=8) for i, r in enumerate(ridges)]
-        ax.set_yticks(y, [f"{short(n)}, {d[:4]}" for n, d in zip(names, launches, strict=True)], fontsize=8.5)
-        ax.legend(loc="lower left", bbox_to_anchor=(-0.25, 1.0), ncols=6, fontsize=8.5, handletextpad=0.1)
+        words = [f"{plain(r)}{', cut by an export rule' * (n in CUT)}" for n, r in zip(names, ridges, strict=True)]
+        drawn += [ax.text(r * 1.09, i, words[i], va="center", fontsize=9) for i, r in enumerate(ridges)]
+        ax.set_yticks(y, [f"{short(n)}, {d[:4]}" for n, d in zip(names, launches, strict=True)], fontsize=9)
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.25, 1.0), ncols=6, fontsize=9, handletextpad=0.1)
         return drawn
 
     return update
@@ -307,193 +321,9 @@ ridges = Exhibit(
     title="What a chip asks for.",
     caption="Ridge points in 16 bits, in the order of launch: operations that each byte from main memory must feed "
     "before the arithmetic is the limit.",
-    alt="Dot chart of ridge points, one row for each chip in the order of launch. Most lie between one and six "
+    alt="Dot chart of ridge points, a line for each chip in the order of launch. Most lie between one and six "
     "hundred FLOP per byte; an SRAM chip lies a hundred times lower.",
     table=_ridges_table,
     draw=_ridges_draw,
     summary=_ridges_summary,
-)
-
-
-# ---- 4: which level feeds the arithmetic? --------------------------------------------------------------
-
-SIDE = 8192
-LEVELLED = ("V100 PCIe 16GB", "A100 SXM 80GB", "H100 PCIe", "H100 SXM5")
-TILES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
-
-
-def _feeding_levels(device):
-    return [level for level in device.levels if level.bytes_per_s and level.name in ("L1/shared", "L2", "HBM")]
-
-
-def _levels_table(chip_name, tile):
-    device = chip(chip_name)
-    format = first_estimate.width16(device)
-    t = np.geomspace(8, 2048, 97)
-    flop = roofline.matmul_flop(SIDE, SIDE, SIDE)
-    arithmetic = flop / device.peak_flop_per_s(format)
-
-    def feed_s(t, level):
-        return roofline.tiled_matmul_bytes(SIDE, SIDE, SIDE, tile=t, value_bytes=2) / level.bytes_per_s
-
-    lines = {
-        level.name: {"tile": t, "time_s": feed_s(t, level), "bytes_per_s": level.bytes_per_s}
-        for level in _feeding_levels(device)
-    }
-    here = {f"here {level.name}": {"tile": tile, "time_s": feed_s(tile, level)} for level in _feeding_levels(device)}
-    return stack(arithmetic={"tile": t, "time_s": arithmetic}, **lines, **here)
-
-
-def hiding_tile(device, level):
-    """Side of the tile at which a level feeds as fast as the arithmetic eats (eq:tiled-bytes solved)."""
-    peak = device.peak_flop_per_s(first_estimate.width16(device))
-    return 2 / (level.bytes_per_s / peak - 1 / SIDE)
-
-
-def _levels_draw(figure):
-    ax = panel(figure)
-    x_axis(ax, "side of the square tile kept on the near side of the level", 7, 2400, log="", ticks=counts(TILES))
-    y_axis(ax, "time to feed an 8,192-cubed product", 2e-5, 0.7, log="s")
-    at = ("tile", "time_s")
-    styles = {"L1/shared": ("#56B4E9", ":"), "L2": ("#0072B2", "-."), "HBM": ("#003F63", "--")}
-
-    def words(name):
-        return lambda table: f"from {name}, {si(row(table, name).bytes_per_s, 'B/s')}"
-
-    rising = {"va": "bottom", "rotation": -18, "rotation_mode": "anchor"}
-    return updating(
-        curve(ax, "arithmetic", *at, **resource("compute")),
-        text(
-            ax,
-            2300,
-            lambda table: pick(table, "arithmetic", "time_s")[0] * 1.08,
-            "arithmetic at peak",
-            color=COLOUR["compute"],
-            ha="right",
-            va="bottom",
-        ),
-        *(curve(ax, name, *at, color=colour, ls=dash) for name, (colour, dash) in styles.items()),
-        *(diamond(ax, *at, series=f"here {name}", ms=7) for name in styles),
-        *(
-            beside(ax, words(name), name, *at, 2, dy=1.08, color=colour, **rising)
-            for name, (colour, _) in styles.items()
-        ),
-    )
-
-
-def _levels_summary(table):
-    arithmetic = pick(table, "arithmetic", "time_s")[0]
-    here = {s[5:]: row(table, s) for s in dict.fromkeys(table["series"]) if s.startswith("here ")}
-    tile = next(iter(here.values())).tile
-    parts = [f"{n} {si(at.time_s, 's')}{' (hidden)' if at.time_s <= arithmetic else ''}" for n, at in here.items()]
-    return (
-        f"Tile {plain(tile, 4)}: arithmetic takes {si(arithmetic, 's')}; feeding it takes {', '.join(parts)}. "
-        "Hidden: no longer than the arithmetic."
-    )
-
-
-levels = Exhibit(
-    slug="01-levels",
-    title="One roof for each level.",
-    caption="Time to bring the operands of a product of two 8,192 by 8,192 matrices in 16 bits from each level of "
-    "the memory, against the side of the tile that is kept on the near side of that level. A level whose line is "
-    "below the orange one is hidden behind the arithmetic.",
-    alt="Log-log plot of feeding time against tile side: one falling line for each memory level and a flat line for "
-    "the arithmetic. Each line crosses the flat one at its own tile size.",
-    controls={
-        "chip_name": Control(label="chip", values=LEVELLED, start="A100 SXM 80GB"),
-        "tile": Control(label="tile side", values=TILES, start=128),
-    },
-    table=_levels_table,
-    draw=_levels_draw,
-    summary=_levels_summary,
-    sources=("gpubenches", "yang2020hierarchical"),
-)
-
-
-# ---- 5: Little's law ------------------------------------------------------------------------------------
-
-CHASED = ("V100 PCIe 16GB", "A100 SXM 80GB", "H100 PCIe", "MI210")
-
-
-def _little_table(chip_name, threads):
-    device = chip(chip_name)
-    latency = device.level("HBM").latency_s
-    measured = first_estimate.occupancy_sweep(chip_name)
-
-    def predicted(n):
-        return roofline.latency_limited_bytes_per_s(8 * n, bytes_per_s=device.memory_bytes_per_s, latency_s=latency)
-
-    n = np.geomspace(1000, 300000, 121)
-    return stack(
-        law={"threads": n, "bytes_per_s": predicted(n)},
-        here={
-            "threads": threads,
-            "bytes_per_s": predicted(threads),
-            "latency_s": latency,
-            "needed_bytes": roofline.bytes_in_flight(bytes_per_s=device.memory_bytes_per_s, latency_s=latency),
-            "peak_bytes_per_s": device.memory_bytes_per_s,
-        },
-        measured={
-            "threads": measured["threads"],
-            "bytes_per_s": measured["bytes_per_s"],
-            "predicted_bytes_per_s": predicted(measured["threads"]),
-        },
-    )
-
-
-def _little_draw(figure):
-    ax = panel(figure, 0.15, right=0.97, top=0.97)
-    x_axis(ax, "threads, each with one 8-byte load in flight", 800, 330000, log="")
-    y_axis(ax, "bandwidth drawn from memory", 1.3e10, 4e12, log="B/s")
-    at = ("threads", "bytes_per_s")
-
-    def side(flat):
-        """The law's points on one side of its bend."""
-
-        def points(table):
-            n, rate = pick(table, "law", *at)
-            there = (rate >= row(table).peak_bytes_per_s) == flat
-            return n[there], rate[there]
-
-        return points
-
-    over = {"color": COLOUR["memory"], "ha": "right", "va": "bottom"}
-    return updating(
-        line(ax, side(False), **resource("latency")),
-        line(ax, side(True), **resource("memory")),
-        circles(ax, "measured", *at),
-        diamond(ax, *at),
-        beside(ax, "bytes in flight / latency ", "law", *at, 50, color=COLOUR["latency"], ha="right"),
-        text(ax, 3.2e5, lambda table: row(table).peak_bytes_per_s * 1.06, "datasheet bandwidth", **over),
-        told(ax, "○ measured", "lower right"),
-    )
-
-
-def _little_summary(table):
-    here = row(table)
-    measured, predicted = pick(table, "measured", "bytes_per_s", "predicted_bytes_per_s")
-    return (
-        f"Latency {si(here.latency_s, 's')}: the full {si(here.peak_bytes_per_s, 'B/s')} needs {si(here.needed_bytes, 'B')} in "
-        f"flight. Little's law gives {plain(here.threads, 5)} threads {si(here.bytes_per_s, 'B/s')}, "
-        f"{plain(100 * here.bytes_per_s / here.peak_bytes_per_s)} % of it. Mean absolute error at the {measured.size} measured "
-        f"points: {plain(100 * np.mean(np.abs(predicted / measured - 1)), 2)} %."
-    )
-
-
-little = Exhibit(
-    slug="01-little",
-    title="A bandwidth is a number of bytes in flight.",
-    caption="Bandwidth that a read kernel draws against its threads, from Little's law with the measured latency of "
-    "a pointer chase and no fitted number; circles are measurements at three occupancies.",
-    alt="Log-log plot: bandwidth rises in proportion to the threads in flight until it meets the flat line of the "
-    "datasheet bandwidth; measured points round the corner off.",
-    controls={
-        "chip_name": Control(label="chip", values=CHASED, start="A100 SXM 80GB"),
-        "threads": Control(label="threads", values=tuple(1000 * 2**i for i in range(9)), start=16000),
-    },
-    table=_little_table,
-    draw=_little_draw,
-    summary=_little_summary,
-    sources=("gpubenches", "little1961"),
 )

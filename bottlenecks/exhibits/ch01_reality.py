@@ -1,123 +1,22 @@
-"""Figures of chapter 01: what chips reach, what yours does, energy, and steps as measured."""
-
-from functools import cache
+"""Figures of chapter 01 on reality: what your machine does, and steps as measured."""
 
 import numpy as np
 
 from bottlenecks import data
 from bottlenecks.exhibits.axes import panel, x_axis, y_axis
-from bottlenecks.exhibits.ch01 import ROOF, roof_panel, short
-from bottlenecks.exhibits.labels import beside, end_labels, text, told
-from bottlenecks.exhibits.marks import Mark, curve, diamond, level, updating
+from bottlenecks.exhibits.ch01 import ROOF, roof_panel
+from bottlenecks.exhibits.labels import end_labels, told
+from bottlenecks.exhibits.marks import Mark, curve, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
-from bottlenecks.exhibits.style import COLOUR, GREY, SERIES, resource
+from bottlenecks.exhibits.style import COLOUR, GREY, MARKERS, SERIES
+from bottlenecks.facts import corpus
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.units import plain, si
 from bottlenecks.laws import roofline
 from bottlenecks.measured import first_estimate
 from bottlenecks.yours import roofline as your_roofline
 
-# ---- 6: advertised and achieved ---------------------------------------------------------------------------
-
-WHAT = ("matmul, best shape", "matmul, sustained", "stream")
-
-
-def _advertised_table():
-    table = first_estimate.achieved()
-    order = np.lexsort((table["fraction"], [WHAT.index(w) for w in table["what"]]))
-    return stack(
-        **{
-            what: {
-                name: values[order][table["what"][order] == what] for name, values in table.items() if name != "what"
-            }
-            for what in WHAT
-        }
-    )
-
-
-def _advertised_draw(figure):
-    figure.set_size_inches(7.6, 5.6)
-    axes = panel(figure, 0.23, 0.11, 0.49, 0.91), panel(figure, 0.73, 0.11, 0.98, 0.91)
-    styles = dict(zip(WHAT, (("o", COLOUR["compute"]), ("s", "#7A3300"), ("o", COLOUR["memory"])), strict=True))
-
-    def fill(ax, table, shown):
-        x_axis(ax, "achieved / advertised", 0.4, 1.02)
-        rows = np.flatnonzero(np.isin(table["series"], shown))
-        rows = rows[np.argsort(table["fraction"][rows])]
-        of = {name: column[rows] for name, column in table.items()}
-        for what in shown:
-            y = np.flatnonzero(of["series"] == what)
-            marker, colour = styles[what]
-            ax.plot(of["fraction"][y], y, marker, color=colour, label=what.split(", ")[-1])
-        by = [
-            s.split("_")[0] if w == "stream" else f
-            for w, f, s in zip(of["series"], of["format"], of["source_id"], strict=True)
-        ]
-        ax.set_yticks(
-            range(rows.size), [f"{short(n)}, {b}" for n, b in zip(of["chip_name"], by, strict=True)], fontsize=7
-        )
-        ax.axvline(np.median(of["fraction"]), color=COLOUR["idle"], lw=1, ls=":")
-        ax.set_ylim(-0.7, rows.size - 0.3)
-
-    def update(table):
-        for ax, title, shown in zip(axes, ("matrix product", "streaming memory"), (WHAT[:2], WHAT[2:]), strict=True):
-            fill(ax, table, shown)
-            ax.set_title(title)
-        axes[0].legend(fontsize=8, loc="lower right", handletextpad=0.1)
-        return []
-
-    return update
-
-
-def _advertised_summary(table):
-    def median(*what):
-        return plain(100 * np.median(table["fraction"][np.isin(table["series"], what)]))
-
-    return (
-        f"Median reached: {median(*WHAT[:2])} % of the dense peak by matrix products, {median('stream')} % of the "
-        f"datasheet's bandwidth by streaming kernels. Range: {plain(100 * table['fraction'].min())} to "
-        f"{plain(100 * table['fraction'].max())} %."
-    )
-
-
-advertised = Exhibit(
-    slug="01-advertised",
-    title="Advertised and achieved.",
-    caption="What the best measured kernels reach of the datasheet. Best shape: the fastest of a sweep of matrix "
-    "shapes. Sustained: a large cube of random numbers on a warm chip. Dotted: median. Not shown: rows that "
-    "gpu-benches labels H200, which level off at the bandwidth of a GH200.",
-    alt="Two dot plots of achieved over advertised rate by chip, one for matrix products and one for streaming "
-    "memory. No chip reaches one; memory comes nearer than arithmetic.",
-    table=_advertised_table,
-    draw=_advertised_draw,
-    summary=_advertised_summary,
-    sources=("mamf", "azure_guide", "gpubenches"),
-)
-
-
-def mixed_up():
-    """Rows of a table: a number that one wants, and the one that one may read in its place."""
-    sxm, geforce = chip("H100 SXM5"), chip("RTX 4090")
-    pairs = [
-        ("dense, not sparse", sxm.peak_flop_per_s("fp8"), 2 * sxm.peak_flop_per_s("fp8"), "FLOP/s"),
-        (
-            "the die you run on, not the package",
-            chip("MI250X (one GCD)").peak_flop_per_s("fp16"),
-            chip("MI250X").peak_flop_per_s("fp16"),
-            "FLOP/s",
-        ),
-        ("sums in 32 bits, not 16", geforce.peak_flop_per_s("fp16"), geforce.peak_flop_per_s("fp16_acc16"), "FLOP/s"),
-        ("the right board", chip("H100 PCIe").peak_flop_per_s("bf16"), sxm.peak_flop_per_s("bf16"), "FLOP/s"),
-        ("one direction, not both", sxm.link_bytes_per_s, 2 * sxm.link_bytes_per_s, "B/s"),
-        ("what the device reports, not its GB", sxm.memory_bytes, float(sxm.facts["memory_sold"]) * 1e9, "B"),
-    ]
-    return [
-        {"what you want": what, "is": si(want, unit, 4), "you may read": si(read, unit, 4), "times": plain(read / want)}
-        for what, want, read, unit in pairs
-    ]
-
-
-# ---- 7: your machine -----------------------------------------------------------------------------------------
+# ---- 1: your machine -----------------------------------------------------------------------------------------
 
 
 SAMPLE = data.FOLDER / "sample_machine.json"
@@ -125,12 +24,22 @@ MOST_ROOFS = 10  # yours first: beside a machine with a GPU there is not room fo
 SLOPE = "bandwidth"  # the roof of a machine whose arithmetic is not known
 
 
-@cache
 def _machine(machine):
-    """A measurement and its roofs; the sample's where nothing is measured, or nothing that makes a roof."""
+    """A measurement and its roofs; the sample's where nothing is measured, or nothing that makes a roof.
+
+    Read anew each time: a reader may measure while a notebook is open.
+    """
     result = your_roofline.load(None if machine == "yours" else SAMPLE)
     found = _roofs(result)
     return (result, found) if found else _machine("sample")
+
+
+def _measured_first():
+    """The reader's own machine comes first as soon as it is measured."""
+    try:
+        return {"machine": your_roofline.load()["origin"]}
+    except ValueError:  # a file that cannot be read: the menu's other choice says why
+        return {}
 
 
 def _roofs(result):
@@ -195,7 +104,7 @@ def _machine_draw(figure):
 
     def name(table):
         first = row(table, table["series"][0])
-        return first.name + (" (the sample; run `bottlenecks measure`)" if first.origin == "sample" else "")
+        return first.name + (" (the sample; run: bottlenecks measure)" if first.origin == "sample" else "")
 
     def heights(table):
         return {i: pick(table, series, "rate_flop_per_s")[-1] for i, (series, *_) in roofs(table).items()}
@@ -238,146 +147,24 @@ your_machine = Exhibit(
     alt="Log-log roofline plot with one measured roof for each number format of the machine and dotted roofs of an "
     "RTX 4090 and an H100 far above it.",
     controls={"machine": Control(label="machine", values=("sample", "yours"), start="sample")},
+    now=_measured_first,
     table=_machine_table,
     draw=_machine_draw,
     summary=_machine_summary,
 )
 
 
-# ---- 8: energy -----------------------------------------------------------------------------------------------
+# ---- 2: steps, predicted and measured ------------------------------------------------------------------------------------------------
 
 
-@cache
-def _energy_rows():
-    """(operation, bits, process) -> joules, from the energy table."""
-    rows = data.rows("energy")
-    return {(r["operation"], r["bits"], r["process_nm"]): float(r["energy_pj"]) * 1e-12 for r in rows}
-
-
-# arithmetic: bits of the multiplication, bits of the sum, process
-ARITHMETIC = {
-    "FP16 with 32-bit sums, 7 nm": ("16", "32", "7"),
-    "FP16, 7 nm": ("16", "16", "7"),
-    "FP32, 7 nm": ("32", "32", "7"),
-    "FP16, 45 nm": ("16", "16", "45"),
-    "FP32, 45 nm": ("32", "32", "45"),
-}
-MEMORY = {
-    "HBM2": ("HBM2 access", "1", ""),
-    "GDDR5": ("GDDR5 access", "1", ""),
-    "DRAM of 2014": ("DRAM read (low)", "64", "45"),
-    "SRAM, 8 KB": ("SRAM read 8 KB", "64", "7"),
-}
-
-
-def energy_per_flop(arithmetic):
-    """Joules of one operation: the mean of a multiplication and an addition."""
-    multiply, add, process = ARITHMETIC[arithmetic]
-    rows = _energy_rows()
-    return (rows["FP multiply", multiply, process] + rows["FP add", add, process]) / 2
-
-
-def energy_per_byte(memory):
-    """Joules of moving one byte from a memory."""
-    operation, bits, process = MEMORY[memory]
-    return _energy_rows()[operation, bits, process] / float(bits) * 8
-
-
-def _energy_table(arithmetic, memory, intensity):
-    joules_per_flop = energy_per_flop(arithmetic)
-    joules_per_byte = energy_per_byte(memory)
-    x = np.geomspace(0.1, 10000, 121)
-
-    def parts(x):
-        return {
-            "intensity_flop_per_byte": x,
-            "arithmetic_joules_per_flop": joules_per_flop + 0 * x,
-            "memory_joules_per_flop": joules_per_byte / x,
-            "joules_per_flop": 1
-            / roofline.attainable_flop_per_joule(x, joules_per_flop=joules_per_flop, joules_per_byte=joules_per_byte),
-        }
-
-    balance = roofline.energy_balance_flop_per_byte(joules_per_flop=joules_per_flop, joules_per_byte=joules_per_byte)
-    board = chip("H100 SXM5")
-    return stack(
-        curve=parts(x),
-        here=parts(float(intensity)),
-        balance=parts(balance),
-        board={"joules_per_flop": board.tdp_watts / board.peak_flop_per_s("bf16")},
-    )
-
-
-def _energy_draw(figure):
-    ax = panel(figure)
-    x_axis(ax, "arithmetic intensity [FLOP per byte moved]", 0.1, 8000, log="")
-    y_axis(ax, "energy of one operation", 3e-14, 3e-9, log="J")
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value * 1e12:g} pJ")
-    x, whole, arithmetic, memory = (
-        "intensity_flop_per_byte",
-        "joules_per_flop",
-        "arithmetic_joules_per_flop",
-        "memory_joules_per_flop",
-    )
-
-    def board(table):
-        return row(table, "board").joules_per_flop
-
-    words = "a whole H100 board, at full power and peak rate"
-    over = {"color": COLOUR["compute"], "ha": "right", "va": "top"}
-    return updating(
-        level(ax, board, color=COLOUR["idle"], ls=":"),
-        curve(ax, "curve", x, whole, color=COLOUR["total"], lw=2.4),
-        curve(ax, "curve", x, arithmetic, **resource("compute")),
-        curve(ax, "curve", x, memory, **resource("memory")),
-        curve(ax, "balance", x, whole, marker="o", ms=8, ls="", color=COLOUR["total"]),
-        diamond(ax, x, whole),
-        text(ax, 7500, lambda table: row(table, "curve").arithmetic_joules_per_flop * 0.9, "arithmetic", **over),
-        beside(ax, " moving the bytes", "curve", x, memory, 22, dy=1.15, color=COLOUR["memory"], va="bottom"),
-        text(ax, 0.11, lambda table: board(table) * 1.08, words, color=GREY, va="bottom", fontsize=8.5),
-    )
-
-
-def _energy_summary(table):
-    here = row(table)
-
-    def pj(joules):
-        return f"{plain(joules * 1e12)} pJ"
-
-    return (
-        f"At {plain(here.intensity_flop_per_byte)} FLOP/B one operation costs {pj(here.joules_per_flop)}: "
-        f"{pj(here.arithmetic_joules_per_flop)} of arithmetic and {pj(here.memory_joules_per_flop)} of movement, "
-        f"{plain(100 * here.memory_joules_per_flop / here.joules_per_flop)} % of the energy. They are equal at "
-        f"{plain(row(table, 'balance').intensity_flop_per_byte)} FLOP/B."
-    )
-
-
-energy = Exhibit(
-    slug="01-energy",
-    title="Energy adds where time overlaps.",
-    caption="Energy of one operation against intensity: the mean of a multiplication and an addition, and its share "
-    "of the bytes moved. Black: their sum; the dot is where both are equal. The dotted line is not a bound: it is "
-    "all that a board draws.",
-    alt="Log-log plot of energy an operation against arithmetic intensity: movement falls in proportion, arithmetic "
-    "is flat, and their sum bends between the two.",
-    controls={
-        "arithmetic": Control(label="arithmetic", values=tuple(ARITHMETIC), start="FP16 with 32-bit sums, 7 nm"),
-        "memory": Control(label="memory", values=tuple(MEMORY), start="HBM2"),
-        "intensity": Control(label="intensity", values=tuple(2**i for i in range(-2, 13)), start=1, unit="FLOP/B"),
-    },
-    table=_energy_table,
-    draw=_energy_draw,
-    summary=_energy_summary,
-    sources=("choi2013energy-roofline", "jouppi2021lessons", "horowitz2014energy", "oconnor2017fgdram"),
-)
-
-
-# ---- 9: reality ------------------------------------------------------------------------------------------------
+RATES = ("datasheet", "achieved")
 
 
 def _steps_table(rates):
     scored, _ = first_estimate.llm_steps()
-    predicted = first_estimate.estimate_s(scored) if rates == "achieved" else scored["bound_s"]
-    series = np.char.add(np.char.add(scored["source_id"], " "), scored["phase"])
+    predicted = first_estimate.estimate_s(scored) if rates == RATES[1] else scored["bound_s"]
+    pairs = zip(scored["phase"].tolist(), scored["source_id"].tolist(), strict=True)
+    series = np.array([f"{phase}, {corpus.called(source)}" for phase, source in pairs])
     columns = {"predicted_s": predicted, "measured_s": scored["measured_s"], "chip": scored["chip_name"]}
     return stack(
         **{str(name): {c: v[series == name] for c, v in columns.items()} for name in sorted(set(series))},
@@ -385,13 +172,7 @@ def _steps_table(rates):
     )
 
 
-STEP_STYLE = {
-    "llamacpp_dai decode": ("memory", "o", "decode, llama.cpp"),
-    "llamacpp_dai prefill": ("compute", "o", "prefill, llama.cpp"),
-    "gptfast decode": ("memory", "s", "decode, gpt-fast"),
-    "kipply_ft13b decode": ("memory", "^", "decode, FasterTransformer"),
-    "kipply_ft13b prefill": ("compute", "^", "prefill, FasterTransformer"),
-}
+STEP_COLOUR = {"decode": "memory", "prefill": "compute"}  # phase -> what it waits for
 
 
 def _steps_draw(figure):
@@ -406,19 +187,35 @@ def _steps_draw(figure):
     ):
         ax.axline((1, slope), (2, 2 * slope), color=COLOUR["idle"], lw=1, ls=dash)
         ax.text(*at, words, va=va, **along)
-    hollow = {"ls": "", "ms": 5, "mfc": "none", "mew": 1.2}
+    look = {"ls": "", "ms": 5, "mfc": "none", "mew": 1.2}
     marks = [
-        curve(ax, series, "predicted_s", "measured_s", marker=marker, color=COLOUR[colour], label=label, **hollow)
-        for series, (colour, marker, label) in STEP_STYLE.items()
+        curve(ax, f"{phase}, {name}", *PAIR, marker=marker, color=COLOUR[colour], label=f"{phase}, {name}", **look)
+        for name, marker in zip(_step_sources(), MARKERS, strict=False)
+        for phase, colour in STEP_COLOUR.items()
+        if (name, phase) in _step_groups()
     ]
     ax.legend(loc="lower right")
     return updating(*marks)
 
 
+PAIR = "predicted_s", "measured_s"
+
+
+def _step_groups():
+    """(name of a source, phase) of the steps that are there."""
+    scored, _ = first_estimate.llm_steps()
+    return {(corpus.called(s), p) for s, p in zip(scored["source_id"].tolist(), scored["phase"].tolist(), strict=True)}
+
+
+def _step_sources():
+    """Names of the sources of steps, in the order of the corpus."""
+    return [corpus.called(source) for source in corpus.showing("inference", "steps of one chip")]
+
+
 def _steps_summary(table):
     rows = table["series"] != "diagonal"
     ratio = table["measured_s"][rows] / table["predicted_s"][rows]
-    decode = np.char.endswith(table["series"][rows], "decode")
+    decode = np.char.startswith(table["series"][rows], "decode")
     error = np.abs(1 / ratio - 1)
     return (
         f"{rows.sum()} steps on {len(set(table['chip'][rows]))} chips. Measured over predicted, median: decode "
@@ -431,11 +228,10 @@ def _steps_summary(table):
 steps = Exhibit(
     slug="01-steps",
     title="Does it hold?",
-    caption="Single-chip LLM steps, measured against the larger of two times: weights fetched at the memory's rate, "
-    "products done at the arithmetic's. `datasheet` takes both rates as advertised; `achieved` takes the median "
-    "fractions of the figure before, fitted on other sources.",
+    caption="Steps of language models on one chip: measured against the larger of two times, fetching the weights and "
+    "doing the products. Rates are the datasheet's, or the medians that kernels reach of them in other sources.",
     alt="Log-log scatter of measured against predicted step time, with the diagonal and twice it.",
-    controls={"rates": Control(label="rates", values=("datasheet", "achieved"), start="datasheet")},
+    controls={"rates": Control(label="rates", values=RATES, start=RATES[0])},
     table=_steps_table,
     draw=_steps_draw,
     summary=_steps_summary,

@@ -1,599 +1,193 @@
-"""Figures of chapter 02, What does a transformer ask for?"""
-
-from functools import cache
+"""Figures of chapter 02, What does the roofline hide?"""
 
 import numpy as np
 
-from bottlenecks import data
-from bottlenecks.exhibits.axes import HALVES, QUARTERS, panel, rows, x_axis, y_axis
-from bottlenecks.exhibits.labels import beside, end_labels, key, labels, text, told
-from bottlenecks.exhibits.marks import curve, diamond, live, stacked, stems, updating, upright
-from bottlenecks.exhibits.registry import Control, Exhibit, names, pick, row, stack
-from bottlenecks.exhibits.style import COLOUR, GREY
-from bottlenecks.facts.architectures import model
+from bottlenecks.exhibits.axes import counts, panel, x_axis, y_axis
+from bottlenecks.exhibits.ch01 import short
+from bottlenecks.exhibits.labels import beside, end_labels, text, told
+from bottlenecks.exhibits.marks import circles, curve, diamond, line, updating
+from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
+from bottlenecks.exhibits.style import COLOUR, resource
 from bottlenecks.facts.chips import chip
-from bottlenecks.facts.units import plain, plural, si
-from bottlenecks.laws import counting
-from bottlenecks.models import kernels, ops
-from bottlenecks.studies import ledgers
+from bottlenecks.facts.units import plain, si
+from bottlenecks.laws import roofline
+from bottlenecks.measured import first_estimate
 
-MODELS = ("Llama-3-8B", "Llama-3-70B", "GPT-3 175B", "Mixtral-8x7B", "DeepSeek-V3")
-GPUS = ("A100 SXM 80GB", "H100 SXM5", "B200 SXM (HGX)", "MI300X", "TPU v5p")
-MODEL = Control(label="model", values=MODELS, start="Llama-3-8B")
-CHIP = Control(label="chip", values=GPUS, start="H100 SXM5")
-BATCH = Control(label="batch", values=tuple(2**i for i in range(9)), start=1, unit="sequences")
-TOKENS = Control(label="tokens of each", values=tuple(2**i for i in range(7, 18)), start=4096, unit="tokens")
-FORMAT = "bf16"
+# ---- 1: which level feeds the arithmetic? --------------------------------------------------------------
+
+SIDE = 8192
+LEVELLED = ("V100 PCIe 16GB", "A100 SXM 80GB", "H100 PCIe", "H100 SXM5")
+TILES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 
 
-def _rows(model_name, phase, batch, tokens, device=None):
-    """Operations of a phase as columns, in the order of the forward pass."""
-    rows = ledgers.phase(model(model_name), phase, batch=batch, tokens=tokens, format=FORMAT)
-    return ledgers.merged(rows[::-1] if phase == "backward" else rows, device)
+def _feeding_levels(device):
+    return [level for level in device.levels if level.bytes_per_s and level.name in ("L1/shared", "L2", "HBM")]
 
 
-def _percent(share):
-    """A share as a label: nothing where it is below half a percent."""
-    return "" if share < 0.005 else f"{100 * share:.0f} %"
+def _levels_table(chip_name, tile):
+    device = chip(chip_name)
+    format = first_estimate.width16(device)
+    t = np.geomspace(8, 2048, 97)
+    flop = roofline.matmul_flop(SIDE, SIDE, SIDE)
+    arithmetic = flop / device.peak_flop_per_s(format)
+
+    def feed_s(t, level):
+        return roofline.tiled_matmul_bytes(SIDE, SIDE, SIDE, tile=t, value_bytes=2) / level.bytes_per_s
+
+    lines = {
+        level.name: {"tile": t, "time_s": feed_s(t, level), "bytes_per_s": level.bytes_per_s}
+        for level in _feeding_levels(device)
+    }
+    here = {
+        f"here {level.name}": {"tile": tile, "time_s": feed_s(tile, level), "chip": chip_name}
+        for level in _feeding_levels(device)
+    }
+    return stack(arithmetic={"tile": t, "time_s": arithmetic}, **lines, **here)
 
 
-# ---- 1: the ledger --------------------------------------------------------------------------------
+def hiding_tile(device, level):
+    """Side of the tile at which a level feeds as fast as the arithmetic eats (eq:tiled-bytes solved)."""
+    peak = device.peak_flop_per_s(first_estimate.width16(device))
+    return 2 / (level.bytes_per_s / peak - 1 / SIDE)
 
 
-def _at(table):
-    """Where the rows of the operations lie on an axis from 0 (top) to 1, as many as there are."""
-    n = (table["series"] == "operation").sum()
-    return (np.arange(n) + 0.5) / n
+def _levels_draw(figure):
+    ax = panel(figure, right=0.825)
+    x_axis(ax, "side of the square tile kept on the near side of the level", 7, 2400, log="", ticks=counts(TILES))
+    y_axis(ax, "time to feed an 8,192-cubed product", 2e-5, 0.7, log="s")
+    at = ("tile", "time_s")
+    styles = {"L1/shared": ("#2E8FC7", ":"), "L2": ("#0072B2", "-."), "HBM": ("#003F63", "--")}
+    names = {name: (f"{name}\n0 TB/s", {"color": colour, "linespacing": 1.15}) for name, (colour, _) in styles.items()}
 
+    def ends(table):
+        return {name: pick(table, name, "time_s")[-1] for name in ("arithmetic", *styles)}
 
-def _operations(ax):
-    """The names of the operations, at the left of axes."""
-    found = "operation", "operation"
-    return labels(ax, lambda table: (pick(table, *found), -0.02, _at(table)), of="row", align="right")
+    def words(table):
+        return {name: {"text": f"{name},\n{si(row(table, name).bytes_per_s, 'B/s')}"} for name in styles}
 
-
-KINDS = {
-    "weight_bytes": ("weights", "#003F63"),
-    "activation_bytes": ("activations", "#56B4E9"),
-    "cache_bytes": ("cache", COLOUR["memory"]),
-}
-
-
-def _ledger_table(model_name, phase, batch, tokens):
-    rows = _rows(model_name, phase, batch, tokens)
-    flop, moved = rows["flop"].sum(), rows["bytes"].sum()
-    shares = {"flop_share": rows["flop"] / flop, "bytes_share": rows["bytes"] / moved}
-    totals = {c: rows[c].sum() for c in ("flop", "bytes", *KINDS)}
-    named = {"model": model_name, "phase": phase, "batch": batch, "tokens": tokens}
-    return stack(operation=rows | shares, whole=totals | named)
-
-
-def _ledger_draw(figure):
-    figure.set_size_inches(7.6, 6.0)
-    left, right = panel(figure, 0.245, 0.055, 0.605, 0.90), panel(figure, 0.63, 0.055, 0.99, 0.90)
-    for ax in (left, right):
-        x_axis(ax, "", 0, 1.16, ticks=QUARTERS)
-        y_axis(ax, "", 1, 0, ticks=())
-    key(right, dict(KINDS.values()), 0, 1.02, size=9)
-
-    def kinds(table):
-        return _at(table), np.array([pick(table, "operation", kind) for kind in KINDS]) / row(table, "whole").bytes
-
-    def ends(table, column):
-        share = pick(table, "operation", column)
-        return [_percent(v) for v in share], share + 0.015, _at(table)
-
-    bold = {"of": "axes", "weight": "bold"}
     return updating(
-        stacked(left, [COLOUR["compute"]], lambda table: (_at(table), [pick(table, "operation", "flop_share")])),
-        stacked(right, [colour for _, colour in KINDS.values()], kinds),
-        text(left, 0, 1.045, lambda table: f"share of {si(row(table, 'whole').flop, 'FLOP')}", **bold),
-        text(right, 0, 1.045, lambda table: f"share of {si(row(table, 'whole').bytes, 'B')} moved", **bold),
-        labels(left, lambda table: ends(table, "flop_share"), color=GREY),
-        labels(right, lambda table: ends(table, "bytes_share"), color=GREY),
-        _operations(left),
+        curve(ax, "arithmetic", *at, **resource("compute")),
+        *(curve(ax, name, *at, color=colour, ls=dash) for name, (colour, dash) in styles.items()),
+        *(diamond(ax, *at, series=f"here {name}", ms=7) for name in styles),
+        end_labels(ax, {"arithmetic": ("arithmetic", COLOUR["compute"])} | names, ends, words=words),
+        told(ax, lambda table: short(row(table, "here HBM").chip), "upper right", weight="bold"),
     )
 
 
-def _step(table):
-    """The step in words, from the row of a table that names it."""
-    step = row(table, "whole")
-    return f"{step.model}, {step.phase}, {plural(step.batch, 'sequence', 5)} of {plural(step.tokens, 'token')}"
-
-
-def _ledger_summary(table):
-    operations, of_flop, of_bytes = pick(table, "operation", "operation", "flop_share", "bytes_share")
-    most, moves, whole = np.argmax(of_flop), np.argmax(of_bytes), row(table, "whole")
-    parts = ", ".join(f"{w} {plain(100 * getattr(whole, kind) / whole.bytes, 2)} %" for kind, (w, _) in KINDS.items())
+def _levels_summary(table):
+    arithmetic = pick(table, "arithmetic", "time_s")[0]
+    here = {s[5:]: row(table, s) for s in dict.fromkeys(table["series"]) if s.startswith("here ")}
+    tile = next(iter(here.values())).tile
+    parts = [f"{n} {si(at.time_s, 's')}{' (hidden)' if at.time_s <= arithmetic else ''}" for n, at in here.items()]
     return (
-        f"{_step(table)}: {si(whole.flop, 'FLOP')}, {si(whole.bytes, 'B')}, {plain(whole.flop / whole.bytes)} FLOP/B. Most FLOP: "
-        f"{operations[most]}, {plain(100 * of_flop[most])} %. Most bytes: {operations[moves]}, "
-        f"{plain(100 * of_bytes[moves])} %. Of the bytes: {parts}."
+        f"Tile {plain(tile, 4)}: arithmetic takes {si(arithmetic, 's')}; feeding it takes {', '.join(parts)}. "
+        "Hidden: no longer than the arithmetic."
     )
 
 
-ledger = Exhibit(
-    slug="02-ledger",
-    title="The ledger of a step.",
-    caption="Every operation of one step of a model in 16 bits, all layers together: its share of the operations "
-    "and of the least traffic to memory, each operand read once and each result written once. Of attention's causal "
-    "square the half that is needed is counted. A decode step makes one token for each sequence.",
-    alt="Two bar charts side by side, one row for each operation: its share of the FLOP, and its share of the "
-    "bytes, split into weights, activations and cache.",
+levels = Exhibit(
+    slug="02-levels",
+    title="One roof for each level.",
+    caption="Time to bring the operands of a product of two 8,192 by 8,192 matrices from each level of the memory, "
+    "against the side of the tile kept near. A level below the orange line hides behind the arithmetic.",
+    alt="Log-log plot of feeding time against tile side: one falling line for each memory level and a flat line for "
+    "the arithmetic. Each line crosses the flat one at its own tile size.",
     controls={
-        "model_name": MODEL,
-        "phase": Control(label="phase", values=("forward", "prefill", "decode"), start="forward"),
-        "batch": BATCH,
-        "tokens": TOKENS,
+        "chip_name": Control(label="chip", values=LEVELLED, start="A100 SXM 80GB"),
+        "tile": Control(label="tile side", values=TILES, start=128),
     },
-    table=_ledger_table,
-    draw=_ledger_draw,
-    summary=_ledger_summary,
+    table=_levels_table,
+    draw=_levels_draw,
+    summary=_levels_summary,
+    sources=("gpubenches", "yang2020hierarchical"),
 )
 
 
-# ---- 2: each operation against the ridge -----------------------------------------------------------
+# ---- 2: Little's law ------------------------------------------------------------------------------------
+
+CHASED = ("V100 PCIe 16GB", "A100 SXM 80GB", "H100 PCIe", "MI210")
 
 
-@cache
-def _device(chip_name):
-    return kernels.device(chip(chip_name), FORMAT)
+def _little_table(chip_name, threads):
+    device = chip(chip_name)
+    latency = device.level("HBM").latency_s
+    measured = first_estimate.occupancy_sweep(chip_name)
 
+    def predicted(n):
+        return roofline.latency_limited_bytes_per_s(8 * n, bytes_per_s=device.memory_bytes_per_s, latency_s=latency)
 
-def _intensity_table(model_name, chip_name, phase, batch, tokens):
-    rows = _rows(model_name, phase, batch, tokens, _device(chip_name))
-    whole = rows["time_s"].sum()
-    shares = {"intensity_flop_per_byte": rows["flop"] / rows["bytes"], "time_share": rows["time_s"] / whole}
-    ridge = ops.ridge_flop_per_byte(chip(chip_name), format=FORMAT)
-    named = {"model": model_name, "phase": phase, "batch": batch, "tokens": tokens, "chip": chip_name}
-    return stack(operation=rows | shares, whole=named | {"ridge_flop_per_byte": ridge, "time_s": whole})
-
-
-LEAST = 0.035  # left end of the axis of intensity
-
-
-def _intensity_draw(figure):
-    figure.set_size_inches(7.6, 6.0)
-    ax = panel(figure, 0.245, 0.085, 0.905, 0.94)
-    x_axis(ax, "arithmetic intensity [FLOP per byte moved]", LEAST, 4e5, log="")
-    y_axis(ax, "", 1, 0, ticks=())
-    ax.text(1.115, 1.005, "of the time", transform=ax.transAxes, ha="right", va="bottom", fontsize=8.5, color=GREY)
-
-    def x(table, least=LEAST):
-        return np.maximum(pick(table, "operation", "intensity_flop_per_byte"), least)
-
-    def ridge(table):
-        return row(table, "whole").ridge_flop_per_byte
-
-    def times(table):
-        return [_percent(v) or "<1 %" for v in pick(table, "operation", "time_share")], 1.115, _at(table)
-
-    dots = {  # none without arithmetic
-        "offsets": lambda table: np.column_stack([np.where(x(table, 0) > 0, x(table), np.nan), _at(table)]),
-        "sizes": lambda table: 16 + 700 * pick(table, "operation", "time_share"),
-        "facecolors": lambda table: [COLOUR["compute" if v > ridge(table) else "memory"] for v in x(table)],
-    }
-    above, bold = {"of": "column", "va": "bottom", "fontsize": 9}, {"ha": "center", "weight": "bold"}
-
-    def bend(table):
-        return f"ridge of {row(table, 'whole').chip}: {plain(ridge(table))} FLOP/B"
-
-    return updating(
-        stems(ax, LEAST, lambda table: (x(table), _at(table)), linewidths=1),
-        upright(ax, ridge, color=COLOUR["total"], lw=1.4),
-        live(ax.scatter, [], [], zorder=3, edgecolors="white", linewidths=0.6, **dots),
-        text(ax, ridge, 1.035, bend, **above, **bold),
-        text(ax, ridge, 1.003, "memory decides   ", color=COLOUR["memory"], ha="right", **above),
-        text(ax, ridge, 1.003, "   arithmetic decides", color=COLOUR["compute"], ha="left", **above),
-        labels(ax, times, of="row", align="right", color=GREY),
-        _operations(ax),
-    )
-
-
-def _intensity_summary(table):
-    x, share, flop = pick(table, "operation", "intensity_flop_per_byte", "time_share", "flop")
-    whole = row(table, "whole")
-    right = x > whole.ridge_flop_per_byte
-    return (
-        f"{_step(table)}, on {whole.chip} (ridge {plain(whole.ridge_flop_per_byte)} FLOP/B): {right.sum()} of {x.size} "
-        f"operations lie right of the ridge, with {plain(100 * flop[right].sum() / flop.sum())} % of the FLOP and "
-        f"{plain(100 * share[right].sum())} % of the {si(whole.time_s, 's')} that the kernels take."
-    )
-
-
-intensity = Exhibit(
-    slug="02-intensity",
-    title="Which operations the arithmetic holds up.",
-    caption="The operations of a step by their arithmetic intensity, beside the ridge of a chip in 16 bits by its "
-    "datasheet. The area of a dot is the operation's share of the time, as the kernel times of this book have it. A "
-    "backward pass has its two products for each product under the forward's name. The embedding's lookup has no "
-    "arithmetic, so no dot.",
-    alt="Dot plot with one row for each operation against a logarithmic axis of FLOP per byte, and a vertical line "
-    "at the ridge: elementwise operations lie far left, matrix products right of the ridge or left of it with the "
-    "tokens of the pass.",
-    controls={
-        "model_name": MODEL,
-        "chip_name": CHIP,
-        "phase": Control(label="phase", values=ledgers.PHASES, start="forward"),
-        "batch": BATCH,
-        "tokens": TOKENS,
-    },
-    table=_intensity_table,
-    draw=_intensity_draw,
-    summary=_intensity_summary,
-)
-
-
-# ---- 3: the rule of thumb --------------------------------------------------------------------------
-
-RULED = ("GPT-3 175B", "Llama-3-8B", "Llama-3.1-405B", "Gemma-3-1B", "gpt-oss-20b", "DeepSeek-V3")
-
-
-@cache
-def _six_n_d_lines(model_name):
-    """The lines of a model: over tokens, counted over 6 N D."""
-    m, tokens = model(model_name), np.geomspace(512, 131072, 65)
-    multiply = ledgers.multiplying_params(m)
-    return {
-        "causal half": {"tokens": tokens, "ratio": ledgers.over_six_n_d(m, tokens=tokens)},
-        "full square": {"tokens": tokens, "ratio": ledgers.over_six_n_d(m, tokens=tokens, causal="full")},
-        "multiply": {"tokens": tokens, "ratio": ledgers.over_six_n_d(m, tokens=tokens, params=multiply)},
-    }
-
-
-def _six_n_d_table(model_name, tokens):
-    m = model(model_name)
-    multiply = ledgers.multiplying_params(m)
+    n = np.geomspace(1000, 300000, 121)
     return stack(
-        **_six_n_d_lines(model_name),
+        law={"threads": n, "bytes_per_s": predicted(n)},
         here={
-            "tokens": tokens,
-            "ratio": ledgers.over_six_n_d(m, tokens=tokens),
-            "model": model_name,
-            "full_ratio": ledgers.over_six_n_d(m, tokens=tokens, causal="full"),
-            "multiply_ratio": ledgers.over_six_n_d(m, tokens=tokens, params=multiply),
-            "params": m.active_params,
-            "multiply_params": multiply,
-            "rule_flop": counting.six_n_d_flop(m.active_params, 1),
+            "threads": threads,
+            "chip": chip_name,
+            "bytes_per_s": predicted(threads),
+            "latency_s": latency,
+            "needed_bytes": roofline.bytes_in_flight(bytes_per_s=device.memory_bytes_per_s, latency_s=latency),
+            "peak_bytes_per_s": device.memory_bytes_per_s,
+        },
+        measured={
+            "threads": measured["threads"],
+            "bytes_per_s": measured["bytes_per_s"],
+            "predicted_bytes_per_s": predicted(measured["threads"]),
         },
     )
 
 
-def _six_n_d_draw(figure):
-    ax = panel(figure, 0.085, right=0.79, top=0.97)
-    x_axis(ax, "tokens of a sequence", 450, 150000, log="")
-    y_axis(
-        ax, "counted FLOP of training / 6ND", 0.8, 12, log="", ticks={t: f"{t:g}" for t in (0.8, 1, 1.5, 2, 3, 5, 10)}
-    )
-    ax.axhspan(0.9, 1.1, color=COLOUR["idle"], alpha=0.22, lw=0)
-    style = {
-        "causal half": {"lw": 2.2, "color": COLOUR["compute"]},
-        "full square": {"lw": 1.8, "color": COLOUR["compute"], "ls": "--"},
-        "multiply": {"lw": 1.0, "color": COLOUR["total"]},
-    }
-    words = {name: (name, kept["color"]) for name, kept in style.items()}
-    words["multiply"] = ("causal half, N of\nwhat multiplies", {"color": COLOUR["total"], "linespacing": 1.1})
-    words["band"] = ("within a tenth", GREY)
+def _little_draw(figure):
+    ax = panel(figure, 0.15, right=0.97, top=0.97)
+    x_axis(ax, "threads, each with one 8-byte load in flight", 800, 330000, log="")
+    y_axis(ax, "bandwidth drawn from memory", 1.3e10, 4e12, log="B/s")
+    at = ("threads", "bytes_per_s")
 
-    def telling(table):
-        here = row(table)
-        return f"{here.model} at {plural(here.tokens, 'token')}:\n{here.ratio:.2f} times 6ND"
+    def side(flat):
+        """The law's points on one side of its bend."""
 
+        def points(table):
+            n, rate = pick(table, "law", *at)
+            there = (rate >= row(table).peak_bytes_per_s) == flat
+            return n[there], rate[there]
+
+        return points
+
+    over = {"color": COLOUR["memory"], "ha": "right", "va": "bottom"}
     return updating(
-        *(curve(ax, name, "tokens", "ratio", **kept) for name, kept in style.items()),
-        end_labels(
-            ax, words, lambda table: {"band": 1} | {name: pick(table, name, "ratio")[-1] for name in style}, size=9
-        ),
-        diamond(ax, "tokens", "ratio", zorder=4),
-        told(ax, telling),
+        line(ax, side(False), **resource("latency")),
+        line(ax, side(True), **resource("memory")),
+        circles(ax, "measured", *at),
+        diamond(ax, *at),
+        beside(ax, "bytes in flight / latency ", "law", *at, 50, dx=0.93, color=COLOUR["latency"], ha="right"),
+        text(ax, 3.2e5, lambda table: row(table).peak_bytes_per_s * 1.2, "datasheet bandwidth", **over),
+        told(ax, lambda table: short(row(table).chip), weight="bold"),
+        told(ax, "○ measured", "lower right"),
     )
 
 
-def _six_n_d_summary(table):
+def _little_summary(table):
     here = row(table)
-    x, y = pick(table, "causal half", "tokens", "ratio")
-    above = x[y > 1.1]
-    leaves = f"leaves the band at {plain(above[0], 2)} tokens" if above.size else "stays in the band"
+    measured, predicted = pick(table, "measured", "bytes_per_s", "predicted_bytes_per_s")
     return (
-        f"{here.model} on sequences of {plural(here.tokens, 'token')}: {here.ratio:.2f} times 6ND, and {here.full_ratio:.2f} "
-        f"with the full square; N counts all {plain(here.params / 1e9)} billion active parameters. With the "
-        f"{plain(here.multiply_params / 1e9)} billion that multiply: {here.multiply_ratio:.2f}. The causal half {leaves}."
+        f"Latency {si(here.latency_s, 's')}: the full {si(here.peak_bytes_per_s, 'B/s')} needs {si(here.needed_bytes, 'B')} in "
+        f"flight. Little's law gives {plain(here.threads, 5)} threads {si(here.bytes_per_s, 'B/s')}, "
+        f"{plain(100 * here.bytes_per_s / here.peak_bytes_per_s)} % of it. Mean absolute error at the {measured.size} measured "
+        f"points: {plain(100 * np.mean(np.abs(predicted / measured - 1)), 2)} %."
     )
 
 
-six_n_d = Exhibit(
-    slug="02-six-n-d",
-    title="How good is 6ND?",
-    caption="Operations of training, counted row by row (matrix products and attention), over the rule of thumb "
-    "6ND, against the tokens of a sequence. Solid: the half of attention's square that a causal mask needs. Dashed: "
-    "the full square, as much of the literature counts it. N counts all active parameters, the input embedding too; "
-    "the thin line leaves that out.",
-    alt="Log-log plot of a ratio against tokens of a sequence. Both lines start near one and bend upwards, the full "
-    "square about twice as early as the causal half.",
+little = Exhibit(
+    slug="02-little",
+    title="A bandwidth is a number of bytes in flight.",
+    caption="Bandwidth that a read kernel draws, against its threads: Little's law with a latency that was measured "
+    "apart, and no fitted number. Circles: measurements with three numbers of threads.",
+    alt="Log-log plot: bandwidth rises in proportion to the threads in flight until it meets the flat line of the "
+    "datasheet bandwidth; measured points round the corner off.",
     controls={
-        "model_name": Control(label="model", values=RULED, start="Llama-3-8B"),
-        "tokens": Control(label="tokens", values=tuple(2**i for i in range(9, 18)), start=8192, unit="tokens"),
+        "chip_name": Control(label="chip", values=CHASED, start="A100 SXM 80GB"),
+        "threads": Control(label="threads", values=tuple(1000 * 2**i for i in range(9)), start=16000),
     },
-    table=_six_n_d_table,
-    draw=_six_n_d_draw,
-    summary=_six_n_d_summary,
-    sources=("kaplan2020scaling",),
-)
-
-
-# ---- 4: where the parameters sit -------------------------------------------------------------------
-
-SHOWN = names(
-    "GPT-1, GPT-2 XL, GPT-3 175B, PaLM 540B, Llama-2-7B, Llama-3-8B, Llama-3.1-405B, Gemma-3-1B, Mixtral-8x7B, "
-    "gpt-oss-120b, DeepSeek-V3, Kimi-K2"
-)
-PARTS = {
-    "attention": "#003F63",
-    "feed-forward": "#0072B2",
-    "experts not met": "#A9D3EC",
-    "output head": "#8C6D31",
-    "embedding": "#DCCB9F",
-}
-COUNTED = ("all parameters", "met by a token")
-
-
-def _parameters_table(counted):
-    years = {row["name"]: row["released"][:4] for row in data.rows("models")}
-    parts = [dict(ledgers.parameters_by_part(model(name))) for name in SHOWN]
-    if counted == "met by a token":
-        parts = [part | {"experts not met": 0} for part in parts]
-    totals = np.array([sum(part.values()) for part in parts], dtype=float)
-    shown = {"model": SHOWN, "released": [int(years[n]) for n in SHOWN], "counted": counted}
-    params = {name: np.array([part[name] for part in parts], dtype=float) for name in PARTS}
-    return stack(
-        **{name: shown | {"params": n, "share": n / totals, "total_params": totals} for name, n in params.items()}
-    )
-
-
-def _parameters_draw(figure):
-    figure.set_size_inches(7.6, 4.9)
-    ax = panel(figure, 0.235, 0.075, 0.86, 0.905)
-    x_axis(ax, "", 0, 1, ticks=QUARTERS)
-    rows(ax, SHOWN, labelled=False)
-    key(ax, PARTS, -0.36, 1.045)
-    y = np.arange(len(SHOWN))
-    dark = [name not in ("experts not met", "embedding") for name in PARTS]
-
-    def shares(table):
-        return np.array([pick(table, name, "share") for name in PARTS])
-
-    def inside(table):
-        parts = shares(table)
-        middles = np.cumsum(parts, 0) - parts / 2
-        words = [f"{100 * s:.0f}" if s > 0.035 else "" for s in parts.ravel()]
-        colours = np.repeat(np.where(dark, "white", "#222222"), y.size)
-        return words, middles.ravel(), np.tile(y, len(PARTS)), colours
-
-    def at_left(table):
-        return [f"{n}, {r:.0f}" for n, r in zip(*pick(table, "attention", "model", "released"), strict=True)], -0.015, y
-
-    def at_right(table):
-        return [f"{plain(t / 1e9)} billion" for t in pick(table, "attention", "total_params")], 1.015, y
-
-    def counted(table):
-        return "in all" if row(table, "attention").counted == COUNTED[0] else "a token meets"
-
-    return updating(
-        stacked(ax, PARTS.values(), lambda table: (y, shares(table)), thick=0.76),
-        labels(ax, inside, align="center"),
-        labels(ax, at_left, of="row", size=9, align="right"),
-        labels(ax, at_right, of="row", size=9),
-        text(ax, 1.015, 1.045, counted, of="axes", va="center", fontsize=9.5, color=GREY),
-    )
-
-
-def _parameters_summary(table):
-    models, total, counted = pick(table, "attention", "model", "total_params", "counted")
-    share = {name: pick(table, name, "share") for name in PARTS}
-    ends = share["output head"] + share["embedding"]
-    most = np.argmax(ends)
-    fed = share["feed-forward"] + share["experts not met"]
-    of = "all parameters" if counted[0] == COUNTED[0] else "the parameters that a token meets"
-    return (
-        f"Of {of}, attention has from {plain(100 * share['attention'].min(), 2)} % "
-        f"({models[np.argmin(share['attention'])]}) to {plain(100 * share['attention'].max(), 2)} % "
-        f"({models[np.argmax(share['attention'])]}), the feed-forward with the experts shown a median of "
-        f"{plain(100 * np.median(fed), 2)} %. The vocabulary weighs most in {models[most]}: "
-        f"{plain(100 * ends[most], 2)} % of {plain(total[most] / 1e9)} billion."
-    )
-
-
-parameters = Exhibit(
-    slug="02-parameters",
-    title="Where the parameters sit.",
-    caption="Parameters of twelve models by what they do, eight dense ones above four mixtures. Of a mixture, the "
-    "experts that one token does not meet are apart (light). An embedding that is also the output head is counted "
-    "once, as the head.",
-    alt="Stacked bars of shares, one for each model: attention, feed-forward, experts not met, output head, "
-    "embedding. In dense models the feed-forward has about two thirds; in late mixtures nearly all are experts that "
-    "a token does not meet.",
-    controls={"counted": Control(label="counted", values=COUNTED, start=COUNTED[0])},
-    table=_parameters_table,
-    draw=_parameters_draw,
-    summary=_parameters_summary,
-)
-
-
-# ---- 5: experts touched ----------------------------------------------------------------------------
-
-MIXTURES = ("Mixtral-8x7B", "DeepSeek-V3", "gpt-oss-120b", "Qwen3-235B-A22B")
-
-
-def _experts_table(model_name, tokens):
-    m = model(model_name)
-
-    def at(t):
-        mixture, dense = ledgers.fetched_bytes_per_token(m, t, format=FORMAT)
-        return {"tokens": t, "mixture_bytes": mixture, "dense_bytes": dense, "touched": ledgers.touched_share(m, t)}
-
-    whole = m.block_params + m.head_params
-    t = np.geomspace(1, 4096, 97)
-    return stack(
-        curve=at(t) | {"all_bytes": ops.weights_pass(whole, t, weight_bytes=2).bytes / t},
-        here=at(tokens) | {"model": model_name, "experts": m.experts, "experts_per_token": m.experts_per_token},
-    )
-
-
-def _experts_draw(figure):
-    figure.set_size_inches(7.6, 5.4)
-    top, low = panel(figure, bottom=0.40, top=0.98), panel(figure, bottom=0.10, top=0.36)
-    x_axis(top, "", 0.9, 4600, log="")
-    x_axis(low, "tokens in the pass", 0.9, 4600, log="")
-    top.tick_params(axis="x", which="both", labelbottom=False)
-    y_axis(top, "weights fetched, a token", 1e6, 2e12, log="B")
-    y_axis(low, "experts touched", 0, 1.08, ticks=HALVES)
-    every = ("curve", "tokens", "all_bytes")
-    plainly = ("curve", "tokens", "dense_bytes")
-    mixed = ("curve", "tokens", "mixture_bytes")
-
-    def telling(table):
-        here = row(table)
-        times = plain(here.mixture_bytes / here.dense_bytes)
-        return f"{here.model}, {plural(here.tokens, 'token', 5)}:\n{times} times the dense model's"
-
-    return updating(
-        curve(top, *every, color=COLOUR["idle"], ls=":"),
-        curve(top, *plainly, color=COLOUR["total"], lw=1.2),
-        curve(top, *mixed, color=COLOUR["memory"], lw=2.4),
-        curve(low, "curve", "tokens", "touched", color=COLOUR["memory"], lw=2.4),
-        diamond(top, "tokens", "mixture_bytes"),
-        diamond(low, "tokens", "touched"),
-        beside(top, "the mixture", *mixed, 60, dy=1.5, color=COLOUR["memory"], va="bottom"),
-        text(top, 1.05, lambda table: pick(table, *plainly)[1][36], "dense, with as many\nactive parameters", va="top"),
-        beside(top, "all its experts, every pass", *every, 10, dy=1.6, color=GREY, va="bottom"),
-        told(top, telling, "upper right"),
-    )
-
-
-def _experts_summary(table):
-    here = row(table)
-    x, every = pick(table, "curve", "tokens", "touched")
-    most = x[np.argmax(every >= 0.9)]
-    return (
-        f"{here.model}, {plain(here.experts_per_token)} of {plain(here.experts)} experts a token: a pass of "
-        f"{plural(here.tokens, 'token', 5)} touches {plain(100 * here.touched)} % of a layer's experts and fetches "
-        f"{si(here.mixture_bytes, 'B')} of weights a token, {plain(here.mixture_bytes / here.dense_bytes)} times a dense "
-        f"model's {si(here.dense_bytes, 'B')}. Nine tenths are touched from {plain(most, 2)} tokens on."
-    )
-
-
-experts = Exhibit(
-    slug="02-experts",
-    title="A batch touches all experts.",
-    caption="Weights in 16 bits fetched from memory for each token of a pass, against the tokens that share the "
-    "pass: a mixture of experts, a dense model with as many active parameters, and the mixture if every expert were "
-    "fetched every time. Below: the experts of a layer that at least one token visits, when all are equally liked. "
-    "What a mixture saves in arithmetic it saves in traffic only alone.",
-    alt="Log-log plot of bytes a token against tokens of the pass: the dense line falls in proportion; the mixture "
-    "starts on it, falls slowly while new experts are touched, then in proportion, many times above it.",
-    controls={
-        "model_name": Control(label="model", values=MIXTURES, start="DeepSeek-V3"),
-        "tokens": Control(label="tokens", values=tuple(2**i for i in range(13)), start=32, unit="tokens"),
-    },
-    table=_experts_table,
-    draw=_experts_draw,
-    summary=_experts_summary,
-)
-
-
-# ---- 6: four phases --------------------------------------------------------------------------------
-
-PANELS = {  # title, ends of the axis, unit, ticks
-    "flop": ("FLOP a token", (4e9, 2e14), "FLOP", (1e10, 1e11, 1e12, 1e13)),
-    "bytes": ("bytes a token", (3e6, 2e14), "B", (1e7, 1e9, 1e11, 1e13)),
-    "intensity_flop_per_byte": ("FLOP per byte", (0.2, 1e6), "", (1, 100, 1e4)),
-}
-
-
-def _phases_table(model_name, chip_name, batch, tokens):
-    def at(phase):
-        flop, moved = ledgers.per_token(model(model_name), phase, batch=batch, tokens=tokens, format=FORMAT)
-        return {"flop": flop, "bytes": moved, "intensity_flop_per_byte": flop / moved}
-
-    ridge = ops.ridge_flop_per_byte(chip(chip_name), format=FORMAT)
-    return stack(
-        **{phase: at(phase) for phase in ledgers.PHASES},
-        whole={"model": model_name, "chip": chip_name, "batch": batch, "tokens": tokens, "ridge_flop_per_byte": ridge},
-    )
-
-
-def _phases_draw(figure):
-    figure.set_size_inches(7.6, 3.2)
-    y, clear = range(4), {"facecolor": "white", "edgecolor": "none", "pad": 0.8}  # of the ridge behind the words
-
-    def bend(table):
-        return row(table, "whole").ridge_flop_per_byte
-
-    def ridge(table):
-        return f"ridge of {row(table, 'whole').chip.split(' (')[0]}: {plain(bend(table))}"
-
-    def marks(i, column, title, ends, unit, ticks):
-        ax = panel(figure, 0.105 + 0.302 * i, 0.13, 0.385 + 0.302 * i, 0.82)
-        x_axis(ax, "", *ends, log="", ticks={t: si(t) for t in ticks})
-        rows(ax, ledgers.PHASES, labelled=not i)
-        ax.set_title(title, pad=18)
-
-        def at(table):
-            return np.array([getattr(row(table, phase), column) for phase in ledgers.PHASES])
-
-        def colours(table):
-            return [
-                COLOUR["compute" if v else "memory"]
-                for v in (4 * [column == "flop"] if unit else at(table) > bend(table))
-            ]
-
-        def word(i):
-            return lambda table: si(at(table)[i], unit) if unit else plain(at(table)[i])
-
-        beyond = (ends[1] / ends[0]) ** 0.05
-        beside = {"va": "center", "fontsize": 8.5, "bbox": clear, "zorder": 2.5}
-        dots = {"offsets": lambda table: np.column_stack([at(table), y]), "facecolors": colours, "s": 70, "zorder": 3}
-        return [
-            stems(ax, ends[0], lambda table: (at(table), y), colors="#CCCCCC"),
-            live(ax.scatter, [], [], **dots),
-            *(text(ax, lambda table, i=i: at(table)[i] * beyond, i, word(i), **beside) for i in y),
-            *([] if unit else [upright(ax, bend, color=COLOUR["total"], lw=1.4)]),
-            *([] if unit else [text(ax, bend, 1.02, ridge, of="column", ha="center", fontsize=8.5)]),
-        ]
-
-    return updating(*(mark for i, (column, about) in enumerate(PANELS.items()) for mark in marks(i, column, *about)))
-
-
-def _phases_summary(table):
-    whole = row(table, "whole")
-    found = {phase: row(table, phase) for phase in ledgers.PHASES}
-    told = [
-        f"{phase} {si(at.flop, 'FLOP')}, {si(at.bytes, 'B')}, {plain(at.intensity_flop_per_byte)} FLOP/B "
-        f"({'right' if at.intensity_flop_per_byte > whole.ridge_flop_per_byte else 'left'})"
-        for phase, at in found.items()
-    ]
-    return (
-        f"{whole.model}, {plural(whole.batch, 'sequence')} of {plural(whole.tokens, 'token')}; for each token: "
-        f"{'; '.join(told)}. Right or left of the ridge of {whole.chip}, {plain(whole.ridge_flop_per_byte)} FLOP/B."
-    )
-
-
-phases = Exhibit(
-    slug="02-phases",
-    title="One model, four phases.",
-    caption="Operations, bytes moved and their ratio for each token of one step of a model in 16 bits: forward and "
-    "backward of training, a prefill, and a decode step whose sequences have the chosen tokens in the cache. The "
-    "last panel is orange where the whole step lies right of the chip's ridge.",
-    alt="Three small dot plots on log axes, a row for each phase: FLOP a token, bytes a token and FLOP per byte "
-    "with the ridge of a chip. The first three phases are alike; decoding moves far more bytes for the same "
-    "operations.",
-    controls={
-        "model_name": MODEL,
-        "chip_name": CHIP,
-        "batch": Control(label="batch", values=BATCH.values, start=8, unit="sequences"),
-        "tokens": TOKENS,
-    },
-    table=_phases_table,
-    draw=_phases_draw,
-    summary=_phases_summary,
+    table=_little_table,
+    draw=_little_draw,
+    summary=_little_summary,
+    sources=("gpubenches", "little1961"),
 )

@@ -5,7 +5,7 @@ from functools import cache as keep
 import numpy as np
 
 from bottlenecks.exhibits.axes import counts, panel, x_axis, y_axis
-from bottlenecks.exhibits.ch07 import CONTEXTS, EXPERTS, GPUS, MODELS, RELEASED, serving_of
+from bottlenecks.exhibits.ch09 import CONTEXTS, EXPERTS, GPUS, MODELS, RELEASED, serving_of
 from bottlenecks.exhibits.labels import labels, text, told
 from bottlenecks.exhibits.marks import circles, curve, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack

@@ -41,8 +41,12 @@ class Labels:
 
     def show(self, texts, x, y, colors=None):
         """Put the texts at (x, y); returns the artist."""
-        shown = np.array([bool(text) for text in texts], dtype=bool)
-        self.artist.set_paths([_outline(str(t), *self.look) for t in texts if t])
+        return self.show_each([(text, *self.look) for text in texts], x, y, colors)
+
+    def show_each(self, looks, x, y, colors=None):
+        """As `show`, each text with its own size, alignment and weight."""
+        shown = np.array([bool(look[0]) for look in looks], dtype=bool)
+        self.artist.set_paths([outline(str(text), *look) for text, *look in looks if text])
         places = np.column_stack(np.broadcast_arrays(x, y)).astype(float)
         self.artist.set_offsets(places[shown])
         if colors is not None:
@@ -51,7 +55,7 @@ class Labels:
 
 
 @cache
-def _outline(text, size, align="left", weight="normal"):
+def outline(text, size, align="left", weight="normal"):
     """A text as a path in points, from its left, middle or right, at half the height of a digit."""
     path = TextPath((0, 0), text, size=size, prop=FontProperties(weight=weight))
     shift = {"left": 0, "center": 0.5, "right": 1}[align] * path.get_extents().x1
@@ -61,7 +65,7 @@ def _outline(text, size, align="left", weight="normal"):
 @cache
 def _width(text, size):
     """The width of a text in points."""
-    return _outline(text, size).get_extents().x1
+    return outline(text, size).get_extents().x1
 
 
 def apart(heights, sizes, low=-np.inf, high=np.inf):

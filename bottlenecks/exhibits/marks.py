@@ -12,8 +12,7 @@
         )
 
 Where a function of the table is asked for, it is given the table of the moment; most properties of an artist may be such
-a function. Marks that lie on the same level (`zorder`) are drawn in the order in which they are made. What stands still
-but lies in front of what moves must be a mark too: sliders paint over the rest.
+a function. Marks that lie on the same level (`zorder`) are drawn in the order in which they are made.
 """
 
 import numpy as np

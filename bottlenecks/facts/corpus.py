@@ -201,6 +201,20 @@ def sources(name):
 
 
 @cache
+def _names():
+    return {row["source_id"]: row["name"] for row in data.rows("corpus_sources")}
+
+
+def called(source):
+    """What a source is called in tables and legends: its `name`; a reader's own is called by its key.
+
+    >>> called("gptfast")
+    'gpt-fast'
+    """
+    return _names().get(source, source)
+
+
+@cache
 def _about(name):
     """The rows of data/corpus_columns.csv for a table's file; what it says itself goes first."""
     shared, own = (

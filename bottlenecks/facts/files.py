@@ -67,6 +67,32 @@ def created(path):
         yield Lines(path, file)
 
 
+def add_line(path, line):
+    """Add a line to a file, which is made where there is none; several processes may do so at once.
+
+    The line is written in one piece, behind a line's end of its own: one that was cut off spoils none but itself.
+    """
+    with naming(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            text = f"\n{line}".encode()
+            if os.write(descriptor, text) < len(text):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            os.close(descriptor)
+
+
+def put_aside(path, mark):
+    """Give a file another name, with `mark` behind its stem; returns it. A name that is taken is refused."""
+    path = Path(path)
+    other = path.with_name(f"{path.stem}{mark}{path.suffix}")
+    with naming(other):
+        _give_name(path, other, new=True)
+        with suppress(FileNotFoundError):  # where a file system has links, its first name is left
+            path.unlink()
+    return other
+
+
 class Lines:
     """What `created` gives: anything that writes into a text file can write into it."""
 

@@ -41,15 +41,18 @@ UNITS = (
     "tokens",
     "values",
     "users",
+    "chips",
+    "experts",
     "rows",
+    "runs",
     "times",
     "%",
     "",
 )
 
 
-UNSCALED = ("%", "times", "rows", "users", "values", "tokens", "tokens/s", "FLOP/B")
-COUNTS = ("", "times", "rows", "users", "values", "tokens")  # a bare number will do
+COUNTS = ("", "times", "rows", "users", "chips", "experts", "values", "tokens", "tiles", "runs")
+UNSCALED = (*COUNTS[1:], "%", "tokens/s", "FLOP/B")
 WHOLE = ("B", "FLOP", "")  # of these there is no thousandth
 
 
@@ -96,25 +99,58 @@ def plural(number, word, digits=6):
     return f"{plain(number, digits)} {word}"
 
 
-SPELLED = {  # as people write them
+# ---- what readers write ----------------------------------------------------------------------------
+
+WORDS = {  # of a unit, as people write them; a plural's s is taken off
     "byte": "B",
-    "bytes": "B",
     "sec": "s",
     "second": "s",
-    "seconds": "s",
-    "ms.": "ms",
     "percent": "%",
+    "per cent": "%",
     "x": "times",
-    "milliseconds": "ms",
-    "microseconds": "µs",
-    "nanoseconds": "ns",
-    "flop/byte": "FLOP/B",
+    "×": "times",
+    "fold": "times",
+    "time": "times",
     "row": "rows",
+    "run": "runs",
     "user": "users",
+    "chip": "chips",
+    "gpu": "chips",
+    "expert": "experts",
+    "value": "values",
+    "tile": "tiles",
     "token": "tokens",
-    "watts": "W",
-    "joules": "J",
-    "usec": "µs",
+    "tok": "tokens",
+    "watt": "W",
+    "joule": "J",
+    "hertz": "Hz",
+    "dollar": "USD",
+    "$": "USD",
+    "operation": "FLOP",
+}
+PREFIX_WORDS = {
+    "nano": "n",
+    "micro": "µ",
+    "milli": "m",
+    "kilo": "k",
+    "mega": "M",
+    "giga": "G",
+    "tera": "T",
+    "peta": "P",
+}
+DURATIONS = {"min": 60.0, "minute": 60.0, "h": 3600.0, "hr": 3600.0, "hour": 3600.0, "day": 86400.0, "d": 86400.0}
+DURATIONS |= {"week": 7 * 86400.0, "year": 365.25 * 86400.0}
+LONG = {"min": 60.0, "hours": 3600.0, "days": 86400.0, "years": 365.25 * 86400.0}
+MULTIPLES = {"thousand": 1e3, "million": 1e6, "billion": 1e9, "bn": 1e9, "trillion": 1e12}
+DIVISIBLE = ("s", "J", "W", "J/B", "J/FLOP", "USD")  # of these a thousandth is meant where a small m is written
+SPELLINGS = {
+    prefix + unit: (scale, unit)
+    for prefix, scale in {**PREFIXES, **BINARY_PREFIXES, "u": 1e-6, "K": 1e3}.items()
+    for unit in UNITS
+}
+FOLDED = {  # without case: k is K, and m is a million where a thousandth makes no sense
+    **{s.casefold(): found for s, found in SPELLINGS.items() if found[0] >= 1},
+    **{s.casefold(): found for s, found in SPELLINGS.items() if found[0] < 1 and found[1] in DIVISIBLE},
 }
 
 
@@ -123,18 +159,16 @@ def parse_unit(text):
 
     >>> parse_unit("TB/s"), parse_unit("ms"), parse_unit("GiB")
     ((1000000000000.0, 'B/s'), (0.001, 's'), (1073741824.0, 'B'))
+    >>> parse_unit("gigabytes per second"), parse_unit("hours"), parse_unit("tok/s")
+    ((1000000000.0, 'B/s'), (3600.0, 's'), (1.0, 'tokens/s'))
     """
-    wanted = SPELLED.get(str(text).strip().casefold(), str(text).strip()).replace("μ", "µ")
-    spellings = {
-        prefix + unit: (scale, unit)
-        for prefix, scale in {**PREFIXES, **BINARY_PREFIXES, "u": 1e-6, "K": 1e3}.items()
-        for unit in UNITS
-    }
-    if wanted in spellings:
-        return spellings[wanted]
-    if "flops" in wanted.casefold():
+    written = str(text).strip().replace("μ", "µ").rstrip(".")
+    found = _unit(written)
+    if found:
+        return found
+    if "flops" in written.casefold():
         raise ValueError(f"unit {text!r} does not say whether it is a count (FLOP) or a rate (FLOP/s)")
-    near = nearest(wanted, [s for s in spellings if s])
+    near = nearest(written, [s for s in SPELLINGS if s])
     raise ValueError(
         f"unit {text!r} is unknown"
         + (f"; did you mean {near!r}?" if near else ".")
@@ -142,29 +176,127 @@ def parse_unit(text):
     )
 
 
-def parse_quantity(text, unit):
-    """The number in base units of a quantity as typed, which must be in `unit`.
+def _unit(written):
+    """(scale, base unit) of a unit, or None: as it stands, by its words, then in any case."""
+    if written in SPELLINGS:
+        return SPELLINGS[written]
+    if written.casefold().removesuffix("s") in DURATIONS or written.casefold() in DURATIONS:
+        return DURATIONS.get(written.casefold()) or DURATIONS[written.casefold().removesuffix("s")], "s"
+    parts = [_part(part) for part in re.split(r"\s*/\s*|\s+per\s+|\s+an?\s+", written)]
+    if len(parts) > 1 and parts[0] == "t":
+        parts[0] = "tokens"
+    whole = "/".join(parts)
+    return SPELLINGS.get(whole) or FOLDED.get(whole.casefold())
 
-    >>> parse_quantity("20 ms", "s"), parse_quantity("~2e3 us", "s"), parse_quantity("1,500", "")
-    (0.02, 0.002, 1500.0)
+
+def _part(part):
+    """One side of a slash in our spelling: "gigabytes" is GB."""
+    word = part.strip().lstrip("-").casefold()
+    for long, prefix in PREFIX_WORDS.items():
+        rest = word.removeprefix(long)
+        if rest != word:
+            return prefix + _part(rest)
+    if word == "usec":
+        return "µs"
+    return WORDS.get(word) or WORDS.get(word.removesuffix("s")) or part.strip()
+
+
+NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[-+]?\d+)?"
+OTHERWISE = (  # how numbers are written too, and what of them is read
+    (r"^(?:~|≈|about|around|ca\.?|roughly)\s*", ""),
+    (r"(?<![\d.])10\s*(?:\^|\*\*)\s*([-+]?\d+)", r"1e\1"),
+    (r"(?<=\d)\s*[x×*]\s*1e", "e"),  # 2 x 10^9
+    (r"(?<=\d)[ \u00a0\u202f](?=\d{3}(?!\d))", ""),  # 20 000
+)
+
+
+def parse_quantity(text, unit):
+    """The number in base units of a quantity as typed; a bare number is in `unit`, in which the question is asked.
+
+    >>> parse_quantity("20 ms", "s"), parse_quantity("~2e3 us", "s"), parse_quantity("1/3", "ms")
+    (0.02, 0.002, 0.0003333333333333333)
+    >>> parse_quantity("100 billion", "FLOP"), parse_quantity("2.5k", "tokens"), parse_quantity("60 t/s", "tokens/s")
+    (100000000000.0, 2500.0, 60.0)
     """
-    found = re.fullmatch(r"[~≈]?\s*([-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?|\.\d+)\s*(.*)", str(text).strip(), re.I)
+    asked, base = parse_unit(unit)
+    typed = str(text).strip()
+    for pattern, instead in OTHERWISE:
+        typed = re.sub(pattern, instead, typed, flags=re.I)
+    found = re.fullmatch(rf"({NUMBER})(?:\s*/\s*({NUMBER}))?\s*(.*)", typed, re.I | re.S)
     if not found:
-        raise ValueError(f"Write a number and its unit, such as {example(unit)}; got {text!r}.")
-    number, written = found.groups()
-    if re.search(r",(?!\d{3}(?!\d))", number):
-        raise ValueError(f"A comma sets thousands apart here; is {number!r} {number.replace(',', '.')}?")
-    if not written and unit not in COUNTS:
-        raise ValueError(f"Which unit? Write it after the number, such as {example(unit)}.")
-    scale, base = parse_unit(written) if written else (1.0, unit)
-    if base != unit:
-        raise ValueError(f"This asks for {unit or 'a bare number'}, and {written!r} is not one.")
-    value = float(number.replace(",", "")) * scale
+        raise ValueError(f"Write a number, such as {example(unit)}; got {text!r}.")
+    over, under, written = found.groups()
+    for number in filter(None, (over, under)):
+        if re.search(r",(?!\d{3}(?!\d))", number):
+            raise ValueError(f"A comma sets thousands apart here; is {number!r} {number.replace(',', '.')}?")
+    number = float(over.replace(",", ""))
+    if under:
+        number /= float(under.replace(",", "")) or float("nan")
+    value = number * _scale(written.strip(), unit, asked, base)
     if not 0 < value < float("inf"):
         raise ValueError(f"A number above zero, please; got {text!r}.")
     return value
 
 
+def _scale(written, unit, asked, base):
+    """What one of the written unit is in base units, where it is of the same kind as the one asked for."""
+    many = asked if asked < 1e3 else 1.0  # "2 billion" of GB are bytes, "2k" of ms are ms
+    word, _, rest = written.partition(" ")
+    if word.casefold() in MULTIPLES:
+        scale = MULTIPLES[word.casefold()]
+        return scale * (_scale(rest.strip(), unit, asked, base) if rest.strip() else many)
+    if not written:
+        return asked
+    if written in BINARY_PREFIXES or PREFIXES.get(written, 1) > 1 or written == "K":  # "2.5k"
+        return (SPELLINGS[written][0]) * many
+    found = _unit(re.sub(r"^(Ki|Mi|Gi|Ti|[a-zA-Zµ]) (?=\w)", r"\1", written.replace("μ", "µ").rstrip(".")))
+    if found and found[1] == base:
+        return found[0]
+    if "flops" in written.casefold():
+        return parse_unit(written)[0]  # says that it is neither
+    raise ValueError(f"This asks for {unit or 'a bare number'}, and {written!r} is not one. {_same_kind(unit, base)}")
+
+
+def _same_kind(unit, base):
+    """What may be written where a unit is asked for."""
+    if base in UNSCALED or not base:
+        return f"A number will do, such as {example(unit)}."
+    some = ("ns", "µs", "ms", "s", "min", "h", "days") if base == "s" else [prefix + base for prefix in _usual(base)]
+    return f"Write one of: {', '.join(some)}."
+
+
+def _usual(base):
+    return ("p", "n", "µ", "m", "") if base in ("J", "J/B", "J/FLOP") else ("", "k", "M", "G", "T", "P")
+
+
+def in_unit(value, unit):
+    """A value in base units as text in the unit that is asked for, or with another prefix where that has too many digits.
+
+    >>> in_unit(0.0314, "ms"), in_unit(3e-7, "ms"), in_unit(1, "chips"), in_unit(7200, "hours")
+    ('31.4 ms', '300 ns', '1 chip', '2 hours')
+    """
+    scale, base = parse_unit(unit)
+    if base in ("", *UNSCALED) or (scale != 1 and 0.01 <= value / scale < 1e4):
+        text = f"{plain(value / scale)} {unit}".rstrip()
+        return text.removesuffix("s") if value == scale and len(unit) > 2 and unit[-2:] != "/s" else text
+    if base == "s" and value >= 120:
+        name, long_s = max(((name, n) for name, n in LONG.items() if value >= 2 * n), key=lambda each: each[1])
+        return f"{plain(value / long_s)} {name}"
+    return si(value, base)
+
+
+EXAMPLES = {  # far apart, so that they say nothing of the answer
+    "s": "40 ns or 2 hours",
+    "B": "5 kB or 2 TB",
+    "B/s": "5 MB/s or 2 PB/s",
+    "FLOP": "5 MFLOP or 2 EFLOP",
+    "FLOP/s": "5 MFLOP/s or 2 EFLOP/s",
+    "J": "3 pJ or 2 GJ",
+    "W": "3 mW or 2 GW",
+    "%": "1/3 or 2e2",
+}
+
+
 def example(unit):
-    """What a quantity in a unit looks like, for a hint."""
-    return {"s": "20 ms", "FLOP/B": "10 FLOP/B", "B/s": "1 TB/s", "": "10"}.get(unit, f"10 {unit}")
+    """What a quantity in a unit may look like, for a hint."""
+    return EXAMPLES.get(parse_unit(unit)[1], "1/2, 7 or 3e5")

@@ -9,14 +9,14 @@ import numpy as np
 def unfused_bytes(queries, keys, *, heads, head_values, value_bytes, passes):
     r"""Traffic of attention that writes its scores to memory.
 
-    $$Q = b\,h\left(2\,(q + k)\,d + p\,q\,k\right)$$  (eq:unfused-attention)
+    $$Q = b\,h\left(2\,(S_q + S_k)\,d_h + f\,S_q S_k\right)$$  (eq:unfused-attention)
 
-    q  queries      tokens that ask                               [-]
-    k  keys         tokens that are there                         [-]
-    h  heads        heads of all sequences                        [-]
-    d  head_values  values of a head                              [-]
-    b  value_bytes  size of one value                             [B]
-    p  passes       times that the scores are written or read     [-]
+    S_q  queries      tokens that ask                            [-]
+    S_k  keys         tokens that are there                      [-]
+    h    heads        heads of all sequences                     [-]
+    d_h  head_values  values of a head                           [-]
+    b    value_bytes  size of one value                          [B]
+    f    passes       times that the scores are written or read  [-]
 
     Holds for: the full square. Four passes at least: written by the first product, read and written
     by the softmax, read by the second product; masks and dropout make more.
@@ -31,18 +31,18 @@ def unfused_bytes(queries, keys, *, heads, head_values, value_bytes, passes):
 def tiled_bytes(queries, keys, *, heads, head_values, value_bytes, on_chip_bytes):
     r"""Traffic of attention whose scores stay on the chip, by what the chip can hold.
 
-    $$Q = b\,h\left(2\,q\,d + 2\,k\,d\,\max\left(1,\ \frac{4\,b\,d\,q}{M}\right)\right)$$  (eq:tiled-attention)
+    $$Q = b\,h\left(2\,S_q d_h + 2\,S_k d_h\,\max\left(1,\ \frac{4\,b\,d_h S_q}{C}\right)\right)$$  (eq:tiled-attention)
 
-    q  queries        tokens that ask                             [-]
-    k  keys           tokens that are there                       [-]
-    h  heads          heads of all sequences                      [-]
-    d  head_values    values of a head                            [-]
-    b  value_bytes    size of one value                           [B]
-    M  on_chip_bytes  memory of a core for one tile               [B]
+    S_q  queries        tokens that ask                [-]
+    S_k  keys           tokens that are there          [-]
+    h    heads          heads of all sequences         [-]
+    d_h  head_values    values of a head               [-]
+    b    value_bytes    size of one value              [B]
+    C    on_chip_bytes  memory of a core for one tile  [B]
 
     A tile of queries, its results and tiles of keys and values share the memory in quarters, so a
-    tile has M / 4bd queries, and keys and values are read again for each. The bound of the paper,
-    of the order of q k d^2 b / M, is the last term.
+    tile has C / (4 b d_h) queries, and keys and values are read again for each. The bound of the paper,
+    of the order of S_q S_k d_h^2 b / C, is the last term.
 
     Holds for: caches that do not keep keys and values between tiles; with them it is less.
     Source: dao2022flashattention, theorem 2; the quarters are its choice of block size.
@@ -57,11 +57,11 @@ def tiled_bytes(queries, keys, *, heads, head_values, value_bytes, on_chip_bytes
 def block_sparse_pairs(queries, *, block, blocks_seen):
     r"""Pairs of attention in which each block of queries sees a few blocks of keys.
 
-    $$N_p = q\,n\,B$$  (eq:block-sparse)
+    $$\chi = S_q\,\beta\,S_b$$  (eq:block-sparse)
 
-    q  queries      tokens that ask                        [-]
-    B  block        tokens of a block                      [-]
-    n  blocks_seen  blocks of keys that a query sees       [-]
+    S_q  queries      tokens that ask                   [-]
+    S_b  block        tokens of a block                 [-]
+    β    blocks_seen  blocks of keys that a query sees  [-]
 
     Holds for: whole blocks, the diagonal one counted whole; linear in the tokens for a fixed n.
     Source: counting.
@@ -77,10 +77,10 @@ def linear_attention_flop(tokens, *, heads, key_values, head_values):
 
     $$F = 4\,S\,h\,d_k\,d_v$$  (eq:linear-attention)
 
-    S    tokens       tokens                            [-]
-    h    heads        heads of all sequences            [-]
-    d_k  key_values   values of a key, after its map    [-]
-    d_v  head_values  values of a value                 [-]
+    S    tokens       tokens                          [-]
+    h    heads        heads of all sequences          [-]
+    d_k  key_values   values of a key, after its map  [-]
+    d_v  head_values  values of a value               [-]
 
     Holds for: one outer product added to the state and one product with it for each token; chunked
     kernels do more operations to use matrix units.
@@ -97,11 +97,11 @@ def linear_state_bytes(*, sequences, heads, key_values, head_values, value_bytes
 
     $$M = B\,h\,d_k\,d_v\,b$$  (eq:linear-state)
 
-    B    sequences    sequences                         [-]
-    h    heads        heads of a layer                  [-]
-    d_k  key_values   values of a key, after its map    [-]
-    d_v  head_values  values of a value                 [-]
-    b    value_bytes  size of one value                 [B]
+    B    sequences    sequences, a token of each in a step  [-]
+    h    heads        heads of a layer                      [-]
+    d_k  key_values   values of a key, after its map        [-]
+    d_v  head_values  values of a value                     [-]
+    b    value_bytes  size of one value                     [B]
 
     Holds for: one layer. A key-value cache is larger from d_k / 2 tokens on.
     Source: katharopoulos2020linear, section 3.4.

@@ -12,11 +12,11 @@ import numpy as np
 def point_to_point_s(message_bytes, *, bytes_per_s, latency_s):
     r"""Seconds of one message between two ranks.
 
-    $$T = \alpha + \frac{S}{W}$$  (eq:alpha-beta)
+    $$T = \alpha + \frac{M}{W}$$  (eq:alpha-beta)
 
-    S  message_bytes  message                               [B]
-    W  bytes_per_s    bandwidth, one direction              [B/s]
-    α  latency_s      time of an empty message              [s]
+    M  message_bytes  message                   [B]
+    W  bytes_per_s    bandwidth, one direction  [B/s]
+    α  latency_s      time of an empty message  [s]
 
     Holds for: one message on an idle link. The whole of this module is built from it.
     Source: hockney1994, there with the rate and the half-bandwidth message as parameters.
@@ -30,12 +30,12 @@ def point_to_point_s(message_bytes, *, bytes_per_s, latency_s):
 def half_bandwidth_bytes(*, bytes_per_s, latency_s):
     r"""Message that takes twice its latency, and so reaches half of the bandwidth.
 
-    $$S_{1/2} = \alpha\,W$$  (eq:half-bandwidth)
+    $$M_{1/2} = \alpha\,W$$  (eq:half-bandwidth)
 
     W  bytes_per_s  bandwidth, one direction  [B/s]
     α  latency_s    time of an empty message  [s]
 
-    Holds for: eq:alpha-beta; for a ring all-reduce of n ranks the message is n times this.
+    Holds for: eq:alpha-beta; for a ring all-reduce of g ranks the message is g times this.
     Source: hockney1994.
 
     >>> half_bandwidth_bytes(bytes_per_s=50e9, latency_s=0.5)
@@ -48,16 +48,16 @@ def half_bandwidth_bytes(*, bytes_per_s, latency_s):
 
 
 def ring_reduce_scatter_s(message_bytes, ranks, *, bytes_per_s, latency_s):
-    r"""Seconds until each rank of a ring holds the sum of its own n-th of the message.
+    r"""Seconds until each rank of a ring holds the sum of its own part of the message.
 
-    $$T = (n - 1)\left(\alpha + \frac{S}{n\,W}\right)$$  (eq:ring-reduce-scatter)
+    $$T = (g - 1)\left(\alpha + \frac{M}{g\,W}\right)$$  (eq:ring-reduce-scatter)
 
-    S  message_bytes  what each rank starts with             [B]
-    n  ranks          ranks in the ring                      [-]
-    W  bytes_per_s    bandwidth of a rank, one direction     [B/s]
-    α  latency_s      time of one step with an empty message [s]
+    M  message_bytes  message that each rank starts with      [B]
+    g  ranks          ranks in the ring                       [-]
+    W  bytes_per_s    bandwidth of a rank, one direction      [B/s]
+    α  latency_s      time of one step with an empty message  [s]
 
-    Holds for: n equal parts, every rank sending one of them at every step. No algorithm moves less.
+    Holds for: g equal parts, every rank sending one of them at every step. No algorithm moves less.
     Source: thakur2005, its ring; patarasuk2009 for the lower bound.
 
     >>> ring_reduce_scatter_s(8e9, 4, bytes_per_s=1e9, latency_s=0.5)
@@ -67,14 +67,14 @@ def ring_reduce_scatter_s(message_bytes, ranks, *, bytes_per_s, latency_s):
 
 
 def ring_all_gather_s(message_bytes, ranks, *, bytes_per_s, latency_s):
-    r"""Seconds until each rank of a ring holds the n-ths of all others.
+    r"""Seconds until each rank of a ring holds the parts of all others.
 
-    $$T = (n - 1)\left(\alpha + \frac{S}{n\,W}\right)$$  (eq:ring-all-gather)
+    $$T = (g - 1)\left(\alpha + \frac{M}{g\,W}\right)$$  (eq:ring-all-gather)
 
-    S  message_bytes  what each rank ends with               [B]
-    n  ranks          ranks in the ring                      [-]
-    W  bytes_per_s    bandwidth of a rank, one direction     [B/s]
-    α  latency_s      time of one step with an empty message [s]
+    M  message_bytes  message that each rank ends with        [B]
+    g  ranks          ranks in the ring                       [-]
+    W  bytes_per_s    bandwidth of a rank, one direction      [B/s]
+    α  latency_s      time of one step with an empty message  [s]
 
     Holds for: as eq:ring-reduce-scatter, run backwards and without sums.
     Source: thakur2005, its ring.
@@ -88,12 +88,12 @@ def ring_all_gather_s(message_bytes, ranks, *, bytes_per_s, latency_s):
 def ring_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
     r"""Seconds until each rank of a ring holds the sum of all messages.
 
-    $$T = 2\,(n - 1)\left(\alpha + \frac{S}{n\,W}\right)$$  (eq:ring-all-reduce)
+    $$T = 2\,(g - 1)\left(\alpha + \frac{M}{g\,W}\right)$$  (eq:ring-all-reduce)
 
-    S  message_bytes  what each rank contributes             [B]
-    n  ranks          ranks in the ring                      [-]
-    W  bytes_per_s    bandwidth of a rank, one direction     [B/s]
-    α  latency_s      time of one step with an empty message [s]
+    M  message_bytes  message that each rank contributes      [B]
+    g  ranks          ranks in the ring                       [-]
+    W  bytes_per_s    bandwidth of a rank, one direction      [B/s]
+    α  latency_s      time of one step with an empty message  [s]
 
     Holds for: a reduce-scatter followed by an all-gather. The bytes are the least possible, the
     steps the most: it wins on large messages and loses on many ranks.
@@ -111,14 +111,14 @@ def ring_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
 def one_shot_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
     r"""Seconds of an all-reduce in which every rank reads the whole message of every other and adds all itself.
 
-    $$T = \alpha + (n - 1)\,\frac{S}{W}$$  (eq:one-shot)
+    $$T = \alpha + (g - 1)\,\frac{M}{W}$$  (eq:one-shot)
 
-    S  message_bytes  what each rank contributes                             [B]
-    n  ranks          ranks, all linked to all                               [-]
+    M  message_bytes  message that each rank contributes                     [B]
+    g  ranks          ranks, all linked to all                               [-]
     W  bytes_per_s    bandwidth of a rank, one direction                     [B/s]
-    α  latency_s      a kernel, and a flag from every other rank             [s]
+    α  latency_s      latency: a kernel, and a flag from every other rank    [s]
 
-    Holds for: ranks that reach each other's memory. One wait, however many ranks, and n/2 times a ring's bytes:
+    Holds for: ranks that reach each other's memory. One wait, however many ranks, and g/2 times a ring's bytes:
     for the short messages of decoding.
     Source: sglang_pr2904 and vllm_pr24111, which measured it; counting for the bytes.
 
@@ -129,17 +129,17 @@ def one_shot_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
 
 
 def two_shot_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
-    r"""Seconds of an all-reduce in which every rank sums its n-th of the message, then reads the other sums.
+    r"""Seconds of an all-reduce in which every rank sums its part of the message, then reads the other sums.
 
-    $$T = 2\,\alpha + 2\,\frac{n - 1}{n}\,\frac{S}{W}$$  (eq:two-shot)
+    $$T = 2\,\alpha + 2\,\frac{g - 1}{g}\,\frac{M}{W}$$  (eq:two-shot)
 
-    S  message_bytes  what each rank contributes                             [B]
-    n  ranks          ranks, all linked to all                               [-]
+    M  message_bytes  message that each rank contributes                     [B]
+    g  ranks          ranks, all linked to all                               [-]
     W  bytes_per_s    bandwidth of a rank, one direction                     [B/s]
-    α  latency_s      a kernel, and a flag from every other rank             [s]
+    α  latency_s      latency: a kernel, and a flag from every other rank    [s]
 
     Holds for: ranks that reach each other's memory. A ring's bytes in two waits. It overtakes eq:one-shot from
-    S = α W / ((n - 1)(1 - 2/n)) on.
+    M = α W / ((g - 1)(1 - 2/g)) on.
     Source: sglang_pr2904 and vllm_pr24111, which measured it; counting for the bytes.
 
     >>> float(two_shot_all_reduce_s(8e9, 4, bytes_per_s=1e9, latency_s=0.5))
@@ -154,14 +154,14 @@ def two_shot_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
 def recursive_doubling_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
     r"""Seconds of an all-reduce in which pairs at distance 1, 2, 4, ... exchange whole messages.
 
-    $$T = \log_2 n\left(\alpha + \frac{S}{W}\right)$$  (eq:recursive-doubling)
+    $$T = \log_2 g\left(\alpha + \frac{M}{W}\right)$$  (eq:recursive-doubling)
 
-    S  message_bytes  what each rank contributes             [B]
-    n  ranks          ranks                                  [-]
-    W  bytes_per_s    bandwidth of a rank, one direction     [B/s]
-    α  latency_s      time of one step with an empty message [s]
+    M  message_bytes  message that each rank contributes      [B]
+    g  ranks          ranks                                   [-]
+    W  bytes_per_s    bandwidth of a rank, one direction      [B/s]
+    α  latency_s      time of one step with an empty message  [s]
 
-    Holds for: n a power of two; a network that carries all pairs at once. For short messages.
+    Holds for: g a power of two; a network that carries all pairs at once. For short messages.
     Source: thakur2005; mpich-allreduce prints lg p α + n lg p β, its n bytes and p ranks.
 
     >>> float(recursive_doubling_all_reduce_s(8e9, 4, bytes_per_s=1e9, latency_s=0.5))
@@ -173,14 +173,14 @@ def recursive_doubling_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latenc
 def halving_doubling_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
     r"""Seconds of an all-reduce by recursive halving, then recursive doubling.
 
-    $$T = 2\,\log_2 n\;\alpha + 2\,\frac{n - 1}{n}\,\frac{S}{W}$$  (eq:halving-doubling)
+    $$T = 2\,\log_2 g\;\alpha + 2\,\frac{g - 1}{g}\,\frac{M}{W}$$  (eq:halving-doubling)
 
-    S  message_bytes  what each rank contributes             [B]
-    n  ranks          ranks                                  [-]
-    W  bytes_per_s    bandwidth of a rank, one direction     [B/s]
-    α  latency_s      time of one step with an empty message [s]
+    M  message_bytes  message that each rank contributes      [B]
+    g  ranks          ranks                                   [-]
+    W  bytes_per_s    bandwidth of a rank, one direction      [B/s]
+    α  latency_s      time of one step with an empty message  [s]
 
-    Holds for: n a power of two; a network that carries all pairs at once, also the farthest.
+    Holds for: g a power of two; a network that carries all pairs at once, also the farthest.
     Source: thakur2005 (Rabenseifner's algorithm); mpich-allreduce prints the same cost.
 
     >>> float(halving_doubling_all_reduce_s(8e9, 4, bytes_per_s=1e9, latency_s=0.5))
@@ -193,12 +193,12 @@ def halving_doubling_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_
 def recursive_all_gather_s(message_bytes, ranks, *, bytes_per_s, latency_s):
     r"""Seconds of an all-gather by recursive doubling; of a reduce-scatter by recursive halving.
 
-    $$T = \log_2 n\;\alpha + \frac{n - 1}{n}\,\frac{S}{W}$$  (eq:recursive-all-gather)
+    $$T = \log_2 g\;\alpha + \frac{g - 1}{g}\,\frac{M}{W}$$  (eq:recursive-all-gather)
 
-    S  message_bytes  what each rank ends with (starts with)  [B]
-    n  ranks          ranks                                   [-]
-    W  bytes_per_s    bandwidth of a rank, one direction      [B/s]
-    α  latency_s      time of one step with an empty message  [s]
+    M  message_bytes  message that each rank ends with (starts with)  [B]
+    g  ranks          ranks                                           [-]
+    W  bytes_per_s    bandwidth of a rank, one direction              [B/s]
+    α  latency_s      time of one step with an empty message          [s]
 
     Holds for: as eq:halving-doubling, of which each is one half.
     Source: thakur2005; mpich-allreduce prints the same cost for both.
@@ -215,13 +215,13 @@ def recursive_all_gather_s(message_bytes, ranks, *, bytes_per_s, latency_s):
 def pipelined_s(stream_s, *, fill_s):
     r"""Seconds of a message cut into the best number of segments, which follow one another.
 
-    $$T = \min_m\,(k + m)\left(\frac{T_f}{k} + \frac{X}{m}\right) = \left(\sqrt{T_f} + \sqrt{X}\right)^2$$  (eq:pipeline)
+    $$T = \min_{\sigma}\,(a_h + \sigma)\left(\frac{T_e}{a_h} + \frac{T_s}{\sigma}\right) = \left(\sqrt{T_e} + \sqrt{T_s}\right)^2$$  (eq:pipeline)
 
-    X    stream_s  the whole message at full bandwidth           [s]
-    T_f  fill_s    an empty segment through all hops             [s]
+    T_s  stream_s  the whole message at full bandwidth  [s]
+    T_e  fill_s    an empty segment through all hops    [s]
 
-    Holds for: k hops and m segments, each of which takes its latency T_f/k and its bytes X/m; the
-    best m is k sqrt(X / T_f). Longer than both parts together, at most twice as long.
+    Holds for: a_h hops and σ segments, each of which takes its latency T_e/a_h and its bytes T_s/σ; the
+    best σ is a_h sqrt(T_s / T_e). Longer than both parts together, at most twice as long.
     Source: definition; the derivative of the product by m.
 
     >>> float(pipelined_s(9.0, fill_s=4.0))
@@ -233,15 +233,15 @@ def pipelined_s(stream_s, *, fill_s):
 def chain_broadcast_s(message_bytes, ranks, *, bytes_per_s, latency_s):
     r"""Seconds of a broadcast handed from rank to rank in segments.
 
-    $$T = \left(\sqrt{(n - 1)\,\alpha} + \sqrt{S / W}\right)^2$$  (eq:chain-broadcast)
+    $$T = \left(\sqrt{(g - 1)\,\alpha} + \sqrt{M / W}\right)^2$$  (eq:chain-broadcast)
 
-    S  message_bytes  what the first rank holds              [B]
-    n  ranks          ranks in the chain, at least two       [-]
-    W  bytes_per_s    bandwidth of a rank, one direction     [B/s]
-    α  latency_s      time of one step with an empty message [s]
+    M  message_bytes  message that the first rank holds       [B]
+    g  ranks          ranks in the chain, at least two        [-]
+    W  bytes_per_s    bandwidth of a rank, one direction      [B/s]
+    α  latency_s      time of one step with an empty message  [s]
 
     Holds for: the best number of segments (eq:pipeline).
-    Source: eq:pipeline with n - 1 hops.
+    Source: eq:pipeline with g - 1 hops.
 
     >>> float(chain_broadcast_s(9e9, 5, bytes_per_s=1e9, latency_s=1.0))
     25.0
@@ -253,12 +253,12 @@ def chain_broadcast_s(message_bytes, ranks, *, bytes_per_s, latency_s):
 def tree_broadcast_s(message_bytes, ranks, *, bytes_per_s, latency_s):
     r"""Seconds of a broadcast down two binary trees, each with half of the message, in segments.
 
-    $$T = \left(\sqrt{\log_2 n\;\alpha} + \sqrt{S / W}\right)^2$$  (eq:tree-broadcast)
+    $$T = \left(\sqrt{\log_2 g\;\alpha} + \sqrt{M / W}\right)^2$$  (eq:tree-broadcast)
 
-    S  message_bytes  what the root holds                    [B]
-    n  ranks          ranks, at least two                    [-]
-    W  bytes_per_s    bandwidth of a rank, one direction     [B/s]
-    α  latency_s      time of one step with an empty message [s]
+    M  message_bytes  message that the root holds             [B]
+    g  ranks          ranks, at least two                     [-]
+    W  bytes_per_s    bandwidth of a rank, one direction      [B/s]
+    α  latency_s      time of one step with an empty message  [s]
 
     Holds for: two trees in which the leaves of one are the inner nodes of the other.
     Source: sanders2009 for the trees; eq:pipeline for the segments.
@@ -273,12 +273,12 @@ def tree_broadcast_s(message_bytes, ranks, *, bytes_per_s, latency_s):
 def tree_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
     r"""Seconds of sums up two binary trees and the result down again, in segments.
 
-    $$T = \left(\sqrt{2\,\log_2 n\;\alpha} + \sqrt{2\,S / W}\right)^2$$  (eq:tree-all-reduce)
+    $$T = \left(\sqrt{2\,\log_2 g\;\alpha} + \sqrt{2\,M / W}\right)^2$$  (eq:tree-all-reduce)
 
-    S  message_bytes  what each rank contributes             [B]
-    n  ranks          ranks, at least two                    [-]
-    W  bytes_per_s    bandwidth of a rank, one direction     [B/s]
-    α  latency_s      time of one step with an empty message [s]
+    M  message_bytes  message that each rank contributes      [B]
+    g  ranks          ranks, at least two                     [-]
+    W  bytes_per_s    bandwidth of a rank, one direction      [B/s]
+    α  latency_s      time of one step with an empty message  [s]
 
     Holds for: as eq:tree-broadcast, more than two ranks. Each rank sends its half up as a leaf, and
     as an inner node half up and two halves down: twice the message.
@@ -297,12 +297,12 @@ def tree_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
 def pairwise_all_to_all_s(message_bytes, ranks, *, bytes_per_s, latency_s):
     r"""Seconds until each rank has sent every other its own part of the message.
 
-    $$T = (n - 1)\left(\alpha + \frac{S}{n\,W}\right)$$  (eq:pairwise-all-to-all)
+    $$T = (g - 1)\left(\alpha + \frac{M}{g\,W}\right)$$  (eq:pairwise-all-to-all)
 
-    S  message_bytes  what each rank sends, its own part included  [B]
-    n  ranks          ranks                                        [-]
-    W  bytes_per_s    bandwidth of a rank, one direction           [B/s]
-    α  latency_s      time of one step with an empty message       [s]
+    M  message_bytes  message that each rank sends, its own part included  [B]
+    g  ranks          ranks                                                [-]
+    W  bytes_per_s    bandwidth of a rank, one direction                   [B/s]
+    α  latency_s      time of one step with an empty message               [s]
 
     Holds for: equal parts, one partner at a time; a network that carries all pairs at once.
     Source: thakur2005, its pairwise exchange for long messages.
@@ -314,16 +314,16 @@ def pairwise_all_to_all_s(message_bytes, ranks, *, bytes_per_s, latency_s):
 
 
 def bruck_all_to_all_s(message_bytes, ranks, *, bytes_per_s, latency_s):
-    r"""Seconds of an all-to-all that sends half of the message along at each of log n steps.
+    r"""Seconds of an all-to-all that sends half of the message along at each of log g steps.
 
-    $$T = \log_2 n\left(\alpha + \frac{S}{2\,W}\right)$$  (eq:bruck-all-to-all)
+    $$T = \log_2 g\left(\alpha + \frac{M}{2\,W}\right)$$  (eq:bruck-all-to-all)
 
-    S  message_bytes  what each rank sends, its own part included  [B]
-    n  ranks          ranks                                        [-]
-    W  bytes_per_s    bandwidth of a rank, one direction           [B/s]
-    α  latency_s      time of one step with an empty message       [s]
+    M  message_bytes  message that each rank sends, its own part included  [B]
+    g  ranks          ranks                                                [-]
+    W  bytes_per_s    bandwidth of a rank, one direction                   [B/s]
+    α  latency_s      time of one step with an empty message               [s]
 
-    Holds for: n a power of two. For short messages: fewer steps, more bytes.
+    Holds for: g a power of two. For short messages: fewer steps, more bytes.
     Source: thakur2005, there Bruck's algorithm.
 
     >>> float(bruck_all_to_all_s(8e9, 4, bytes_per_s=1e9, latency_s=0.5))
@@ -338,16 +338,16 @@ def bruck_all_to_all_s(message_bytes, ranks, *, bytes_per_s, latency_s):
 def in_network_all_reduce_s(message_bytes, ranks, *, bytes_per_s, latency_s):
     r"""Seconds of an all-reduce whose sums the switch makes.
 
-    $$T = 2\,\alpha + \frac{n + 1}{n}\,\frac{S}{W}$$  (eq:in-network)
+    $$T = 2\,\alpha + \frac{g + 1}{g}\,\frac{M}{W}$$  (eq:in-network)
 
-    S  message_bytes  what each rank contributes                        [B]
-    n  ranks          ranks on the switch, at least two                 [-]
-    W  bytes_per_s    bandwidth of a rank, one direction                [B/s]
-    α  latency_s      time of an empty message to the switch's far side [s]
+    M  message_bytes  message that each rank contributes                 [B]
+    g  ranks          ranks on the switch, at least two                  [-]
+    W  bytes_per_s    bandwidth of a rank, one direction                 [B/s]
+    α  latency_s      time of an empty message to the switch's far side  [s]
 
-    Holds for: each rank fetching the sum of one n-th and sending it to all, so that S goes up for
-    the sums and S/n for the results, whatever n. Against a ring, half of the bytes of many ranks.
-    Source: nccl-tests-performance, whose factors to bus bandwidth differ by (n - 1)/(n + 1).
+    Holds for: each rank fetching the sum of one g-th and sending it to all, so that M goes up for
+    the sums and M/g for the results, whatever g. Against a ring, half of the bytes of many ranks.
+    Source: nccl-tests-performance, whose factors to bus bandwidth differ by (g - 1)/(g + 1).
 
     >>> float(in_network_all_reduce_s(8e9, 4, bytes_per_s=1e9, latency_s=0.5))
     11.0
@@ -364,15 +364,15 @@ def hierarchical_all_reduce_s(
 ):
     r"""Seconds of an all-reduce that shrinks the message inside a domain before it leaves it.
 
-    $$T = T_{RS}(S, k, W_i) + T_{AR}\!\left(\tfrac{S}{k}, m, W_o\right) + T_{AG}(S, k, W_i)$$  (eq:hierarchical-all-reduce)
+    $$T = T_{rs}(M, g_{in}, W_{in}) + T_{ar}\!\left(\tfrac{M}{g_{in}}, g_{out}, W_{out}\right) + T_{ag}(M, g_{in}, W_{in})$$  (eq:hierarchical-all-reduce)
 
-    S    message_bytes      what each rank contributes                     [B]
-    k    inner_ranks        ranks of the group in one domain               [-]
-    m    outer_ranks        domains                                        [-]
-    W_i  inner_bytes_per_s  bandwidth of a rank inside the domain          [B/s]
-    W_o  outer_bytes_per_s  bandwidth of a rank out of the domain          [B/s]
-    α_i  inner_latency_s    time of a step inside                          [s]
-    α_o  outer_latency_s    time of a step outside                         [s]
+    M      message_bytes      message that each rank contributes     [B]
+    g_in   inner_ranks        ranks of the group in one domain       [-]
+    g_out  outer_ranks        domains, a rank of each                [-]
+    W_in   inner_bytes_per_s  bandwidth of a rank inside the domain  [B/s]
+    W_out  outer_bytes_per_s  bandwidth of a rank out of the domain  [B/s]
+    α_in   inner_latency_s    latency of a step inside               [s]
+    α_out  outer_latency_s    latency of a step outside              [s]
 
     Holds for: rings in both tiers, the three phases one after another; a library that overlaps
     them is faster, at best by the longest of the three alone. With one tier it is that tier's ring.
@@ -394,17 +394,17 @@ def hierarchical_all_reduce_s(
 def torus_all_reduce_s(message_bytes, sides, *, bytes_per_s, latency_s):
     r"""Seconds of an all-reduce on a torus, all links of a chip in both directions at work.
 
-    $$T = 2 \sum_i \left\lfloor \frac{a_i}{2} \right\rfloor \alpha + 2\,\frac{n - 1}{n}\,\frac{S}{2\,d\,w},
-      \quad n = \prod_i a_i$$  (eq:torus-all-reduce)
+    $$T = 2 \sum_i \left\lfloor \frac{a_i}{2} \right\rfloor \alpha + 2\,\frac{g - 1}{g}\,\frac{M}{2\,a\,W},
+      \quad g = \prod_i a_i$$  (eq:torus-all-reduce)
 
-    S    message_bytes  what each chip contributes                              [B]
-    a_i  sides          chips along each axis, axes along the last dimension    [-]
-    d    -              axes with more than one chip                            [-]
-    w    bytes_per_s    bandwidth of one link, one direction; 2 for each axis   [B/s]
-    α    latency_s      time of one hop                                         [s]
+    M    message_bytes  message that each chip contributes                     [B]
+    a_i  sides          chips along each axis, axes along the last dimension   [-]
+    a    -              axes with more than one chip                           [-]
+    W    bytes_per_s    bandwidth of one link, one direction; 2 for each axis  [B/s]
+    α    latency_s      time of one hop                                        [s]
 
-    Holds for: sides that wrap around; d parts of the message that take the axes in turn, each in
-    another order, so that all 2 d links are busy. Two and three axes alike.
+    Holds for: sides that wrap around; a parts of the message that take the axes in turn, each in
+    another order, so that all 2 a links are busy. Two and three axes alike.
     Source: scaling-book for the hops and the two directions of a ring; counting for the axes.
 
     >>> float(torus_all_reduce_s(16e9, np.array([4, 4]), bytes_per_s=1e9, latency_s=0.5))
@@ -420,16 +420,16 @@ def torus_all_reduce_s(message_bytes, sides, *, bytes_per_s, latency_s):
 def torus_all_to_all_s(message_bytes, sides, *, bytes_per_s, latency_s):
     r"""Seconds of an all-to-all on a torus: every byte takes a link at each of its hops.
 
-    $$T = \sum_i \left\lfloor \frac{a_i}{2} \right\rfloor \alpha + \max_i \frac{a_i}{4}\,\frac{S}{2\,w}$$  (eq:torus-all-to-all)
+    $$T = \sum_i \left\lfloor \frac{a_i}{2} \right\rfloor \alpha + \max_i \frac{a_i}{4}\,\frac{M}{2\,W}$$  (eq:torus-all-to-all)
 
-    S    message_bytes  what each chip sends, its own part included             [B]
-    a_i  sides          even numbers of chips, axes along the last dimension    [-]
-    w    bytes_per_s    bandwidth of one link, one direction; 2 for each axis   [B/s]
-    α    latency_s      time of one hop                                         [s]
+    M    message_bytes  message that each chip sends, its own part included                   [B]
+    a_i  sides          even numbers of chips along each axis, axes along the last dimension  [-]
+    W    bytes_per_s    bandwidth of one link, one direction; 2 for each axis                 [B/s]
+    α    latency_s      time of one hop                                                       [s]
 
-    Holds for: sides that wrap around, shortest ways. A byte goes a/4 hops along a ring of a, and the
+    Holds for: sides that wrap around, shortest ways. A byte goes a_i/4 hops along a ring of a_i, and the
     longest axis fills first: the reason why an all-to-all scales worse than an all-reduce there.
-    Source: scaling-book for one axis, S/8w times a; counting for more.
+    Source: scaling-book for one axis, M/8W times a_i; counting for more.
 
     >>> float(torus_all_to_all_s(16e9, np.array([4, 4]), bytes_per_s=1e9, latency_s=0.5))
     10.0
@@ -446,11 +446,11 @@ def torus_all_to_all_s(message_bytes, sides, *, bytes_per_s, latency_s):
 def shared_bytes_per_s(*, bytes_per_s, oversubscription, groups):
     r"""Bandwidth left to a rank whose way is oversubscribed and shared.
 
-    $$W' = \frac{W}{o\,g}$$  (eq:shared-link)
+    $$W' = \frac{W}{o\,o_g}$$  (eq:shared-link)
 
-    W  bytes_per_s       bandwidth of the port                             [B/s]
-    o  oversubscription  ports below a switch over ports above             [-]
-    g  groups            groups that send through the same port at once    [-]
+    W    bytes_per_s       bandwidth of the port                           [B/s]
+    o    oversubscription  ports below a switch over ports above           [-]
+    o_g  groups            groups that send through the same port at once  [-]
 
     Holds for: all ranks sending across the tier at once, every group getting an equal part.
     Source: definition.
@@ -464,11 +464,11 @@ def shared_bytes_per_s(*, bytes_per_s, oversubscription, groups):
 def protocols_s(stream_s, *, latency_s, bandwidth_share):
     r"""Seconds of a message under the best of several protocols.
 
-    $$T = \min_p\left(\alpha_p + \frac{X}{f_p}\right)$$  (eq:protocols)
+    $$T = \min_i\left(\alpha_i + \frac{T_s}{\phi_i}\right)$$  (eq:protocols)
 
-    X    stream_s         the message at full bandwidth; an array needs an axis of 1 at its end  [s]
-    α_p  latency_s        latency under protocol p, protocols along the last axis          [s]
-    f_p  bandwidth_share  share of the bandwidth that it reaches, along the last axis      [-]
+    T_s  stream_s         the message at full bandwidth; an array needs an axis of 1 at its end  [s]
+    α_i  latency_s        latency under protocol i, protocols along the last axis                [s]
+    φ_i  bandwidth_share  share of the bandwidth that it reaches, along the last axis            [-]
 
     Holds for: a library that chooses well. Flags in every word cost bandwidth and save a wait.
     Source: nccl_tuning, whose three protocols are LL, LL128 and Simple.
@@ -482,7 +482,7 @@ def protocols_s(stream_s, *, latency_s, bandwidth_share):
 def crossover_bytes(*, bytes_per_s, latency_s, other_bytes_per_s, other_latency_s):
     r"""Message from which a way of high latency and high bandwidth is the faster one.
 
-    $$S^{*} = \frac{\alpha_2 - \alpha_1}{1 / W_1 - 1 / W_2}$$  (eq:crossover)
+    $$M^{*} = \frac{\alpha_2 - \alpha_1}{1 / W_1 - 1 / W_2}$$  (eq:crossover)
 
     W_1  bytes_per_s        bandwidth of the first way   [B/s]
     α_1  latency_s          its latency                  [s]
@@ -504,9 +504,9 @@ def crossover_bytes(*, bytes_per_s, latency_s, other_bytes_per_s, other_latency_
 def algorithm_bytes_per_s(message_bytes, duration_s):
     r"""Algorithm bandwidth: message over time.
 
-    $$W_{alg} = \frac{S}{T}$$  (eq:algorithm-bandwidth)
+    $$W_{alg} = \frac{M}{T}$$  (eq:algorithm-bandwidth)
 
-    S  message_bytes  message as nccl-tests counts it  [B]
+    M  message_bytes  message as nccl-tests counts it  [B]
     T  duration_s     time of the call                 [s]
 
     Holds for: any call; the peak depends on the collective and on the ranks.
@@ -521,11 +521,11 @@ def algorithm_bytes_per_s(message_bytes, duration_s):
 def bus_bytes_per_s(message_bytes, duration_s, *, factor):
     r"""Bus bandwidth: what each link carries, to be held against the wire.
 
-    $$W_{bus} = f\,\frac{S}{T}$$  (eq:bus-bandwidth)
+    $$W_{bus} = f_b\,\frac{M}{T}$$  (eq:bus-bandwidth)
 
-    S  message_bytes  message as nccl-tests counts it         [B]
-    T  duration_s     time of the call                        [s]
-    f  factor         `bus_factor` of the collective          [-]
+    M    message_bytes  message as nccl-tests counts it  [B]
+    T    duration_s     time of the call                 [s]
+    f_b  factor         `bus_factor` of the collective   [-]
 
     Holds for: sends between ranks. With in-network reduction it overstates the wire (eq:in-network).
     Source: nccl-tests-performance.
@@ -539,11 +539,11 @@ def bus_bytes_per_s(message_bytes, duration_s, *, factor):
 def bus_factor(collective, ranks):
     r"""Bus bandwidth over algorithm bandwidth of a collective.
 
-    $$f = 2\,\frac{n - 1}{n}\ \text{(all-reduce)},\quad \frac{n - 1}{n}\ \text{(reduce-scatter, all-gather, all-to-all)},
+    $$f_b = 2\,\frac{g - 1}{g}\ \text{(all-reduce)},\quad \frac{g - 1}{g}\ \text{(reduce-scatter, all-gather, all-to-all)},
       \quad 1\ \text{(broadcast, point to point)}$$  (eq:bus-factor)
 
     -  collective  all_reduce, reduce_scatter, all_gather, all_to_all, broadcast or p2p  [-]
-    n  ranks       ranks in the group                                                    [-]
+    g  ranks       ranks in the group                                                    [-]
 
     Holds for: what a rank sends over what the message counts, in an algorithm of least bytes.
     Source: nccl-tests-performance, its summary.

@@ -25,14 +25,14 @@ def six_n_d_flop(params, tokens):
 def palm_flop(params, tokens, *, layers, heads, head_values, context_tokens):
     r"""Training operations with attention over the full square of a context.
 
-    $$F = D\,(6N + 12\,\ell\,h\,d\,S)$$  (eq:palm-flop)
+    $$F = D\,(6N + 12\,\ell\,h\,d_h\,S)$$  (eq:palm-flop)
 
-    N  params          parameters                   [-]
-    D  tokens          tokens trained on            [-]
-    ℓ  layers          layers                       [-]
-    h  heads           heads of a layer             [-]
-    d  head_values     values of a head             [-]
-    S  context_tokens  tokens of a sequence         [-]
+    N    params          parameters            [-]
+    D    tokens          tokens trained on     [-]
+    ℓ    layers          layers                [-]
+    h    heads           heads of a layer      [-]
+    d_h  head_values     values of a head      [-]
+    S    context_tokens  tokens of a sequence  [-]
 
     Holds for: decoders; the causal half is counted in full, so half of the second term is work that
     a kernel may skip.
@@ -47,14 +47,14 @@ def palm_flop(params, tokens, *, layers, heads, head_values, context_tokens):
 def megatron_flop(*, batch, context_tokens, layers, width, vocab, recomputed=True):
     r"""Operations of a training iteration of a GPT, from its shape.
 
-    $$F = 24\,f\,B S \ell d^2\left(1 + \frac{S}{6d}\right) + 6\,B S d V, \qquad f = 4\ \text{or}\ 3$$  (eq:megatron-flop)
+    $$F = 24\,f\,B \ell d^2\left(1 + \frac{S}{6d}\right) + 6\,B d V, \qquad f = 4\ \text{or}\ 3$$  (eq:megatron-flop)
 
-    B  batch           sequences of the iteration                             [-]
-    S  context_tokens  tokens of a sequence                                   [-]
-    ℓ  layers          layers                                                 [-]
-    d  width           values of a token                                      [-]
-    V  vocab           words                                                  [-]
-    f  recomputed      passes over the layers: 4 if activations are made again  [-]
+    B/S  batch           batch: sequences of the iteration                        [-]
+    S    context_tokens  tokens of a sequence                                     [-]
+    ℓ    layers          layers                                                   [-]
+    d    width           values of a token                                        [-]
+    V    vocab           words                                                    [-]
+    f    recomputed      passes over the layers: 4 if activations are made again  [-]
 
     Holds for: multi-head attention of width d, a feed-forward of 4 d without a gate, the full square
     of attention.
@@ -71,14 +71,14 @@ def megatron_flop(*, batch, context_tokens, layers, width, vocab, recomputed=Tru
 def experts_touched(experts, experts_per_token, tokens):
     r"""Experts of a layer that at least one token of a batch visits, on average.
 
-    $$E_t = E\left(1 - \left(1 - \frac{k}{E}\right)^{T}\right)$$  (eq:experts-touched)
+    $$E_t = E\left(1 - \left(1 - \frac{E_k}{E}\right)^{B}\right)$$  (eq:experts-touched)
 
-    E  experts            experts of the layer        [-]
-    k  experts_per_token  chosen for each token       [-]
-    T  tokens             tokens in the pass          [-]
+    E    experts            experts of the layer           [-]
+    E_k  experts_per_token  experts chosen for each token  [-]
+    B    tokens             tokens in the pass             [-]
 
     Holds for: tokens that choose independently and evenly; a router's favourites touch fewer.
-    Source: counting, an expert is missed by one token with probability 1 - k/E.
+    Source: counting, an expert is missed by one token with probability 1 - E_k/E.
 
     >>> experts_touched(4, 2, 2)
     3.0

@@ -6,11 +6,11 @@ import numpy as np
 def exposed_launches_s(launches, *, call_s, busy_s):
     r"""Seconds that a chip waits for the processor that launches its kernels.
 
-    $$T = \max(0,\ n\,c - B)$$  (eq:processor-ahead)
+    $$T_x = \max(0,\ \lambda\,T_c - T_k)$$  (eq:processor-ahead)
 
-    n  launches  kernels, and what else the processor does for each      [-]
-    c  call_s    of the processor for one                                 [s]
-    B  busy_s    what the chip computes and waits for in the meantime     [s]
+    λ    launches  kernels, and what else the processor does for each    [-]
+    T_c  call_s    call of the processor for one                         [s]
+    T_k  busy_s    what the chip computes and waits for in the meantime  [s]
 
     Holds for: a queue that is never full; the processor is not told anything by the chip.
     Source: counting.
@@ -24,14 +24,14 @@ def exposed_launches_s(launches, *, call_s, busy_s):
 def exposed_routing_s(launches, *, call_s, routed_launches, routed_s, pass_s, sent_s):
     r"""Seconds that a chip waits in one layer when the processor must know the tokens of each expert first.
 
-    $$T = \max\left(0,\ \max(n\,c,\ n_r c + F - F_r + X) - (F + 2 X)\right)$$  (eq:counted-experts)
+    $$T_x = \max\left(0,\ \max(\lambda\,T_c,\ \lambda_r T_c + T_k - T_{kr} + T_a) - (T_k + 2\,T_a)\right)$$  (eq:counted-experts)
 
-    n    launches         of the layer's pass                                     [-]
-    c    call_s           of the processor for one                                [s]
-    n_r  routed_launches  of what is sized by the router's choice                 [-]
-    F_r  routed_s         what the chip computes of that                          [s]
-    F    pass_s           all that the chip computes in the pass                  [s]
-    X    sent_s           one all-to-all that nothing hides                       [s]
+    λ     launches         launches of the layer's pass                      [-]
+    T_c   call_s           call of the processor for one                     [s]
+    λ_r   routed_launches  launches of what is sized by the router's choice  [-]
+    T_kr  routed_s         what the chip computes of that                    [s]
+    T_k   pass_s           all that the chip computes in the pass            [s]
+    T_a   sent_s           one all-to-all that nothing hides                 [s]
 
     The processor cannot size an expert's products before the router has run. From then on it has to launch
     all that comes up to the next router, and all of that waits behind the last expert's launch.

@@ -50,11 +50,11 @@ RECIPES = {
 def shards(zero, ranks, *, from_stage):
     r"""Parts into which ZeRO cuts one kind of state: optimiser from stage 1, gradients 2, weights 3.
 
-    $$n = \begin{cases} N_d & Z \ge z \\ 1 & \text{otherwise}\end{cases}$$  (eq:zero-shards)
+    $$g_Z = \begin{cases} g_d & Z \ge Z_k \\ 1 & \text{otherwise}\end{cases}$$  (eq:zero-shards)
 
     Z    zero        stage of ZeRO, 0 for none                     [-]
-    N_d  ranks       ranks that share; fewer than all is "hybrid"  [-]
-    z    from_stage  stage from which this kind is cut             [-]
+    g_d  ranks       ranks that share; fewer than all is "hybrid"  [-]
+    Z_k  from_stage  stage from which this kind is cut             [-]
 
     Holds for: data-parallel ranks, and context-parallel ones, which hold the same weights.
     Source: rajbhandari2020zero.
@@ -68,14 +68,14 @@ def shards(zero, ranks, *, from_stage):
 def states_bytes(params, *, weight_bytes, gradient_bytes, state_bytes, zero, ranks):
     r"""Bytes of weights, gradients and optimiser states on one rank.
 
-    $$M = N\left(\frac{w}{n_3} + \frac{g}{n_2} + \frac{o}{n_1}\right)$$  (eq:zero-states)
+    $$M = N\left(\frac{b_w}{g_3} + \frac{b_g}{g_2} + \frac{b_o}{g_1}\right)$$  (eq:zero-states)
 
     N    params          parameters of the rank's part of the model       [-]
-    w    weight_bytes    of a weight                                      [B]
-    g    gradient_bytes  of a gradient                                    [B]
-    o    state_bytes     optimiser states of a parameter                  [B]
-    Z    zero            stage of ZeRO; n_z is eq:zero-shards at stage z  [-]
-    N_d  ranks           ranks that share                                 [-]
+    b_w  weight_bytes    of a weight                                      [B]
+    b_g  gradient_bytes  of a gradient                                    [B]
+    b_o  state_bytes     optimiser states of a parameter                  [B]
+    Z    zero            stage of ZeRO; g_z is eq:zero-shards at stage z  [-]
+    g_d  ranks           ranks that share                                 [-]
 
     Holds for: states alone, between two steps; the weights gathered for a product come on top.
     Source: rajbhandari2020zero, Figure 1.
@@ -94,12 +94,12 @@ def states_bytes(params, *, weight_bytes, gradient_bytes, state_bytes, zero, ran
 def factored_moment_values(rows, columns):
     r"""Values of a second moment kept as its row sums and column sums.
 
-    $$n = r + c$$  (eq:factored-moment)
+    $$N_2 = m + n$$  (eq:factored-moment)
 
-    r  rows     rows of the matrix     [-]
-    c  columns  columns of the matrix  [-]
+    m  rows     rows of the matrix     [-]
+    n  columns  columns of the matrix  [-]
 
-    Holds for: matrices; a vector keeps its whole moment. Of an Adam state it is (r+c)/(rc).
+    Holds for: matrices; a vector keeps its whole moment. Of an Adam state it is (m + n)/(m n).
     Source: definition of Adafactor's factored second moment.
 
     >>> factored_moment_values(4096, 4096)
@@ -111,11 +111,11 @@ def factored_moment_values(rows, columns):
 def lora_params(rows, columns, *, rank):
     r"""Parameters of a low-rank adapter of one frozen matrix.
 
-    $$n = \rho\,(r + c)$$  (eq:lora-params)
+    $$N_r = d_r\,(m + n)$$  (eq:lora-params)
 
-    r  rows     rows of the frozen matrix     [-]
-    c  columns  columns of the frozen matrix  [-]
-    ρ  rank     rank of the adapter           [-]
+    m    rows     rows of the frozen matrix     [-]
+    n    columns  columns of the frozen matrix  [-]
+    d_r  rank     rank of the adapter           [-]
 
     Holds for: the two factors, trained while the matrix itself keeps neither gradient nor state.
     Source: definition.
@@ -132,18 +132,18 @@ def lora_params(rows, columns, *, rank):
 def gpt_layer_bytes(seq_len, micro_batch, *, width, heads, tp, sp, scores):
     r"""Activations that one layer of a GPT keeps for its backward pass, as Megatron counts them.
 
-    $$A = s b h\left(\frac{10}{u} + \frac{24}{t} + \kappa\,\frac{5\,a s}{h\,t}\right)$$  (eq:gpt-activations)
+    $$A = B_\mu\,d\left(\frac{10}{g_s} + \frac{24}{g_t} + \delta_s\,\frac{5\,h S}{d\,g_t}\right)$$  (eq:gpt-activations)
 
-    s  seq_len      tokens of a sequence                                        [-]
-    b  micro_batch  sequences of a micro-batch                                  [-]
-    h  width        values of a token                                           [-]
-    a  heads        heads                                                       [-]
-    t  tp           tensor-parallel size                                        [-]
-    u  sp           t with sequence parallelism, 1 without                      [-]
-    κ  scores       1 where the scores are kept, 0 with selective recomputation [-]
+    S      seq_len      tokens of a sequence                                                     [-]
+    B_μ/S  micro_batch  sequences of a micro-batch                                               [-]
+    d      width        values of a token                                                        [-]
+    h      heads        heads                                                                    [-]
+    g_t    tp           tensor-parallel ranks                                                    [-]
+    g_s    sp           ranks that share the sequence: g_t with sequence parallelism, 1 without  [-]
+    δ_s    scores       1 where the scores are kept, 0 with selective recomputation              [-]
 
-    Holds for: 16-bit values, dropout, unfused attention, h = heads x head size, a feed-forward of
-    4h without a gate. Full recomputation keeps the layer's input alone, 2 s b h.
+    Holds for: 16-bit values, dropout, unfused attention, d = heads x head size, a feed-forward of
+    4d without a gate. Full recomputation keeps the layer's input alone, 2 B_μ d.
     Source: korthikanti2022_t5, Table 2 and Equations 1, 2 and 4.
 
     >>> gpt_layer_bytes(1, 1, width=8, heads=1, tp=1, sp=1, scores=0)
@@ -156,17 +156,17 @@ def gpt_layer_bytes(seq_len, micro_batch, *, width, heads, tp, sp, scores):
 def layer_values(width, *, attention_values, ffn_values, tp, sp):
     r"""Values that one layer keeps of a token, counted from the shapes of its matrices.
 
-    $$n = \frac{4 d}{u} + \frac{n_a + n_f}{t}$$  (eq:layer-values)
+    $$d_A = \frac{4 d}{g_s} + \frac{d_a + d_g}{g_t}$$  (eq:layer-values)
 
-    d    width             values of a token: both norms' inputs and outputs        [-]
-    n_a  attention_values  queries, keys, values, and what the heads give           [-]
-    n_f  ffn_values        inner width times matrices: gate, up and their product   [-]
-    t    tp                tensor-parallel size                                     [-]
-    u    sp                t with sequence parallelism, 1 without                   [-]
+    d    width             values of a token: both norms' inputs and outputs                        [-]
+    d_a  attention_values  queries, keys, values, and what the heads give                           [-]
+    d_g  ffn_values        inner width times matrices: gate, up and their product                   [-]
+    g_t  tp                tensor-parallel ranks                                                    [-]
+    g_s  sp                ranks that share the sequence: g_t with sequence parallelism, 1 without  [-]
 
     Holds for: every product's and norm's input kept once; activations of a gate computed again
     inside its kernel. No dropout: with it a byte more a value of the two residual branches.
-    Source: counting; at n_a = 4d and n_f = 8d it is eq:gpt-activations less its masks and scores.
+    Source: counting; at d_a = 4d and d_g = 8d it is eq:gpt-activations less its masks and scores.
 
     >>> layer_values(8, attention_values=32, ffn_values=64, tp=1, sp=1)
     128.0
@@ -177,17 +177,17 @@ def layer_values(width, *, attention_values, ffn_values, tp, sp):
 def score_bytes(seq_len, *, heads, value_bytes, mask_bytes, tp, dropout):
     r"""Bytes that an unfused attention keeps of a token: a row of scores for every head.
 
-    $$A = \frac{a s}{t}\,\bigl(c + \delta\,(\mu + c)\bigr)$$  (eq:score-bytes)
+    $$A = \frac{h S}{g_t}\,\bigl(b_s + \delta_d\,(b_m + b_s)\bigr)$$  (eq:score-bytes)
 
-    s  seq_len      tokens of a sequence                                    [-]
-    a  heads        query heads                                             [-]
-    c  value_bytes  of a score                                              [B]
-    μ  mask_bytes   of an entry of the mask                                 [B]
-    t  tp           tensor-parallel size                                    [-]
-    δ  dropout      1 where scores are dropped at random: mask and result   [-]
+    S    seq_len      tokens of a sequence                                   [-]
+    h    heads        query heads                                            [-]
+    b_s  value_bytes  of a score                                             [B]
+    b_m  mask_bytes   of an entry of the mask                                [B]
+    g_t  tp           tensor-parallel ranks                                  [-]
+    δ_d  dropout      1 where scores are dropped at random: mask and result  [-]
 
     Holds for: whole rows, as causal kernels of the time kept too.
-    Source: korthikanti2022_t5, section 4.1: 5 s a at 2 bytes with dropout.
+    Source: korthikanti2022_t5, section 4.1: 5 S h at 2 bytes with dropout.
 
     >>> score_bytes(10, heads=2, value_bytes=2, mask_bytes=1, tp=1, dropout=1)
     100.0
@@ -198,11 +198,11 @@ def score_bytes(seq_len, *, heads, value_bytes, mask_bytes, tp, dropout):
 def fused_attention_bytes(*, heads, tp, sum_bytes):
     r"""Bytes that a fused attention keeps of a token beside its inputs and output.
 
-    $$A = \frac{a\,\sigma}{t}$$  (eq:fused-attention-bytes)
+    $$A = \frac{h\,b_e}{g_t}$$  (eq:fused-attention-bytes)
 
-    a  heads      query heads                        [-]
-    t  tp         tensor-parallel size               [-]
-    σ  sum_bytes  of a log-sum-exp, 4 as it is fp32  [B]
+    h    heads      query heads                        [-]
+    g_t  tp         tensor-parallel ranks              [-]
+    b_e  sum_bytes  of a log-sum-exp, 4 as it is fp32  [B]
 
     Holds for: one log-sum-exp for each head and token, from which scores are made again.
     Source: counting; an online softmax keeps its normaliser alone.
@@ -216,14 +216,14 @@ def fused_attention_bytes(*, heads, tp, sum_bytes):
 def mixture_values(width, *, experts, copies, hidden_values, tp, sp):
     r"""Values that a mixture of experts keeps of a token in place of a plain feed-forward.
 
-    $$n = \frac{k\,(2 d) + 2 E}{u} + \frac{k\,n_f}{t}$$  (eq:mixture-values)
+    $$d_A = \frac{2\,E_k d + 2\,E}{g_s} + \frac{E_k\,d_g}{g_t}$$  (eq:mixture-values)
 
-    d    width          values of a token                                       [-]
-    E    experts        experts of the layer: scores and probabilities, fp32    [-]
-    k    copies         experts that a token visits, times the imbalance         [-]
-    n_f  hidden_values  an expert's inner width times matrices                   [-]
-    t    tp             ranks that cut an expert's matrices                      [-]
-    u    sp             ranks that share the sequence                            [-]
+    d    width          values of a token                                      [-]
+    E    experts        experts of the layer: scores and probabilities, fp32   [-]
+    E_k  copies         experts that a token visits, times the imbalance       [-]
+    d_g  hidden_values  an expert's inner width times matrices                 [-]
+    g_t  tp             tensor-parallel ranks, which cut an expert's matrices  [-]
+    g_s  sp             ranks that share the sequence                          [-]
 
     Holds for: each copy's input and output kept, the output for the gradient of its weight.
     An imbalance above 1 is the share of the busiest rank over the mean. Source: counting.
@@ -237,16 +237,16 @@ def mixture_values(width, *, experts, copies, hidden_values, tp, sp):
 def logits_bytes(tokens, vocab, *, bytes_per_logit, tp):
     r"""Bytes of logits and loss, on the stage that holds the output head.
 
-    $$A = \frac{s b\,V}{t}\,\beta$$  (eq:logits-bytes)
+    $$A = \frac{B_\mu\,V}{g_t}\,b_l$$  (eq:logits-bytes)
 
-    sb  tokens           tokens of a micro-batch on the chip                       [-]
-    V   vocab            vocabulary                                                [-]
-    β   bytes_per_logit  over all copies alive at once                             [B]
-    t   tp               ranks that share the vocabulary                           [-]
+    B_μ  tokens           tokens of a micro-batch on the chip                [-]
+    V    vocab            vocabulary                                         [-]
+    b_l  bytes_per_logit  over all copies alive at once                      [B]
+    g_t  tp               tensor-parallel ranks, which share the vocabulary  [-]
 
-    Holds for: one micro-batch at a time. β = 4 counts the fp32 logits alone, as korthikanti2022_t5;
+    Holds for: one micro-batch at a time. b_l = 4 counts the fp32 logits alone, as korthikanti2022_t5;
     10 is a 16-bit logit, its fp32 copy and that one's gradient; an unfused loss keeps more.
-    Source: korthikanti2022_t5, section 4.3; β by counting.
+    Source: korthikanti2022_t5, section 4.3; b_l by counting.
 
     >>> logits_bytes(2, 100, bytes_per_logit=10, tp=4)
     500.0
@@ -260,9 +260,9 @@ def logits_bytes(tokens, vocab, *, bytes_per_logit, tp):
 def in_flight_gpipe(micro_batches):
     r"""Micro-batches whose activations a stage holds when all go forward before any goes back.
 
-    $$q = m$$  (eq:in-flight-gpipe)
+    $$\mu_f = \mu$$  (eq:in-flight-gpipe)
 
-    m  micro_batches  micro-batches of a step  [-]
+    μ  micro_batches  micro-batches of a step  [-]
 
     Holds for: every stage. Source: definition of GPipe's schedule.
 
@@ -275,13 +275,13 @@ def in_flight_gpipe(micro_batches):
 def in_flight_1f1b(micro_batches, *, stages, stage):
     r"""Micro-batches whose activations a stage holds under one-forward-one-backward.
 
-    $$q = \min(m,\ p - i)$$  (eq:in-flight-1f1b)
+    $$\mu_f = \min(\mu,\ p - i)$$  (eq:in-flight-1f1b)
 
-    m  micro_batches  micro-batches of a step           [-]
-    p  stages         stages of the pipeline            [-]
-    i  stage          this stage, the first of them 0   [-]
+    μ  micro_batches  micro-batches of a step          [-]
+    p  stages         stages of the pipeline           [-]
+    i  stage          this stage, the first of them 0  [-]
 
-    Holds for: equal stages; p on the first stage, so that its layers hold L of the model's layers.
+    Holds for: equal stages; p on the first stage, so that its layers hold ℓ of the model's layers.
     Source: korthikanti2022_t5, section 4.2.3; dualpipe-readme, "1F1B".
 
     >>> int(in_flight_1f1b(32, stages=8, stage=0)), int(in_flight_1f1b(4, stages=8, stage=0))
@@ -293,14 +293,14 @@ def in_flight_1f1b(micro_batches, *, stages, stage):
 def in_flight_interleaved(micro_batches, *, stages, stage, chunks):
     r"""Micro-batches' worth of activations that a chip holds under the interleaved schedule.
 
-    $$q = \min\left(m,\ p + \frac{p - 1 - 2i}{v}\right)$$  (eq:in-flight-interleaved)
+    $$\mu_f = \min\left(\mu,\ p + \frac{p - 1 - 2i}{v}\right)$$  (eq:in-flight-interleaved)
 
-    m  micro_batches  micro-batches of a step                    [-]
+    μ  micro_batches  micro-batches of a step                    [-]
     p  stages         chips of the pipeline                      [-]
     i  stage          this chip, the first of them 0             [-]
     v  chunks         chunks of layers on each chip, at least 2  [-]
 
-    Holds for: m that p divides; counted in all of the chip's layers. On the first chip it is
+    Holds for: μ that p divides; counted in all of the chip's layers. On the first chip it is
     p (1 + (p-1)/(p v)).
     Source: korthikanti2022_t5, section 4.2.3, for i = 0; counting the forward chunks, 2(p-i-1) +
     (v-1)p, that come before the first backward one, for the others.
@@ -314,11 +314,11 @@ def in_flight_interleaved(micro_batches, *, stages, stage, chunks):
 def in_flight_zero_bubble(micro_batches, *, stages, bound):
     r"""Micro-batches whose activations a stage holds when weight gradients are put off.
 
-    $$q = \min(m,\ \lambda\,p)$$  (eq:in-flight-zero-bubble)
+    $$\mu_f = \min(\mu,\ \kappa\,p)$$  (eq:in-flight-zero-bubble)
 
-    m  micro_batches  micro-batches of a step                          [-]
-    p  stages         stages of the pipeline                           [-]
-    λ  bound          1 for ZB1P and ZBV, 2 for ZB2P                   [-]
+    μ  micro_batches  micro-batches of a step                                [-]
+    p  stages         stages of the pipeline                                 [-]
+    κ  bound          bound of the schedule: 1 for ZB1P and ZBV, 2 for ZB2P  [-]
 
     Holds for: every stage, since a stage that would hold less fills up with work put off.
     Source: zero-bubble-readme, "Activation Memory".
@@ -332,9 +332,9 @@ def in_flight_zero_bubble(micro_batches, *, stages, bound):
 def in_flight_bidirectional(micro_batches, *, stages):
     r"""Micro-batches whose activations a chip holds when they enter from both ends.
 
-    $$q = \min(m,\ p + 1)$$  (eq:in-flight-bidirectional)
+    $$\mu_f = \min(\mu,\ p + 1)$$  (eq:in-flight-bidirectional)
 
-    m  micro_batches  micro-batches of a step  [-]
+    μ  micro_batches  micro-batches of a step  [-]
     p  stages         chips of the pipeline    [-]
 
     Holds for: DualPipe; each chip holds the weights of two stages.
@@ -352,11 +352,11 @@ def in_flight_bidirectional(micro_batches, *, stages):
 def gathered_bytes(params, *, weight_bytes, gradient_bytes):
     r"""Bytes of sharded parameters while they are whole: weights in use, gradients not yet cut.
 
-    $$M = N_g\,(w + g)$$  (eq:gathered-bytes)
+    $$M = N_g\,(b_w + b_g)$$  (eq:gathered-bytes)
 
-    N_g  params          parameters that are whole at once     [-]
-    w    weight_bytes    of a weight in the products' format   [B]
-    g    gradient_bytes  of a gradient as it is summed         [B]
+    N_g  params          parameters that are whole at once    [-]
+    b_w  weight_bytes    of a weight in the products' format  [B]
+    b_g  gradient_bytes  of a gradient as it is summed        [B]
 
     Holds for: ZeRO 3. How many layers are whole is the schedule's choice: one and the next, or, with
     a pipeline that gathers once a step, all of the stage. Source: counting.
@@ -370,13 +370,13 @@ def gathered_bytes(params, *, weight_bytes, gradient_bytes):
 def reserved_bytes(used_bytes, *, fragmentation, overhead_bytes):
     r"""Bytes that a chip reports in use, from those that tensors take.
 
-    $$M = M_u\,(1 + \phi) + M_0$$  (eq:reserved-bytes)
+    $$M = M_u\,(1 + \phi_f) + M_0$$  (eq:reserved-bytes)
 
-    M_u  used_bytes      bytes of tensors                                  [B]
-    φ    fragmentation   what the allocator holds beyond them, a fraction  [-]
-    M_0  overhead_bytes  context, kernels, communication library           [B]
+    M_u  used_bytes      bytes of tensors                            [B]
+    φ_f  fragmentation   share that the allocator holds beyond them  [-]
+    M_0  overhead_bytes  context, kernels, communication library     [B]
 
-    Holds for: an estimate; φ = M_0 = 0 is the bound from below. Source: definition.
+    Holds for: an estimate; φ_f = M_0 = 0 is the bound from below. Source: definition.
 
     >>> reserved_bytes(10e9, fragmentation=0.25, overhead_bytes=1e9)
     13500000000.0
@@ -389,8 +389,8 @@ def hiding_bytes_per_s(moved_bytes, *, duration_s):
 
     $$W = \frac{Q}{T}$$  (eq:offload-bandwidth)
 
-    Q  moved_bytes  bytes that leave the chip, or come back        [B]
-    T  duration_s   computation that goes on meanwhile             [s]
+    Q  moved_bytes  bytes that leave the chip, or come back  [B]
+    T  duration_s   computation that goes on meanwhile       [s]
 
     Holds for: one direction; where out and back share a link, count both. Source: definition.
 
@@ -406,15 +406,15 @@ def hiding_bytes_per_s(moved_bytes, *, duration_s):
 def kv_cache_bytes(tokens, *, layers, kv_heads, head_values, value_bytes):
     r"""Bytes of keys and values of past tokens.
 
-    $$M = 2\,T\,\ell\,k\,v\,c$$  (eq:kv-cache)
+    $$M = 2\,S_c\,\ell\,h_k\,d_h\,b$$  (eq:kv-cache)
 
-    T  tokens       tokens of all sequences        [-]
-    ℓ  layers       layers with attention          [-]
-    k  kv_heads     key-value heads                [-]
-    v  head_values  values of a head               [-]
-    c  value_bytes  of a value                     [B]
+    S_c  tokens       tokens in the cache, of all sequences  [-]
+    ℓ    layers       layers with attention                  [-]
+    h_k  kv_heads     key-value heads                        [-]
+    d_h  head_values  values of a head                       [-]
+    b    value_bytes  size of one value                      [B]
 
-    Holds for: multi-head (k = h), grouped-query and multi-query (k = 1) attention.
+    Holds for: multi-head (h_k = h), grouped-query and multi-query (h_k = 1) attention.
     Source: deepseekv2-kv-cache; sizes as printed by a server in llamacpp-kv-sizes.
 
     >>> kv_cache_bytes(1, layers=32, kv_heads=8, head_values=128, value_bytes=2)
@@ -426,13 +426,13 @@ def kv_cache_bytes(tokens, *, layers, kv_heads, head_values, value_bytes):
 def latent_cache_bytes(tokens, *, layers, latent_values, rope_values, value_bytes):
     r"""Bytes of the latents of past tokens, from which keys and values are made again.
 
-    $$M = T\,\ell\,(r + p)\,c$$  (eq:latent-cache)
+    $$M = S_c\,\ell\,(d_c + d_p)\,b$$  (eq:latent-cache)
 
-    T  tokens         tokens of all sequences                       [-]
-    ℓ  layers         layers                                        [-]
-    r  latent_values  rank of keys and values                       [-]
-    p  rope_values    values of a key with position, of all heads   [-]
-    c  value_bytes    of a value                                    [B]
+    S_c  tokens         tokens in the cache, of all sequences              [-]
+    ℓ    layers         layers                                             [-]
+    d_c  latent_values  values of the latent: the rank of keys and values  [-]
+    d_p  rope_values    values of a key with position, of all heads        [-]
+    b    value_bytes    size of one value                                  [B]
 
     Holds for: latent attention (MLA); tensor parallelism does not cut it.
     Source: deepseekv2-kv-cache.
@@ -446,10 +446,10 @@ def latent_cache_bytes(tokens, *, layers, latent_values, rope_values, value_byte
 def windowed_tokens(context, *, window):
     r"""Tokens that a layer with a sliding window keeps.
 
-    $$T = \min(C,\ w)$$  (eq:windowed-tokens)
+    $$S_c = \min(S,\ S_w)$$  (eq:windowed-tokens)
 
-    C  context  tokens of a sequence  [-]
-    w  window   tokens of the window  [-]
+    S    context  tokens of a sequence  [-]
+    S_w  window   tokens of the window  [-]
 
     Holds for: a cache that forgets what left the window. Source: definition.
 
@@ -462,12 +462,12 @@ def windowed_tokens(context, *, window):
 def paged_tokens(context, *, block):
     r"""Tokens' worth of cache that a sequence takes in blocks.
 
-    $$T = B\left\lceil \frac{C}{B} \right\rceil$$  (eq:paged-tokens)
+    $$S_c = S_b\left\lceil \frac{S}{S_b} \right\rceil$$  (eq:paged-tokens)
 
-    C  context  tokens of a sequence         [-]
-    B  block    tokens of a block, 1 or more [-]
+    S    context  tokens of a sequence          [-]
+    S_b  block    tokens of a block, 1 or more  [-]
 
-    Holds for: paged caches, whose waste is the empty end of the last block: (B-1)/2 tokens a
+    Holds for: paged caches, whose waste is the empty end of the last block: (S_b - 1)/2 tokens a
     sequence on average. One block of the longest context is a cache that is not paged.
     Source: definition.
 
@@ -480,13 +480,13 @@ def paged_tokens(context, *, block):
 def shared_prefix_tokens(sequences, context, *, prefix):
     r"""Tokens in a cache whose sequences begin alike and keep that beginning once.
 
-    $$T = P + n\,(C - P)$$  (eq:prefix-tokens)
+    $$S_c = S_0 + B\,(S - S_0)$$  (eq:prefix-tokens)
 
-    n  sequences  sequences in the cache    [-]
-    C  context    tokens of a sequence      [-]
-    P  prefix     tokens that they share    [-]
+    B    sequences  sequences in the cache                   [-]
+    S    context    tokens of a sequence                     [-]
+    S_0  prefix     tokens of the beginning that they share  [-]
 
-    Holds for: P <= C, whole blocks. Source: counting.
+    Holds for: S_0 <= S, whole blocks. Source: counting.
 
     >>> shared_prefix_tokens(10, 1000, prefix=800)
     2800
@@ -497,12 +497,12 @@ def shared_prefix_tokens(sequences, context, *, prefix):
 def recurrent_state_bytes(sequences, *, layers, state_values, value_bytes):
     r"""Bytes of the states of recurrent layers, which do not grow with the context.
 
-    $$M = n\,\ell_s\,z\,c$$  (eq:recurrent-state)
+    $$M = B\,\ell_s\,d_s\,b$$  (eq:recurrent-state)
 
-    n    sequences     sequences at once                 [-]
-    ℓ_s  layers        layers with a recurrence          [-]
-    z    state_values  values of one layer's state       [-]
-    c    value_bytes   of a value                        [B]
+    B    sequences     sequences at once            [-]
+    ℓ_s  layers        layers with a recurrence     [-]
+    d_s  state_values  values of one layer's state  [-]
+    b    value_bytes   size of one value            [B]
 
     Holds for: state-space layers and linear attention. Source: definition.
 

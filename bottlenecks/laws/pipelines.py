@@ -11,23 +11,23 @@ INTERLEAVED, ZB1P, ZBV, DUALPIPE = (SCHEDULES.index(name) for name in ("interlea
 def bubble_s(forward_s, backward_s, weights_s, *, stages, chunks, micro_batches, schedule):
     r"""Seconds that a stage of a pipeline has nothing to do, of a step.
 
-    $$T = \begin{cases} (p - 1)(F + B) & \text{GPipe, 1F1B} \\ (p - 1)(F + B) / v & \text{interleaved}
-      \\ \max(0, (p - 1)(F + B - W) - \min(k (p - 1), m)\,W) & \text{ZB-H1: } k = 1
-      \text{; ZB-H2, ZB-V: } k = 2 \\
-      \max(0, (p / 2 - 1)(F + 2 B - 2 W) - \min(p / 2 - 1, m)\,W) & \text{DualPipe} \end{cases}$$
+    $$T = \begin{cases} (p - 1)(T_f + T_b) & \text{GPipe, 1F1B} \\ (p - 1)(T_f + T_b) / v & \text{interleaved}
+      \\ \max(0, (p - 1)(T_f + T_b - T_w) - \min(\kappa (p - 1), \mu)\,T_w) & \text{ZB-H1: } \kappa = 1
+      \text{; ZB-H2, ZB-V: } \kappa = 2 \\
+      \max(0, (p / 2 - 1)(T_f + 2 T_b - 2 T_w) - \min(p / 2 - 1, \mu)\,T_w) & \text{DualPipe} \end{cases}$$
       (eq:bubble)
 
-    F  forward_s   a micro-batch's forward pass of one stage        [s]
-    B  backward_s  its backward pass, both gradients                [s]
-    W  weights_s   of which gradients of weights                    [s]
-    p  stages      pipeline stages                                  [-]
-    v  chunks      chunks of layers on each stage                   [-]
-    m  micro_batches                                                [-]
+    T_f  forward_s      a micro-batch's forward pass of one stage  [s]
+    T_b  backward_s     its backward pass, both gradients          [s]
+    T_w  weights_s      of which gradients of weights              [s]
+    p    stages         pipeline stages                            [-]
+    v    chunks         chunks of layers on each stage             [-]
+    μ    micro_batches  micro-batches of a step                    [-]
 
-    Gradients of weights wait for nobody and fill what is idle; a stage has m of them. With enough,
-    that is (p - 1)(F + B - 2 W), (p - 1)(F + B - 3 W) and (p/2 - 1)(F + 2 B - 3 W). Over the
-    m (F + B) of the work, GPipe, 1F1B and interleaved leave (p - 1)/(m v). Interleaving asks for
-    m >= p micro-batches; with fewer, all chunks but the last wait for p of them.
+    Gradients of weights wait for nobody and fill what is idle; a stage has μ of them. With enough,
+    that is (p - 1)(T_f + T_b - 2 T_w), (p - 1)(T_f + T_b - 3 T_w) and (p/2 - 1)(T_f + 2 T_b - 3 T_w). Over the
+    μ (T_f + T_b) of the work, GPipe, 1F1B and interleaved leave (p - 1)/(μ v). Interleaving asks for
+    μ >= p micro-batches; with fewer, all chunks but the last wait for p of them.
 
     Holds for: stages alike; none below zero.
     Source: narayanan2021megatron, section 2.2, for the first two; qi2023zerobubble, Table 2;
@@ -52,17 +52,18 @@ def bubble_s(forward_s, backward_s, weights_s, *, stages, chunks, micro_batches,
 def slowest_stage_s(layer_s, first_s, last_s, *, most, last, stages, schedule):
     r"""Seconds of a micro-batch on the stage that all others wait for.
 
-    $$T = \begin{cases} \ell\,t + E + H & p = 1 \\ \max(\ell_1 t + E,\ \ell_p t + H) & p > 1 \\
-      \max\left(\tfrac{1}{2}(\ell_1 t + E + \ell_p t + H),\ [p > 2]\,\ell_1 t\right) & \text{DualPipe} \end{cases}$$
+    $$T = \begin{cases} \ell\,T_\ell + T_{in} + T_{out} & p = 1 \\
+      \max(\ell_1 T_\ell + T_{in},\ \ell_p T_\ell + T_{out}) & p > 1 \\
+      \max\left(\tfrac{1}{2}(\ell_1 T_\ell + T_{in} + \ell_p T_\ell + T_{out}),\ [p > 2]\,\ell_1 T_\ell\right) & \text{DualPipe} \end{cases}$$
       (eq:slowest-stage)
 
-    t    layer_s  one layer                                                  [s]
-    E    first_s  what comes before the layers: the embedding                [s]
-    H    last_s   what comes after them: the output head and the loss        [s]
-    ℓ_1  most     layers of the fullest stage, the first among them          [-]
-    ℓ_p  last     layers of the last stage; with p = 1 that is all of them   [-]
-    p    stages   pipeline stages                                            [-]
-    σ    schedule  a name of SCHEDULES                                       [-]
+    T_ℓ    layer_s   one layer                                                 [s]
+    T_in   first_s   what comes before the layers: the embedding               [s]
+    T_out  last_s    what comes after them: the output head and the loss       [s]
+    ℓ_1    most      layers of the fullest stage, the first among them         [-]
+    ℓ_p    last      layers of the last stage; with p = 1 that is all of them  [-]
+    p      stages    pipeline stages                                           [-]
+    -      schedule  a name of SCHEDULES                                       [-]
 
     Holds for: stages cut in whole layers, the fullest ones first. DualPipe feeds a pipeline from both
     ends, so a chip has half of the micro-batches at each of two stages, the first with the last.

@@ -34,12 +34,12 @@ def repeats(policy):
 def again_s(again, *, products_s, attention_s, elementwise_s):
     r"""Seconds of a layer's recomputation.
 
-    $$T = a_p P + a_a A + a_e E$$  (eq:recomputation)
+    $$T = f_m T_m + f_\chi T_\chi + f_v T_v$$  (eq:recomputation)
 
-    a  again          `Repeats` of the policy             [-]
-    P  products_s     the forward pass's products         [s]
-    A  attention_s    its attention                       [s]
-    E  elementwise_s  its elementwise kernels             [s]
+    f    again          `Repeats` of the policy: times that each part is computed again  [-]
+    T_m  products_s     the forward pass's products                                      [s]
+    T_χ  attention_s    its attention                                                    [s]
+    T_v  elementwise_s  its elementwise kernels                                          [s]
 
     Holds for: whole kernels; what is done again takes what it took. Source: definition of the policies.
 

@@ -121,13 +121,13 @@ def hierarchical_s(flop, level_bytes, *, peak_flop_per_s, level_bytes_per_s):
 def bytes_in_flight(*, bytes_per_s, latency_s):
     r"""Bytes that must be on their way at any moment to keep a memory busy (Little's law).
 
-    $$N = W\,L$$  (eq:little)
+    $$Q_f = W\,L$$  (eq:little)
 
-    W  bytes_per_s  bandwidth to sustain                   [B/s]
-    L  latency_s    time from a request to its data        [s]
+    W  bytes_per_s  bandwidth to sustain             [B/s]
+    L  latency_s    time from a request to its data  [s]
 
     Holds for: any stable flow, whatever its distribution.
-    Source: little1961; his L is N here, his λ is W, his W is L.
+    Source: little1961; his L is Q_f here, his λ is W, his W is L.
 
     >>> bytes_in_flight(bytes_per_s=2e12, latency_s=500e-9)
     1000000.0
@@ -138,11 +138,11 @@ def bytes_in_flight(*, bytes_per_s, latency_s):
 def latency_limited_bytes_per_s(in_flight_bytes, *, bytes_per_s, latency_s):
     r"""Bandwidth that a given number of bytes in flight can draw from a memory.
 
-    $$W(N) = \min\left(W,\ \frac{N}{L}\right)$$  (eq:latency-roof)
+    $$W' = \min\left(W,\ \frac{Q_f}{L}\right)$$  (eq:latency-roof)
 
-    N  in_flight_bytes  bytes requested and not yet arrived  [B]
-    W  bytes_per_s      bandwidth of the memory              [B/s]
-    L  latency_s        unloaded time from request to data   [s]
+    Q_f  in_flight_bytes  bytes requested and not yet arrived  [B]
+    W    bytes_per_s      bandwidth of the memory              [B/s]
+    L    latency_s        unloaded time from request to data   [s]
 
     Holds for: latency that does not grow under load; a real memory rounds the corner off.
     Source: eq:little solved for the rate, capped by the memory.
@@ -156,14 +156,14 @@ def latency_limited_bytes_per_s(in_flight_bytes, *, bytes_per_s, latency_s):
 def energy_joules(flop, moved_bytes, *, joules_per_flop, joules_per_byte, idle_watts, duration_s):
     r"""Energy of a piece of work: arithmetic, movement, and the power drawn while time passes.
 
-    $$E = F\,\epsilon_f + Q\,\epsilon_q + P_0\,T$$  (eq:energy)
+    $$U = F\,\epsilon_f + Q\,\epsilon_q + \Pi_0\,T$$  (eq:energy)
 
-    F    flop             operations to do                      [FLOP]
-    Q    moved_bytes      bytes to move                         [B]
-    ε_f  joules_per_flop  energy of one operation               [J/FLOP]
-    ε_q  joules_per_byte  energy of moving one byte             [J/B]
-    P_0  idle_watts       power drawn whatever happens          [W]
-    T    duration_s       duration                              [s]
+    F    flop             operations to do              [FLOP]
+    Q    moved_bytes      bytes to move                 [B]
+    ε_f  joules_per_flop  energy of one operation       [J/FLOP]
+    ε_q  joules_per_byte  energy of moving one byte     [J/B]
+    Π_0  idle_watts       power drawn whatever happens  [W]
+    T    duration_s       duration                      [s]
 
     Holds for: energies that do not depend on the rate; energies add, they never overlap.
     Source: choi2013energy-roofline, its model of total energy.
@@ -178,11 +178,11 @@ def energy_joules(flop, moved_bytes, *, joules_per_flop, joules_per_byte, idle_w
 def attainable_flop_per_joule(intensity, *, joules_per_flop, joules_per_byte):
     r"""Operations that one joule buys at a given arithmetic intensity, idle power left out.
 
-    $$G = \frac{1}{\epsilon_f + \epsilon_q / I}$$  (eq:energy-roofline)
+    $$\eta = \frac{1}{\epsilon_f + \epsilon_q / I}$$  (eq:energy-roofline)
 
-    I    intensity        operations per byte moved   [FLOP/B]
-    ε_f  joules_per_flop  energy of one operation     [J/FLOP]
-    ε_q  joules_per_byte  energy of moving one byte   [J/B]
+    I    intensity        operations per byte moved  [FLOP/B]
+    ε_f  joules_per_flop  energy of one operation    [J/FLOP]
+    ε_q  joules_per_byte  energy of moving one byte  [J/B]
 
     Holds for: as eq:energy with no idle power; an arch and not a roof, since energies add.
     Source: choi2013energy-roofline, "arch line".
@@ -196,10 +196,10 @@ def attainable_flop_per_joule(intensity, *, joules_per_flop, joules_per_byte):
 def energy_balance_flop_per_byte(*, joules_per_flop, joules_per_byte):
     r"""Intensity at which arithmetic and movement cost the same energy.
 
-    $$I_E = \frac{\epsilon_q}{\epsilon_f}$$  (eq:energy-balance)
+    $$I_U = \frac{\epsilon_q}{\epsilon_f}$$  (eq:energy-balance)
 
-    ε_f  joules_per_flop  energy of one operation     [J/FLOP]
-    ε_q  joules_per_byte  energy of moving one byte   [J/B]
+    ε_f  joules_per_flop  energy of one operation    [J/FLOP]
+    ε_q  joules_per_byte  energy of moving one byte  [J/B]
 
     Holds for: as eq:energy-roofline.
     Source: choi2013energy-roofline, "energy balance".

@@ -6,11 +6,11 @@ import numpy as np
 def latency_floor_s(weight_bytes, *, chips, bytes_per_s):
     r"""Least time of a decode step: the weights, read once, by all chips together.
 
-    $$T \ge \frac{M}{n\,W}$$  (eq:latency-floor)
+    $$T \ge \frac{M}{g\,W}$$  (eq:latency-floor)
 
-    M  weight_bytes  weights that a token uses          [B]
-    n  chips         chips that share them              [-]
-    W  bytes_per_s   memory bandwidth of one chip       [B/s]
+    M  weight_bytes  weights that a token uses     [B]
+    g  chips         chips that share them         [-]
+    W  bytes_per_s   memory bandwidth of one chip  [B/s]
 
     Holds for: weights cut evenly, one sequence, nothing kept on the chip between two tokens; cache,
     exchange and starts come on top. What moves it: fewer bytes a weight, fewer active experts, more
@@ -26,12 +26,12 @@ def latency_floor_s(weight_bytes, *, chips, bytes_per_s):
 def speculative_tokens(acceptance, *, drafted):
     r"""Tokens that one pass of the large model yields when a small one has drafted some.
 
-    $$E = \frac{1 - a^{\gamma + 1}}{1 - a}$$  (eq:speculative-tokens)
+    $$\gamma_1 = \frac{1 - \theta^{\gamma + 1}}{1 - \theta}$$  (eq:speculative-tokens)
 
-    a  acceptance  chance that a drafted token is taken   [-]
-    γ  drafted     tokens drafted for a pass              [-]
+    θ  acceptance  chance that a drafted token is taken  [-]
+    γ  drafted     tokens drafted for a pass             [-]
 
-    Holds for: drafts taken independently with the same chance; at a = 1 it is γ + 1.
+    Holds for: drafts taken independently with the same chance; at θ = 1 it is γ + 1.
     Source: leviathan2023, equation 1.
 
     >>> float(speculative_tokens(0.5, drafted=1))

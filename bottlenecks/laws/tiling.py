@@ -9,12 +9,12 @@ import numpy as np
 def tiles(rows, columns, *, tile_rows, tile_columns):
     r"""Tiles that cover a matrix, the last of each row and column cut short but paid in full.
 
-    $$N_t = \left\lceil\frac{m}{t_m}\right\rceil \left\lceil\frac{n}{t_n}\right\rceil$$  (eq:tiles)
+    $$\tau = \left\lceil\frac{m}{t_m}\right\rceil \left\lceil\frac{n}{t_n}\right\rceil$$  (eq:tiles)
 
-    m    rows          rows of the result           [-]
-    n    columns       columns of the result        [-]
-    t_m  tile_rows     rows of a tile               [-]
-    t_n  tile_columns  columns of a tile            [-]
+    m    rows          rows of the result     [-]
+    n    columns       columns of the result  [-]
+    t_m  tile_rows     rows of a tile         [-]
+    t_n  tile_columns  columns of a tile      [-]
 
     Holds for: one tile size over the whole matrix.
     Source: nvidia-matmul-guide, "tile quantization".
@@ -28,10 +28,10 @@ def tiles(rows, columns, *, tile_rows, tile_columns):
 def waves(tiles, *, cores):
     r"""Rounds in which the cores take their tiles; in the last round some may have none.
 
-    $$N_w = \left\lceil\frac{N_t}{c}\right\rceil$$  (eq:waves)
+    $$w = \left\lceil\frac{\tau}{c}\right\rceil$$  (eq:waves)
 
-    N_t  tiles  tiles to do                 [-]
-    c    cores  tiles that run at once      [-]
+    τ  tiles  tiles to do             [-]
+    c  cores  tiles that run at once  [-]
 
     Holds for: tiles that take equally long, one at a time on a core.
     Source: nvidia-matmul-guide, "wave quantization".
@@ -45,14 +45,14 @@ def waves(tiles, *, cores):
 def filled(rows, columns, *, tile_rows, tile_columns, cores):
     r"""Share of the cores' time that goes into the result: what tiles and waves leave of the peak.
 
-    $$\phi = \frac{m\,n}{t_m t_n\,c\,N_w}$$  (eq:filled)
+    $$\phi = \frac{m\,n}{t_m t_n\,c\,w}$$  (eq:filled)
 
-    m    rows          rows of the result             [-]
-    n    columns       columns of the result          [-]
-    t_m  tile_rows     rows of a tile                 [-]
-    t_n  tile_columns  columns of a tile              [-]
-    c    cores         tiles that run at once         [-]
-    N_w  (eq:waves)    waves of eq:tiles tiles        [-]
+    m    rows          rows of the result       [-]
+    n    columns       columns of the result    [-]
+    t_m  tile_rows     rows of a tile           [-]
+    t_n  tile_columns  columns of a tile        [-]
+    c    cores         tiles that run at once   [-]
+    w    (eq:waves)    waves of eq:tiles tiles  [-]
 
     Holds for: as eq:tiles and eq:waves; always between 0 and 1.
     Source: counting, results asked for over results that the waves have room for.
@@ -82,17 +82,37 @@ def overlapped_s(first_s, second_s):
     return np.sqrt(np.hypot(np.square(first_s), np.square(second_s)))
 
 
+def smooth_s(flop, moved_bytes, *, flop_per_s, bytes_per_s, fixed_s):
+    r"""Seconds of a kernel by a roofline whose corner is rounded: no tile, no wave, no cache.
+
+    $$T = T_0 + \left[\left(\frac{F}{P}\right)^4 + \left(\frac{Q}{W}\right)^4\right]^{1/4}$$  (eq:smooth-roofline)
+
+    F    flop         operations                  [FLOP]
+    Q    moved_bytes  least traffic               [B]
+    P    flop_per_s   rate that is sustained      [FLOP/s]
+    W    bytes_per_s  bandwidth that is reached   [B/s]
+    T_0  fixed_s      time to start and to end    [s]
+
+    Holds for: the simplest rival of eq:matmul-time, three constants for a chip. A law of tiles has to beat it on
+    rows that neither was fitted on. Source: eq:overlap on the times of eq:roofline-time.
+
+    >>> round(float(smooth_s(3.0, 3.0, flop_per_s=1.0, bytes_per_s=1.0, fixed_s=1.0)), 3)
+    4.568
+    """
+    return fixed_s + overlapped_s(flop / flop_per_s, moved_bytes / bytes_per_s)
+
+
 def tile_s(depth, *, tile_rows, tile_columns, value_bytes, core_flop_per_s, core_bytes_per_s):
     r"""Seconds of one tile of a matrix product on one core: its arithmetic or its operands.
 
     $$T_t = \left[\left(\frac{2\,t_m t_n k}{P_c}\right)^4 + \left(\frac{b\,(t_m + t_n)\,k}{W_c}\right)^4\right]^{1/4}$$  (eq:tile-time)
 
-    k    depth             columns of the left matrix, rows of the right    [-]
-    t_m  tile_rows         rows of the tile                                 [-]
-    t_n  tile_columns      columns of the tile                              [-]
-    b    value_bytes       size of one value                                [B]
-    P_c  core_flop_per_s   arithmetic rate of a core                        [FLOP/s]
-    W_c  core_bytes_per_s  bandwidth from the shared cache to a core        [B/s]
+    k    depth             columns of the left matrix, rows of the right  [-]
+    t_m  tile_rows         rows of the tile                               [-]
+    t_n  tile_columns      columns of the tile                            [-]
+    b    value_bytes       size of one value                              [B]
+    P_c  core_flop_per_s   arithmetic rate of a core                      [FLOP/s]
+    W_c  core_bytes_per_s  bandwidth from the shared cache to a core      [B/s]
 
     Holds for: operands that come from the last cache shared by the cores; a roofline for one tile,
     whose intensity grows with its side.
@@ -110,14 +130,14 @@ def tile_s(depth, *, tile_rows, tile_columns, value_bytes, core_flop_per_s, core
 def attention_pairs(queries, keys, *, causal, window=np.inf):
     r"""Pairs of a query and a key that attention really needs.
 
-    $$N_p = \begin{cases} q \min(k, w) & \text{full} \\ \sum_{i=1}^{q} \min(k - q + i, w) & \text{causal} \end{cases}$$  (eq:attention-pairs)
+    $$\chi = \begin{cases} S_q \min(S_k, S_w) & \text{full} \\ \sum_{i=1}^{S_q} \min(S_k - S_q + i, S_w) & \text{causal} \end{cases}$$  (eq:attention-pairs)
 
-    q  queries  tokens that ask                                   [-]
-    k  keys     tokens that are there, the queries' own the last  [-]
-    -  causal   a token sees none that comes later                [-]
-    w  window   at most so many keys for a query                  [-]
+    S_q  queries  tokens that ask                                   [-]
+    S_k  keys     tokens that are there, the queries' own the last  [-]
+    -    causal   a token sees none that comes later                [-]
+    S_w  window   at most so many keys for a query                  [-]
 
-    Holds for: k >= q. A causal prompt, q = k, has half of the square and half of the diagonal.
+    Holds for: S_k >= S_q. A causal prompt, S_q = S_k, has half of the square and half of the diagonal.
     A window without a mask is as wide at the ends of the sequence as in its middle.
     Source: counting.
 

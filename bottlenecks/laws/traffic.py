@@ -5,24 +5,70 @@ cancel and a threshold is left. F is the rate that products reach, B what one ch
 """
 
 
+def link_s(rows, columns, *, chips, value_bytes, bytes_per_s):
+    r"""Seconds that chips send each other partial results, of a product that is cut along its inner size.
+
+    $$T = \frac{2\,(n - 1)}{n}\,\frac{b\,B\,F}{W}$$  (eq:link-time)
+
+    B  rows         rows of the product                            [-]
+    F  columns      columns of the product                         [-]
+    n  chips        chips, each with an n-th of the inner size     [-]
+    b  value_bytes  size of one value                              [B]
+    W  bytes_per_s  what a chip sends, in one direction            [B/s]
+
+    Each chip has a partial result of the whole size. It sends (n - 1) / n of it to be summed, and as
+    much of the sums to the others; two chips send b B F each. The inner size does not occur.
+
+    Holds for: bandwidth alone, no latency; both directions of the link at once.
+    Source: derived here, as eq:ring-all-reduce without its latency.
+
+    >>> link_s(1000, 1000, chips=2, value_bytes=2, bytes_per_s=1e9)
+    0.002
+    """
+    return 2 * (chips - 1) / chips * value_bytes * rows * columns / bytes_per_s
+
+
+def inner_size_to_hide(*, chips, value_bytes, flop_per_s, bytes_per_s):
+    r"""Inner size from which chips that share it compute for longer than they send.
+
+    $$D^{*} = (n - 1)\,b\,\frac{P}{W}$$  (eq:inner-size)
+
+    n  chips        chips, each with an n-th of the inner size     [-]
+    b  value_bytes  size of one value                              [B]
+    P  flop_per_s   rate of a chip's products                      [FLOP/s]
+    W  bytes_per_s  what a chip sends, in one direction            [B/s]
+
+    A chip computes for 2 B D F / (n P) and sends for eq:link-time: rows B and columns F cancel. Two
+    chips are faster than one from half of it, where they send for as long as one would compute.
+
+    Holds for: arithmetic at its rate, sending that overlaps with it. With few rows memory lasts longer
+    than arithmetic, and hides the link at a smaller D.
+    Source: derived here; scaling-book, "Rooflines", has it for two chips.
+
+    >>> inner_size_to_hide(chips=2, value_bytes=2, flop_per_s=1e15, bytes_per_s=5e11)
+    4000.0
+    """
+    return (chips - 1) * value_bytes * flop_per_s / bytes_per_s
+
+
 def data_parallel_tokens(*, flop_per_s, bytes_per_s, sent_bytes):
     r"""Tokens that one copy of the model must work on in a step, so that the exchange can hide.
 
-    $$T = \frac{c}{6}\,\frac{F}{B}$$  (eq:data-tokens)
+    $$B = \frac{b_x}{6}\,\frac{P}{W}$$  (eq:data-tokens)
 
-    c  sent_bytes   sent of each parameter in a step                [B]
-    F  flop_per_s   rate of a chip's products                       [FLOP/s]
-    B  bytes_per_s  what a chip sends, in one direction             [B/s]
+    b_x  sent_bytes   size of what is sent for each parameter in a step  [B]
+    P    flop_per_s   rate of a chip's products                          [FLOP/s]
+    W    bytes_per_s  what a chip sends, in one direction                [B/s]
 
-    Six operations for each parameter and token, c bytes for each parameter: the parameters cancel,
+    Six operations for each parameter and token, b_x bytes for each parameter: the parameters cancel,
     and so does any cut of them among chips that have a port each. Where several copies share a
-    machine, a ring crosses its ports once for all of them, and B is that of all ports: T then is that of
+    machine, a ring crosses its ports once for all of them, and W is that of all ports: B then is that of
     the machine, however many copies are in it. Scattered 32-bit gradients and gathered 16-bit
-    weights make c = 6; a sum of 16-bit gradients left whole 4.
+    weights make b_x = 6; a sum of 16-bit gradients left whole 4.
 
-    Holds for: many ranks, so that (n - 1) / n is one; bandwidth alone, no waiting for each other.
-    What T can hide behind is the micro-batch in which gradients become complete, the last. If
-    weights come and go with every micro-batch (ZeRO 3), T is of each, and c has another gather.
+    Holds for: many ranks, so that (g - 1) / g is one; bandwidth alone, no waiting for each other.
+    What B can hide behind is the micro-batch in which gradients become complete, the last. If
+    weights come and go with every micro-batch (ZeRO 3), B is of each, and b_x has another gather.
     Source: counting; kaplan2020scaling for the six.
 
     >>> data_parallel_tokens(flop_per_s=5e14, bytes_per_s=5e10, sent_bytes=6)
@@ -34,16 +80,16 @@ def data_parallel_tokens(*, flop_per_s, bytes_per_s, sent_bytes):
 def tensor_parallel_ratio(ranks, *, width, layer_params, value_bytes, flop_per_s, bytes_per_s):
     r"""Sending over computing, in a layer cut among tensor-parallel ranks.
 
-    $$R = \frac{8\,b\,w\,(n - 1)/n}{6\,P/n}\,\frac{F}{B}$$  (eq:tensor-ratio)
+    $$\rho = \frac{8\,b\,d\,(g - 1)/g}{6\,N_\ell/g}\,\frac{P}{W}$$  (eq:tensor-ratio)
 
-    n  ranks         tensor-parallel ranks                          [-]
-    w  width         values of a token between layers               [-]
-    P  layer_params  parameters of a layer, those that a token uses [-]
-    b  value_bytes   size of one value                              [B]
-    F  flop_per_s    rate of a chip's products                      [FLOP/s]
-    B  bytes_per_s   what a chip sends, in one direction            [B/s]
+    g    ranks         tensor-parallel ranks                           [-]
+    d    width         values of a token between layers                [-]
+    N_ℓ  layer_params  parameters of a layer, those that a token uses  [-]
+    b    value_bytes   size of one value                               [B]
+    P    flop_per_s    rate of a chip's products                       [FLOP/s]
+    W    bytes_per_s   what a chip sends, in one direction             [B/s]
 
-    Two exchanges forward and two backward, each a scattered sum and a gather of (n - 1) / n of the
+    Two exchanges forward and two backward, each a scattered sum and a gather of (g - 1) / g of the
     token's values; six operations for each parameter. The tokens cancel: a larger batch does not help.
 
     Holds for: bandwidth alone, no latency; attention's own products not counted. With the sequence
@@ -60,16 +106,16 @@ def tensor_parallel_ratio(ranks, *, width, layer_params, value_bytes, flop_per_s
 def context_parallel_tokens(*, width, kv_width, value_bytes, flop_per_s, bytes_per_s):
     r"""Tokens of a sequence that each context-parallel rank must hold, so that passing keys on can hide.
 
-    $$s = b\,\frac{w_{kv}}{w}\,\frac{F}{B}$$  (eq:context-tokens)
+    $$S = b\,\frac{d_{kv}}{d_q}\,\frac{P}{W}$$  (eq:context-tokens)
 
-    w     width        values of all query heads                    [-]
-    w_kv  kv_width     values of all key heads                      [-]
-    b     value_bytes  size of one value                            [B]
-    F     flop_per_s   rate of attention's products                 [FLOP/s]
-    B     bytes_per_s  what a chip sends, in one direction          [B/s]
+    d_q   width        values of all query heads            [-]
+    d_kv  kv_width     values of all key heads              [-]
+    b     value_bytes  size of one value                    [B]
+    P     flop_per_s   rate of attention's products         [FLOP/s]
+    W     bytes_per_s  what a chip sends, in one direction  [B/s]
 
-    While a rank meets S keys with its s queries, 2 w s S operations with a causal mask, the keys and
-    values of the S tokens come by, 2 b w_kv S bytes: the length of the whole sequence cancels.
+    While a rank meets S_k keys with its S queries, 2 d_q S S_k operations with a causal mask, the keys and
+    values of the S_k tokens come by, 2 b d_kv S_k bytes: the length of the whole sequence cancels.
 
     Holds for: the forward pass, ranks with equal parts of the causal triangle. Backward has 5/2 of the
     operations for twice the bytes if gradients of keys and values travel in 16 bits.
@@ -84,15 +130,15 @@ def context_parallel_tokens(*, width, kv_width, value_bytes, flop_per_s, bytes_p
 def expert_parallel_ratio(*, expert_width, value_bytes, flop_per_s, bytes_per_s):
     r"""Sending tokens to their experts and back, over the experts' arithmetic.
 
-    $$R = \frac{4\,b}{18\,f}\,\frac{F}{B}$$  (eq:expert-ratio)
+    $$\rho = \frac{4\,b}{18\,d_f}\,\frac{P}{W}$$  (eq:expert-ratio)
 
-    f  expert_width  inner width of one expert                      [-]
-    b  value_bytes   size of one value on the wire                  [B]
-    F  flop_per_s    rate of grouped products                       [FLOP/s]
-    B  bytes_per_s   what a chip sends, in one direction            [B/s]
+    d_f  expert_width  inner width of one expert            [-]
+    b    value_bytes   size of one value on the wire        [B]
+    P    flop_per_s    rate of grouped products             [FLOP/s]
+    W    bytes_per_s   what a chip sends, in one direction  [B/s]
 
-    For each token and expert: there and back, forward and backward, 4 b w bytes; three matrices of
-    w f parameters with six operations each. Tokens, width and the number of experts cancel: a
+    For each token and expert: there and back, forward and backward, 4 b d bytes; three matrices of
+    d d_f parameters with six operations each. Tokens, width and the number of experts cancel: a
     mixture of narrow experts sends more for its arithmetic, whatever else it is.
 
     Holds for: nearly all experts elsewhere. Not counted: fewer copies of a token that has several
@@ -110,23 +156,23 @@ def best_tensor_ranks(
 ):
     r"""Tensor-parallel ranks beside copies that share states, with which the two together send least.
 
-    $$n^{*} = \sqrt{\frac{c\,P}{8\,b\,w\,t}\,\frac{B_t}{B_d}}$$  (eq:best-tensor-ranks)
+    $$g_t = \sqrt{\frac{b_x\,N_\ell}{8\,b\,d\,B_1}\,\frac{W_t}{W_d}}$$  (eq:best-tensor-ranks)
 
-    t    chip_tokens         tokens of a step over all chips                        [-]
-    w    width               values of a token between layers                       [-]
-    P    layer_params        parameters of a layer, those that a token uses         [-]
-    b    value_bytes         size of one value                                      [B]
-    c    sent_bytes          sent of each parameter in a step, for the copies       [B]
-    B_d  data_bytes_per_s    what a chip sends to other copies, in one direction    [B/s]
-    B_t  tensor_bytes_per_s  what it sends to its tensor-parallel ranks             [B/s]
+    B_1  chip_tokens         tokens of a step for each chip                            [-]
+    d    width               width: values of a token between layers                   [-]
+    N_ℓ  layer_params        parameters of a layer, those that a token uses            [-]
+    b    value_bytes         size of one value                                         [B]
+    b_x  sent_bytes          sent for each parameter in a step, for the copies         [B]
+    W_d  data_bytes_per_s    bandwidth of a chip to other copies                       [B/s]
+    W_t  tensor_bytes_per_s  bandwidth of a chip to its tensor-parallel ranks          [B/s]
 
-    With n tensor-parallel ranks a chip owns P/n of a layer and sends c P / n bytes of it to the other copies: the more
-    it is cut, the less. It works on n t tokens, and sends 8 b w n t bytes of them to its tensor-parallel ranks: the
-    more, the more. In seconds the two are c P / (n B_d) and 8 b w n t / B_t. Their sum is least, and so is the longer
+    With g_t tensor-parallel ranks a chip owns a g_t-th of a layer and sends b_x N_ℓ / g_t bytes of it to the other copies: the more
+    it is cut, the less. It works on g_t B_1 tokens, and sends 8 b d g_t B_1 bytes of them to its tensor-parallel ranks: the
+    more, the more. In seconds the two are b_x N_ℓ / (g_t W_d) and 8 b d g_t B_1 / W_t. Their sum is least, and so is the longer
     of them, where they are equal. So four times as many chips for the same step want twice as many ranks: on axes
     that double, the best layouts lie along a diagonal.
 
-    Holds for: many ranks each way, so that (n - 1) / n is one, and weights or gradients sent once a step; bandwidth alone.
+    Holds for: many ranks each way, so that (g - 1) / g is one, and weights or gradients sent once a step; bandwidth alone.
     Source: counting; scaling-book, its chapter on training, whose optimum this is, there with one bandwidth.
 
     >>> sizes = {"width": 16384, "layer_params": 3.2e9, "value_bytes": 2, "sent_bytes": 6}
@@ -142,18 +188,18 @@ def mixed_split_tokens(
 ):
     r"""Tokens of a step for each chip from which tensors and copies together can hide, each behind the arithmetic.
 
-    $$t = \frac{2\,b\,c\,w}{9\,P}\,\frac{F}{B_d}\,\frac{F}{B_t}$$  (eq:mixed-tokens)
+    $$B_1 = \frac{2\,b\,b_x\,d}{9\,N_\ell}\,\frac{P}{W_d}\,\frac{P}{W_t}$$  (eq:mixed-tokens)
 
-    w    width               values of a token between layers                       [-]
-    P    layer_params        parameters of a layer, those that a token uses         [-]
-    b    value_bytes         size of one value                                      [B]
-    c    sent_bytes          sent of each parameter in a step, for the copies       [B]
-    F    flop_per_s          rate of a chip's products                              [FLOP/s]
-    B_d  data_bytes_per_s    what a chip sends to other copies, in one direction    [B/s]
-    B_t  tensor_bytes_per_s  what it sends to its tensor-parallel ranks             [B/s]
+    d    width               width: values of a token between layers                   [-]
+    N_ℓ  layer_params        parameters of a layer, those that a token uses            [-]
+    b    value_bytes         size of one value                                         [B]
+    b_x  sent_bytes          sent for each parameter in a step, for the copies         [B]
+    P    flop_per_s          rate of the products of a chip                            [FLOP/s]
+    W_d  data_bytes_per_s    bandwidth of a chip to other copies                       [B/s]
+    W_t  tensor_bytes_per_s  bandwidth of a chip to its tensor-parallel ranks          [B/s]
 
-    With eq:best-tensor-ranks both exchanges take sqrt(8 b c w P t / (B_d B_t)) seconds in a layer, and the arithmetic
-    6 P t / F: the ranks cancel. Copies alone need c F / (6 B_d) (eq:data-tokens); with tensors beside them the same
+    With eq:best-tensor-ranks both exchanges take sqrt(8 b b_x d N_ℓ B_1 / (W_d W_t)) seconds in a layer, and the
+    arithmetic 6 N_ℓ B_1 / P: the ranks cancel. Copies alone need b_x P / (6 W_d) (eq:data-tokens); with tensors beside them the same
     chips need fewer the wider the layer is.
 
     Holds for: as eq:best-tensor-ranks, each exchange hidden behind all of the arithmetic, over links of its own.

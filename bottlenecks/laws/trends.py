@@ -8,11 +8,11 @@ from bottlenecks.facts.doors import between
 def fit_doubling(years, values, *, confidence=0.8, resamples=2000):
     r"""Doubling time of a quantity in years, with an interval.
 
-    $$\log_2 v = a + \frac{y}{T_2}$$  (eq:doubling)
+    $$\log_2 q = \log_2 q_0 + \frac{y}{y_2}$$  (eq:doubling)
 
-    v    values  the quantity, any unit         [-]
-    y    years   dates                          [years]
-    T_2          doubling time, the result      [years]
+    q    values  the quantity, any unit              [-]
+    y    years   dates                               [years]
+    y_2  -       doubling time in years, the result  [years]
 
     Returns (doubling, low, high) by least squares; the interval holds `confidence` of the fits to
     bootstrap resamples of the points. Negative means halving.

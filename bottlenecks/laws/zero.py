@@ -6,19 +6,18 @@ import numpy as np
 def exposed_gradients_s(reduce_s, gather_s, *, forward_s, backward_s, layers, times, hides_gradients, hides_weights):
     r"""(exposed, hidden) seconds of ZeRO 0, 1 and 2: gradients are reduced, and updated weights gathered once a step.
 
-    $$X = t\,(R - h_R) + G - h_G, \quad
-      h_R = o_R \min\left(R \left(1 - \tfrac{1}{\ell}\right), B\right), \quad
-      h_G = o_G \min\left(G \left(1 - \tfrac{1}{\ell}\right), F\right)$$  (eq:zero-exchange)
+    $$T_x = f\,(T_r - T_{hr}) + T_g - T_{hg}, \quad
+      T_{hr} = \delta_r \min\left(T_r \left(1 - \tfrac{1}{\ell}\right), T_b\right), \quad
+      T_{hg} = \delta_g \min\left(T_g \left(1 - \tfrac{1}{\ell}\right), T_f\right)$$  (eq:zero-exchange)
 
-    R    reduce_s         reduction of all gradients of a chip                            [s]
-    G    gather_s         gather of its weights; none where each chip has all states      [s]
-    F    forward_s        a micro-batch's forward pass                                    [s]
-    B    backward_s       its backward pass                                               [s]
-    ℓ    layers           layers of a chip: the first to need weights hides nothing,
-                          nor does the last to have gradients                             [-]
-    t    times            reductions in a step: with ZeRO 2 one a micro-batch             [-]
-    o_R  hides_gradients  1 where the software overlaps the reduction with backward       [-]
-    o_G  hides_weights    1 where it overlaps the gather with the next forward pass       [-]
+    T_r  reduce_s         reduction of all gradients of a chip                        [s]
+    T_g  gather_s         gather of its weights; none where each chip has all states  [s]
+    T_f  forward_s        a micro-batch's forward pass                                [s]
+    T_b  backward_s       its backward pass                                           [s]
+    ℓ    layers           layers of a chip: one has nothing to hide behind            [-]
+    f    times            reductions in a step: with ZeRO 2 one a micro-batch         [-]
+    δ_r  hides_gradients  1 where the software overlaps the reduction with backward   [-]
+    δ_g  hides_weights    1 where it overlaps the gather with the next forward pass   [-]
 
     Holds for: layers alike. Source: counting; rajbhandari2020zero for what is sent.
 
@@ -35,16 +34,17 @@ def exposed_gradients_s(reduce_s, gather_s, *, forward_s, backward_s, layers, ti
 def exposed_weights_s(scatter_s, gather_s, *, forward_s, backward_s, layers, times, gathers):
     r"""(exposed, hidden) seconds of ZeRO 3: weights come for the forward and for the backward pass, gradients leave.
 
-    $$X = t\,(g\,G + S - h_F - h_B), \quad h_F = \min\left(G \left(1 - \tfrac{1}{\ell}\right), F\right), \quad
-      h_B = \min\left(((g - 1)\,G + S) \left(1 - \tfrac{1}{\ell}\right), B\right)$$  (eq:sharded-exchange)
+    $$T_x = f\,(f_g\,T_g + T_r - T_{hf} - T_{hb}), \quad
+      T_{hf} = \min\left(T_g \left(1 - \tfrac{1}{\ell}\right), T_f\right), \quad
+      T_{hb} = \min\left(((f_g - 1)\,T_g + T_r) \left(1 - \tfrac{1}{\ell}\right), T_b\right)$$  (eq:sharded-exchange)
 
-    S  scatter_s   reduction of a chip's gradients to their owners                        [s]
-    G  gather_s    gather of its weights                                                  [s]
-    F  forward_s   a micro-batch's forward pass                                           [s]
-    B  backward_s  its backward pass                                                      [s]
-    ℓ  layers      layers of a chip: of the first nothing is hidden                       [-]
-    t  times       micro-batches; 1 where weights are kept whole from first to last       [-]
-    g  gathers     2; 1 where the backward pass finds the weights of the forward pass     [-]
+    T_r  scatter_s   reduction of a chip's gradients to their owners                                    [s]
+    T_g  gather_s    gather of its weights                                                              [s]
+    T_f  forward_s   a micro-batch's forward pass                                                       [s]
+    T_b  backward_s  its backward pass                                                                  [s]
+    ℓ    layers      layers of a chip: of the first nothing is hidden                                   [-]
+    f    times       times in a step: micro-batches; 1 where weights are kept whole from first to last  [-]
+    f_g  gathers     times that weights arrive: 2; 1 where the backward pass finds those of the forward [-]
 
     Holds for: layers alike, the next layer's weights on their way while one computes.
     Source: counting; rajbhandari2020zero, section 7.2.2, for what is sent.

@@ -4,20 +4,32 @@ Each shows three things at once: the live widget, an HTML stand-in for a page wi
 and plain text; a front end takes the richest that it can show.
 """
 
+import base64
 import html
-import io
+import math
+import os
+import time
 
 import ipywidgets
 import matplotlib as mpl
+import numpy as np
 from IPython.display import display
-from PIL import Image
 
-from bottlenecks.exhibits.registry import Picture
+from bottlenecks.exhibits.layers import Layers, notice, png
+from bottlenecks.exhibits.registry import Picture, marked
 from bottlenecks.exhibits.style import RC
-from bottlenecks.facts.units import example, parse_quantity, plain, si
+from bottlenecks.facts.doors import positive
+from bottlenecks.facts.units import example, in_unit, parse_quantity, parse_unit, plain
+from bottlenecks.lessons import errors
 
 WIDTH = 760  # of a picture on the page, in CSS pixels
 DPI = 130  # of a live picture: sharp enough on a dense screen, quick to draw and to send
+HIGHEST = "58vh"  # of a picture: controls, words and picture are seen together on a small screen
+SLOW_S = 0.2  # a redraw that takes longer says that it is at work
+LINE = 105  # letters of a line of words
+# A read-out is as wide as what it says.
+READOUT = ".bn-explore .widget-readout {flex: none; width: max-content; max-width: none; white-space: nowrap}"
+errors.install()
 
 
 def explore(exhibit, **chosen):
@@ -35,137 +47,188 @@ class Explorer:
     """The controls, the picture and the words of one live exhibit."""
 
     def __init__(self, exhibit, chosen=None):
+        began_s = time.perf_counter()
         self.exhibit = exhibit
-        self.still = exhibit(**(chosen or {}))
+        self.still = exhibit(**exhibit.now() | (chosen or {}))
         self.picture = Picture(exhibit, self.still.settings)
         self.labels = [control.label for control in exhibit.controls.values()]
         self.inputs = {name: _input(control, self.still.settings[name]) for name, control in exhibit.controls.items()}
-        self.image = ipywidgets.Image(format="png", width=WIDTH, layout={"max_width": "100%"})
-        self.words = ipywidgets.HTML()
-        caption = ipywidgets.HTML(
-            f'<div style="max-width:{WIDTH}px;line-height:1.4"><b>{html.escape(exhibit.title)}</b> {html.escape(exhibit.caption)}</div>'
-        )
+        self.image, self.words, self.lines = ipywidgets.HTML(), ipywidgets.HTML(), 1
+        self.png, self.problem = b"", None
+        self.picture.figure.set_dpi(DPI)
+        self.layers = Layers(self.picture.figure, self.picture.artists)
+        self._time(began_s)
+        self.redraw()
         for control in self.inputs.values():
             control.observe(self._moved, names="value")
-        self._hold_background()
-        self.redraw()
-        self.box = ipywidgets.VBox([*self.inputs.values(), self.image, caption, self.words])
+        caption = ipywidgets.HTML(
+            f'<style>{READOUT}</style><div style="max-width:{WIDTH}px;line-height:1.4"><b>{marked(exhibit.title)}</b> {marked(exhibit.caption)}</div>'
+        )
+        self.box = ipywidgets.VBox([_side_by_side(list(self.inputs.values())), self.words, self.image, caption])
         self.box.add_class("bn-explore")
 
-    def _hold_background(self):
-        """Draw once all that no slider changes: axes, ticks, grid. Log ticks cost most of a redraw."""
-        figure = self.picture.figure
-        figure.set_dpi(DPI)
-        for artist in self.picture.artists:
-            artist.set_animated(True)
-        with mpl.rc_context(RC):
-            figure.canvas.draw()
-        self.background = figure.canvas.copy_from_bbox(figure.bbox)
-
     def _moved(self, change):
+        if self.took_s > SLOW_S:
+            self._say("Computing ...", busy=True)
+        began_s = time.perf_counter()
         self.redraw()
+        self._time(began_s)
+
+    def _time(self, began_s):
+        """Where an update is slow it says so, and a slider waits until it is let go."""
+        self.took_s = time.perf_counter() - began_s
+        for control in self.inputs.values():
+            if isinstance(control, ipywidgets.SelectionSlider):
+                control.continuous_update = self.took_s <= SLOW_S
 
     def redraw(self):
-        """Recompute, redraw and describe the exhibit at the controls' present values."""
+        """Recompute, redraw and describe the exhibit at the controls' present values.
+
+        A choice that has no picture shows the reason in its place, never the picture of another choice.
+        """
+        self.problem = None
         try:
-            table = self.exhibit.table(**{name: control.value for name, control in self.inputs.items()})
-        except ValueError as problem:  # a combination that does not exist, such as fp8 on an A100
-            self.words.value = _words(str(problem))
-            return
-        canvas = self.picture.figure.canvas
-        if self.exhibit.rescales:
-            with mpl.rc_context(RC):
-                artists = self.picture.update(table)
-            self._hold_background()
-        else:
-            artists = self.picture.update(table)
-        canvas.restore_region(self.background)
-        for artist in sorted(artists, key=lambda artist: artist.get_zorder()):
-            self.picture.figure.draw_artist(artist)
-        buffer = io.BytesIO()
-        picture = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())
-        # A palette halves the time and the size of the picture; a plot has few colours.
-        picture.convert("RGB").quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
-            buffer, format="png", compress_level=1
+            pixels, words = self._drawn()
+        except Exception as problem:  # ValueError: a combination that does not exist, such as fp8 on an A100
+            if not isinstance(problem, ValueError) and os.environ.get(errors.ALL) == "1":
+                raise
+            self.problem = problem
+            fault = "" if isinstance(problem, ValueError) else f"This cannot be drawn ({type(problem).__name__}): "
+            words = fault + one_line(problem)
+            pixels = notice(self.picture.figure, words)
+        self.png = png(pixels)
+        alt = words if self.problem else f"{self.exhibit.alt} {words}"
+        self.image.value = _img(self.png, pixels.shape, alt)
+        self._say(words)
+
+    def _drawn(self):
+        """(pixels, words) at the controls' present values."""
+        table = self.exhibit.table(**{name: control.value for name, control in self.inputs.items()})
+        if not any(np.size(column) for column in table.values()):
+            raise ValueError("There is nothing to draw for this choice.")
+        words = self.exhibit.summary(table)
+        with mpl.rc_context(RC):
+            self.picture.update(table)
+            return self.layers.draw_anew() if self.exhibit.rescales else self.layers.draw(), words
+
+    def _say(self, words, busy=False):
+        """The words in a place that grows but never shrinks, so that the picture under them stands still."""
+        self.lines = max(self.lines, math.ceil(len(words) / LINE))
+        self.words.value = (
+            f'<div class="bn-summary{" bn-busy" * busy}" role="status" aria-live="polite" style="max-width:{WIDTH}px;'
+            f'line-height:1.4;min-height:{1.4 * self.lines:g}em"><i>{marked(words)}</i></div>'
         )
-        self.image.value = buffer.getvalue()
-        self.words.value = _words(self.exhibit.summary(table))
 
 
 def _input(control, start):
     """A menu for names, a slider with a read-out for numbers; Tab reaches both, arrow keys move a slider."""
-    style = {"description_width": "120px"}
     if control.is_menu:
-        return ipywidgets.Dropdown(
-            layout={"width": "370px"}, options=control.values, value=start, description=control.label, style=style
-        )
+        return ipywidgets.Dropdown(options=control.values, value=start, description=control.label)
     return ipywidgets.SelectionSlider(
         options=[(control.text(value), value) for value in sorted({*control.values, start})],
         value=start,
         description=control.label,
-        style=style,
-        layout={"width": "550px"},
         continuous_update=True,
     )
 
 
-def _words(text):
-    return f'<div class="bn-summary" role="status" aria-live="polite" style="max-width:{WIDTH}px;line-height:1.4"><i>{html.escape(text)}</i></div>'
+def _side_by_side(controls):
+    """Controls with their labels whole; in two columns where there are more than two."""
+    columns = 2 if len(controls) > 2 else 1
+    for column in (controls[i::columns] for i in range(columns)):
+        letters = max([len(control.description) for control in column], default=0)
+        for control in column:
+            control.style.description_width = f"{7 * letters + 12}px"
+            control.layout.width = "auto"
+    grid = {"grid_template_columns": f"repeat({columns}, minmax(0, 1fr))", "grid_gap": "0 20px"}
+    return ipywidgets.GridBox(
+        controls, layout={**grid, "width": f"{WIDTH if columns > 1 else 550}px", "max_width": "100%"}
+    )
 
 
-def guess(question, *, answer, unit="", then="", picture=None):
+def _img(picture, shape, alt):
+    """A picture as HTML: a widget's own image has no place for an alt text."""
+    height, width, _ = shape
+    return (
+        f'<img alt="{html.escape(alt)}" width="{width}" height="{height}" decoding="sync" style="display:block;'
+        f'width:min({WIDTH}px, 100%);height:auto;max-height:{HIGHEST};object-fit:contain;object-position:left top"'
+        f' src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
+    )
+
+
+def one_line(problem):
+    """What a problem says, on one line."""
+    return " ".join(str(problem).split()) or type(problem).__name__
+
+
+def guess(question, *, answer, unit="", then="", wrong=None, picture=None):
     """A question whose answer stays shut until the reader commits to a number.
 
-    On a page without a kernel the answer lies in a fold. `then` is shown with the answer, and so
-    is `picture`, an exhibit's picture.
+    `unit` is the one in which the question is asked: a bare number is read in it ("ms", "GB", "tokens/s", "%", "times",
+    "chips" ...). `answer` is in base units. `wrong` maps numbers in base units that typical slips lead to onto a sentence that
+    names the slip; a guess within a tenth of one is told it. `then` is shown with the answer, and so is `picture`, an exhibit's
+    picture. On a page without a kernel all this lies in a fold.
     """
-    shown = picture._repr_mimebundle_()["text/html"] if picture else ""
-    told = f"<p><b>{si(answer, unit)}</b>. {html.escape(then)}</p>{shown}"
-    fold = f"<p><b>Your guess.</b> {html.escape(question)}</p><details><summary>Guess first, then open</summary>{told}</details>"
-    _show(GuessBox(question, answer, unit, told).box, fold, f"[guess] {question}")
+    box = GuessBox(question, answer, unit, then=then, wrong=wrong, picture=picture)
+    slips = "".join(f"<li>{in_unit(value, unit)}? {marked(sentence)}</li>" for value, sentence in box.wrong.items())
+    fold = (
+        f"<p><b>Your guess.</b> {marked(question)}</p><details><summary>Guess first, then open</summary>"
+        f"{box.told}{slips and f'<p>What a guess may have missed:</p><ul>{slips}</ul>'}</details>"
+    )
+    _show(box.box, fold, f"[guess] {question}")
 
 
 class GuessBox:
-    """A text field, a button, and the answer behind them."""
+    """A text field, a button, and the answer behind them. One may guess again; the first guess is remembered."""
 
-    def __init__(self, question, answer, unit, told):
-        self.answer, self.unit, self.told = answer, unit, told
+    def __init__(self, question, answer, unit="", *, then="", wrong=None, picture=None):
+        parse_unit(unit)
+        self.answer, self.unit = positive("answer", answer), unit
+        self.wrong = {positive("wrong", value): sentence for value, sentence in (wrong or {}).items()}
+        drawn = picture._repr_mimebundle_()["text/html"] if picture else ""
+        self.told = f"<p><b>{in_unit(answer, unit)}</b>. {marked(then)}</p>{drawn}"
+        self.first = None
         self.field = ipywidgets.Text(
-            placeholder=f"a number with its unit, such as {example(unit)}",
-            description="Your guess",
-            layout={"width": "420px"},
+            placeholder=f"a number, such as {example(unit)}", description="Your guess", layout={"width": "420px"}
         )
         self.button = ipywidgets.Button(description="Commit", tooltip="Lock the guess in and see the answer")
         self.reply = ipywidgets.HTML()
         self.button.on_click(self.commit)
-        self.box = ipywidgets.VBox(
-            [
-                ipywidgets.HTML(f"<p><b>{html.escape(question)}</b></p>"),
-                ipywidgets.HBox([self.field, self.button]),
-                self.reply,
-            ]
-        )
+        self.field.on_msg(self._entered)
+        asked = ipywidgets.HTML(f"<p><b>{marked(question)}</b></p>")
+        self.box = ipywidgets.VBox([asked, ipywidgets.HBox([self.field, self.button]), self.reply])
         self.box.add_class("bn-guess")
+
+    def _entered(self, field, content, buffers):
+        """The Enter key commits as the button does."""
+        if content.get("event") == "submit":
+            self.commit()
 
     def commit(self, _=None):
         """Compare the guess with the answer; without a readable guess the answer stays shut."""
         try:
             value = parse_quantity(self.field.value, self.unit)
         except ValueError as problem:
-            self.reply.value = f"<p role='status'>{html.escape(str(problem))}</p>"
+            again = self.told if self.first else ""
+            self.reply.value = f"<div role='status'><p>{html.escape(str(problem))}</p>{again}</div>"
             return
-        self.field.disabled = self.button.disabled = True
-        self.reply.value = (
-            f"<div role='status'><p>You said {si(value, self.unit)}: {compare(value, self.answer)}</p>{self.told}</div>"
-        )
+        said = f"You said {in_unit(value, self.unit)}"
+        if self.first not in (None, value):
+            said = f"First you said {in_unit(self.first, self.unit)}; now {in_unit(value, self.unit)}"
+        self.first = self.first or value
+        self.button.description = "Guess again"
+        verdict = marked(compare(value, self.answer, self.wrong))
+        self.reply.value = f"<div role='status'><p>{said}: {verdict}</p>{self.told}</div>"
 
 
-def compare(value, answer):
-    """How far a guess is, in words."""
+def compare(value, answer, wrong=None):
+    """How far a guess is, in words, and what slip leads to it where one is known."""
     ratio = value / answer
     if 0.9 <= ratio <= 1.1:
         return "within a tenth. Well guessed."
-    return f"{plain(max(ratio, 1 / ratio), 2)} times too {'much' if ratio > 1 else 'little'}."
+    far = f"{plain(max(ratio, 1 / ratio), 2)} times too {'much' if ratio > 1 else 'little'}."
+    near = min(wrong or {}, key=lambda slip: abs(math.log(value / slip)), default=None)
+    return f"{far} {wrong[near]}" if near and 0.9 <= value / near <= 1.1 else far
 
 
 def _show(widget, page_html, text):

@@ -10,8 +10,6 @@ from bottlenecks.facts.units import plain, si
 from bottlenecks.laws import roofline
 from bottlenecks.models import ops
 
-PLAIN = ("fp16", "bf16", "int8")  # formats of weights that take a whole number of bytes
-
 
 def llm_steps():
     """Single-chip LLM steps, measured, beside the bound of eq:roofline-time on eq:weights-pass.
@@ -45,13 +43,11 @@ def _left_out(model_name, phase, weight_dtype, suspect, speculative, chip_name):
     if suspect:
         return f"suspect: {suspect}"
     if model(model_name).experts is not None:
-        return "mixture of experts: a token fetches some of the weights (chapter 02)"
+        return "mixture of experts: a token fetches some of the weights (chapter 03)"
     if speculative == 1:
         return "speculative decoding: several tokens a pass"
     if phase not in ("decode", "prefill"):
         return "prefill and decode in one time"
-    if formats.stored(weight_dtype) not in PLAIN:
-        return "4-bit weights, of whose mixed formats this chapter has no byte count"
     if not chip_name:
         return "chip not in the catalog"
     if phase == "prefill" and not {"fp16", "bf16"} & set(chip(chip_name).peaks):
@@ -60,7 +56,7 @@ def _left_out(model_name, phase, weight_dtype, suspect, speculative, chip_name):
 
 
 def _times_s(model_name, phase, tokens, weight_dtype, chip_name):
-    """(arithmetic, memory) seconds of a step; 8-bit weights are widened to 16 before they multiply.
+    """(arithmetic, memory) seconds of a step; narrow weights, as their files store them, multiply in 16 bits.
 
     A bound counts no more than must be done: no input embedding, which is looked up, and in a
     prefill no output head, which only the last token needs. It takes the fastest 16-bit rate that
@@ -87,15 +83,16 @@ def estimate_s(scored):
     return np.maximum(scored["arithmetic_s"] / fractions["matmul"], scored["memory_s"] / fractions["stream"])
 
 
-def decode_table(scored, *, model_name, output_len):
-    """Rows of a table: one model's decode steps beside their bounds, slowest memory first."""
-    mine = (scored["model"] == model_name) & (scored["phase"] == "decode")
+def decode_table(scored, *, model_name, output_len, chips):
+    """Rows of a table: one model's decode steps on some chips beside their bounds, slowest memory first."""
+    mine = (scored["model"] == model_name) & (scored["phase"] == "decode") & np.isin(scored["chip_name"], chips)
     rows = np.flatnonzero(mine & (scored["output_len"] == output_len))
     speed = [chip(name).memory_bytes_per_s for name in scored["chip_name"][rows]]
     return [
         {
             "chip": scored["chip_name"][i],
             "memory": si(chip(scored["chip_name"][i]).memory_bytes_per_s, "B/s"),
+            "weights": f"{8 * bytes_per_value(formats.stored(scored['weight_dtype'][i])):.2g} bits",
             "bound": si(scored["bound_s"][i], "s"),
             "took": si(scored["measured_s"][i], "s"),
             "times": plain(scored["ratio"][i]),
@@ -110,7 +107,7 @@ def error_table(scored):
     bounds, estimates = errors(scored, scored["bound_s"]), errors(scored, estimate_s(scored))
     return [
         {
-            "held-out source": " ".join(group),
+            "held-out source": f"{corpus.called(group[0])}, {group[1]}",
             "rows": estimate["rows"],
             "error, datasheet": f"{bounds[group]['mean_abs_error']:.0%}",
             "error, achieved": f"{estimate['mean_abs_error']:.0%}",

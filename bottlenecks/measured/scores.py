@@ -214,7 +214,7 @@ def score_table(scores, role):
     mine = [r for r in scores if r["role"] == role and r["scored"]]
     return [
         {
-            "source": r["source"],
+            "source": corpus.called(r["source"]),
             "kernels": r["group"],
             "rows": r["scored"],
             "error": f"{r['error']:.0%}",
@@ -235,7 +235,12 @@ def summary_table(scores):
             "how many": r["sources"],
             "rows": r["rows"],
             "mean error": f"{r['error']:.0%}",
-            "worst": f"{r['worst source']}, {r['its error']:.0%}",
+            "worst": worst_source(r),
         }
         for r in summary(scores)
     ]
+
+
+def worst_source(line):
+    """The worst source of a line of `summary`, by its name, and its error."""
+    return f"{corpus.called(line['worst source'])}, {line['its error']:.0%}"

@@ -34,15 +34,15 @@ def launches(rows):
 def parts_under_way(stages, *, launches, queue):
     r"""Parts of a prompt under way on a pipeline when one host thread launches for all its chips.
 
-    $$p = \min\left(s,\ \frac{1 + \lfloor r \rfloor}{1 - (r - \lfloor r \rfloor)/s}\right), \qquad r = \frac{Q}{K}$$  (eq:parts-under-way)
+    $$\mu_f = \min\left(p,\ \frac{1 + \lfloor \mu_q \rfloor}{1 - (\mu_q - \lfloor \mu_q \rfloor)/p}\right), \qquad \mu_q = \frac{\lambda_q}{\lambda}$$  (eq:parts-under-way)
 
-    s  stages    stages, all alike                     [-]
-    Q  queue     launches that wait for a chip         [-]
-    K  launches  of a part on a stage                  [-]
+    p    stages    stages, all alike              [-]
+    λ_q  queue     launches that wait for a chip  [-]
+    λ    launches  launches of a part on a stage  [-]
 
     Holds for: a host that is faster than the chips. It launches a part on stage after stage, and
-    waits wherever a queue is full. With a queue of r parts it gets 1 + [r] parts onto the stages,
-    then waits for the last of the oldest part but for the share r - [r] of a stage.
+    waits wherever a queue is full. With a queue of μ_q parts it gets 1 + [μ_q] parts onto the stages,
+    then waits for the last of the oldest part but for the share μ_q - [μ_q] of a stage.
     Source: counting; a full queue blocks its host and so starves other chips (oneflow-pr890).
 
     >>> float(parts_under_way(4, launches=1000, queue=10_000))

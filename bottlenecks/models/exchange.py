@@ -40,15 +40,16 @@ def exchange_s(model, plan, on, *, tokens):
 def _two_dimensional_s(model, plan, on, *, tokens):
     r"""Seconds of a layer's collectives when weights are cut both ways over a torus.
 
-    $$t_a(M, n) = \frac{n - 1}{n}\,\frac{M}{W f} + \tau h, \qquad f = \frac{\log n}{\log N}, \qquad h = \tfrac{3}{2} f\,N^{1/3}$$  (eq:torus-axes)
+    $$T_x(M, g_x) = \frac{g_x - 1}{g_x}\,\frac{M}{W \phi_a} + \alpha\,a_h, \qquad \phi_a = \frac{\log g_x}{\log g},
+      \qquad a_h = \tfrac{3}{2} \phi_a\,g^{1/3}$$  (eq:torus-axes)
 
-    M  -                        what the group holds together                         [B]
-    n  -                        chips of the group: x along the width, y = N / x      [-]
-    N  plan.tp                  chips                                                 [-]
-    W  on.link_bytes_per_s  all links of a chip, one direction                    [B/s]
-    f  -                        share of the links that lie along the group's axes    [-]
-    τ  tier.latency_s           one hop                                               [s]
-    h  -                        hops, both ways round each ring at once               [-]
+    M    -                    size of what the group holds together               [B]
+    g_x  -                    chips of the group: x along the width, y = g / x    [-]
+    g    plan.tp              chips                                               [-]
+    W    on.link_bytes_per_s  all links of a chip, one direction                  [B/s]
+    φ_a  -                    share of the links that lie along the group's axes  [-]
+    α    tier.latency_s       latency of one hop                                  [s]
+    a_h  -                    hops, both ways round each ring at once             [-]
 
     Holds for: a cube of chips on a 3-D torus with no library between program and wire, so nothing is
     added to a call. In a layer: the width's values are gathered and their sums scattered over y; the

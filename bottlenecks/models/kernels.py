@@ -53,13 +53,15 @@ class Device:
     family: str
     matmul_flop_per_s: float  # all cores, in the main loop of a large tile
     memory_bytes_per_s: float
-    cache_bytes_per_s: float  # from the last shared cache to all cores
+    cache_bytes_per_s: float  # from the last shared cache to all cores, effective: neighbours may share what is read
     cache_bytes: float  # size of that cache
     vector_per_s: float  # instructions on single values, all cores
     exp_per_s: float
     cores: float  # that tiles are dealt to; 1: one large array, which takes what comes
-    fixed_s: float  # of a product or attention: launch, first loads, last stores
-    light_s: float  # launch and end of an elementwise kernel, which has less to set up than a product
+    fixed_s: (
+        float  # of a product or attention on the device: first loads, last stores, drain; not the launch by the host
+    )
+    light_s: float  # start and end of an elementwise kernel, which has less to set up than a product
     tile_s: float  # a core's time between two tiles
     older_flop_per_s: float  # of products, for kernels written in Ampere's instructions
     core_clocks_per_s: float  # cores times clock: what elementwise arithmetic goes with
@@ -114,7 +116,9 @@ def device(chip, format="bf16", *, constants=None):
         matmul_flop_per_s=reached,
         older_flop_per_s=np.minimum(reached, older) if gpu else reached,
         memory_bytes_per_s=chip.memory_bytes_per_s * known["stream"],
-        cache_bytes_per_s=core_clocks * known["cache_bytes_per_clock"] * _sharing(chip.family) if gpu else np.inf,
+        cache_bytes_per_s=core_clocks * known["effective_cache_bytes_per_clock"] * _sharing(chip.family)
+        if gpu
+        else np.inf,
         cache_bytes=(l2.bytes or 0.0) if l2 else 0.0,
         core_clocks_per_s=core_clocks if gpu else np.inf,
         link_bytes_per_s=(np.nan if link is None else link) * known["link"],
@@ -181,7 +185,7 @@ def stages(chip, format="bf16", *, memory_first=False):
         ("tiles and waves", "cores tile_s array"),
         ("operands from the cache", "cache_bytes_per_s cache_bytes"),
         ("memory not hidden", "memory_bytes_per_s"),
-        ("launch and end", "fixed_s light_s assumed"),
+        ("start and end", "fixed_s light_s assumed"),
     ]
     if memory_first:
         order.insert(0, order.pop(3))
@@ -289,16 +293,16 @@ def like():
 def matmul_s(m, k, n, *, device, groups=1, weight_bytes=None, warm=False):
     r"""Seconds of a matrix product (m, k) @ (k, n), or of `groups` of them in one kernel.
 
-    $$T = T_0 + \min_{t_m, t_n, s} \left[\left(N_w\,(T_t + \tau)\right)^4 + \left(\frac{Q}{W}\right)^4\right]^{1/4}$$  (eq:matmul-time)
+    $$T = T_0 + \min_{t_m, t_n, t_k} \left[\left(w\,(T_t + T_n)\right)^4 + \left(\frac{Q}{W}\right)^4\right]^{1/4}$$  (eq:matmul-time)
 
-    T_0  device.fixed_s             time to start and to end                [s]
-    N_w  (eq:waves)                 waves of eq:tiles tiles over the cores  [-]
-    T_t  (eq:tile-time)             one tile, its depth k / s               [s]
-    τ    device.tile_s              between two tiles of a core             [s]
-    Q    (eq:matmul-bytes)          least traffic, and the parts' sums      [B]
-    W    device.memory_bytes_per_s  bandwidth that is reached               [B/s]
+    T_0  device.fixed_s             time to start and to end                         [s]
+    w    (eq:waves)                 waves of eq:tiles tiles over the cores           [-]
+    T_t  (eq:tile-time)             one tile of depth t_k, the depth over the parts  [s]
+    T_n  device.tile_s              between two tiles of a core                      [s]
+    Q    (eq:matmul-bytes)          least traffic, and the parts' sums               [B]
+    W    device.memory_bytes_per_s  bandwidth that is reached                        [B/s]
 
-    Cutting the depth in s parts makes s times the tiles, each writing sums of 32 bits that are read
+    Cutting the depth in k / t_k parts makes as many times the tiles, each writing sums of 32 bits that are read
     again. The library's choice of tile is taken to be the best one.
 
     Holds for: dense products on GPUs by a tuned library; on a chip of one large array (cores = 1)
@@ -343,10 +347,10 @@ def matmul_s(m, k, n, *, device, groups=1, weight_bytes=None, warm=False):
 def still_cached(moved_bytes, *, cache_bytes):
     r"""Share of a kernel's operands that a cache still holds when the kernel is run again.
 
-    $$h = \min\left(1,\ \max\left(0,\ \frac{3}{2} - \frac{Q}{C}\right)\right)$$  (eq:warm)
+    $$\phi_c = \min\left(1,\ \max\left(0,\ \frac{3}{2} - \frac{Q}{C}\right)\right)$$  (eq:warm)
 
-    Q  moved_bytes  operands and result   [B]
-    C  cache_bytes  size of the cache     [B]
+    Q  moved_bytes  operands and result  [B]
+    C  cache_bytes  size of the cache    [B]
 
     Holds for: one kernel in a loop. All of it up to half of the cache, nothing from one and a half:
     what comes last pushes out what is needed first.
@@ -362,13 +366,15 @@ def still_cached(moved_bytes, *, cache_bytes):
 def few_rows_s(m, k, n, *, groups, weight_bytes, device):
     r"""Seconds of a product of few rows as a matrix-vector kernel: no tile is filled for nothing.
 
-    $$T = T_0 + \left[\left(\frac{m k n}{V}\right)^4 + \left(\frac{w\,k n}{W}\right)^4\right]^{1/4}$$  (eq:few-rows-time)
+    $$T = T_0 + \left[\left(\frac{m k n}{\nu_v}\right)^4 + \left(\frac{b_w\,k n}{W}\right)^4\right]^{1/4}$$  (eq:few-rows-time)
 
-    T_0      device.fixed_s             time to start and to end                     [s]
-    m, k, n  -                          rows, depth, columns                         [-]
-    V        device.vector_per_s        multiply-adds on single values a second      [1/s]
-    w        weight_bytes               of a stored weight                           [B]
-    W        device.memory_bytes_per_s  bandwidth that is reached                    [B/s]
+    T_0  device.fixed_s             time to start and to end                 [s]
+    m    -                          rows of the result                       [-]
+    k    -                          depth: columns of the left matrix        [-]
+    n    -                          columns of the result                    [-]
+    ν_v  device.vector_per_s        multiply-adds on single values a second  [1/s]
+    b_w  weight_bytes               of a stored weight                       [B]
+    W    device.memory_bytes_per_s  bandwidth that is reached                [B/s]
 
     Holds for: a decode step of up to about eight sequences, on chips whose cores take any work;
     several weights are read for each value of the few rows, whose traffic is left out.
@@ -383,22 +389,22 @@ def few_rows_s(m, k, n, *, groups, weight_bytes, device):
 def elementwise_s(moved_bytes, *, device, kind="add"):
     r"""Seconds of a kernel that does a little to each value: norm, activation, addition, copy.
 
-    $$T = T_0 + Q\left(\frac{h}{W_L} + \frac{1 - h}{W} + \frac{1}{\beta\,c f}\right), \qquad h = \min\left(1, \eta\,\frac{C}{Q}\right)$$  (eq:elementwise-time)
+    $$T = T_0 + Q\left(\frac{\phi_c}{W_C} + \frac{1 - \phi_c}{W} + \frac{1}{b_c\,\nu_c}\right), \qquad \phi_c = \min\left(1, \phi_C\,\frac{C}{Q}\right)$$  (eq:elementwise-time)
 
-    T_0  device.light_s             time to start and to end                        [s]
-    Q    moved_bytes                least traffic                                   [B]
-    h    -                          share found in the last cache                   [-]
-    η    (constants)                share of the cache that still holds it          [-]
-    C    device.cache_bytes         size of the last cache                          [B]
-    W_L  device.cache_bytes_per_s   bandwidth of the last cache                     [B/s]
-    W    device.memory_bytes_per_s  bandwidth of the memory that is reached         [B/s]
-    β    (constants)                bytes that a core works off a clock, by kind    [B]
-    c f  device.core_clocks_per_s   cores times clock                               [1/s]
+    T_0  device.light_s             time to start and to end                      [s]
+    Q    moved_bytes                least traffic                                 [B]
+    φ_c  -                          share found in the last cache                 [-]
+    φ_C  (constants)                share of the cache that still holds it        [-]
+    C    device.cache_bytes         size of the last cache                        [B]
+    W_C  device.cache_bytes_per_s   bandwidth of the last cache                   [B/s]
+    W    device.memory_bytes_per_s  bandwidth of the memory that is reached       [B/s]
+    b_c  (constants)                bytes that a core works off a clock, by kind  [B]
+    ν_c  device.core_clocks_per_s   cores times clock                             [1/s]
 
     An addition or a copy has no third term: its arithmetic hides. A norm reads its row, waits for
     the sum, and reads on: reading and working take turns, so their times add.
 
-    Holds for: kernels that follow the one which wrote their input; β as in the first serving
+    Holds for: kernels that follow the one which wrote their input; b_c as in the first serving
     kernels, of 2023. Source: eq:no-overlap, with two levels of memory.
     """
     record("device", device, Device, "device(chip)")
@@ -431,19 +437,19 @@ def attention_s(
 ):
     r"""Seconds of attention over `keys` by `queries` of each of `batch` sequences.
 
-    $$T = T_0 + \left[\left(\frac{N_p\,h\,(2d + 2d_v)}{P} + \frac{N_p h}{E} + \frac{v\,N_p h}{V} + \tau_w\right)^4 + \left(\frac{Q}{W}\right)^4\right]^{1/4}$$  (eq:attention-time)
+    $$T = T_0 + \left[\left(\frac{\chi\,h\,(2 d_h + 2 d_v)}{P} + \frac{\chi\,h}{\nu_e} + \frac{3\,\chi\,h}{\nu_v} + T_n\right)^4
+      + \left(\frac{Q}{W}\right)^4\right]^{1/4}$$  (eq:attention-time)
 
-    N_p  (eq:attention-pairs)       pairs, whole blocks of queries and keys       [-]
-    h    batch x heads              heads of all sequences                        [-]
-    d    head_values                values of a query and of a key                [-]
-    d_v  v_head_values              values of a value                             [-]
-    P    device.matmul_flop_per_s   rate of the products                          [FLOP/s]
-    E    device.exp_per_s           exponentials a second                         [1/s]
-    V    device.vector_per_s        instructions on single values a second        [1/s]
-    v    3                          of these for a score: scale, compare, add     [-]
-    τ_w  device.tile_s              starts of the tiles, half of the longest tile [s]
-    Q    -                          queries, keys, values and results, once       [B]
-    W    device.memory_bytes_per_s  bandwidth that is reached                     [B/s]
+    χ    (eq:attention-pairs)       pairs, whole blocks of queries and keys                [-]
+    h    batch x heads              heads of all sequences                                 [-]
+    d_h  head_values                values of a query and of a key                         [-]
+    d_v  v_head_values              values of a value                                      [-]
+    P    device.matmul_flop_per_s   rate of the products                                   [FLOP/s]
+    ν_e  device.exp_per_s           exponentials a second                                  [1/s]
+    ν_v  device.vector_per_s        instructions on single values a second, 3 for a score  [1/s]
+    T_n  device.tile_s              starts of the tiles, half of the longest tile          [s]
+    Q    -                          queries, keys, values and results, once                [B]
+    W    device.memory_bytes_per_s  bandwidth that is reached                              [B/s]
 
     A tile is a block of up to 128 queries of a head, on one core, over all keys that they see. The longest
     is a full block at the end of the sequence; a last block that is not full makes it no shorter. With fewer
@@ -519,12 +525,12 @@ def attention_s(
 def batched_flop_per_s(row_values, *, device):
     r"""Rate of many small products, one for each head, whose matrices have short rows.
 
-    $$P' = \begin{cases} P & b\,d \bmod 16 = 0 \\ \min(P, 2 V) & \text{else} \end{cases}$$  (eq:batched-rate)
+    $$P' = \begin{cases} P & b\,d_h \bmod 16 = 0 \\ \min(P, 2 \nu_v) & \text{else} \end{cases}$$  (eq:batched-rate)
 
-    P  device.matmul_flop_per_s  rate of the matrix units               [FLOP/s]
-    V  device.vector_per_s       instructions on single values          [1/s]
-    d  row_values                values of a row: of a head             [-]
-    b  device.bytes_per_value    size of one value                      [B]
+    P    device.matmul_flop_per_s  rate of the matrix units       [FLOP/s]
+    ν_v  device.vector_per_s       instructions on single values  [1/s]
+    d_h  row_values                values of a row: of a head     [-]
+    b    device.bytes_per_value    size of one value              [B]
 
     Matrix units are fed 16 bytes at a time. Where heads lie side by side in one row, and a head is not
     a multiple of that, no head but the first starts where such a load may, and the library's batched
@@ -567,14 +573,14 @@ def ledger_s(rows, device):
 
 def constants_shown(families):
     """Rows of a table: the fitted constants of some families, in units that can be read."""
-    lines = []
+    lines, words = [], {row["constant"]: row["name"] for row in data.rows("kernel_constant_names")}
     for (family, name), row in constants_table().items():
         if family in families and row["rows"]:
             low, high = (_readable(row[end], row["unit"]) for end in ("low", "high"))
             lines.append(
                 {
                     "family": "all" if family == "any" else family,
-                    "constant": name,
+                    "constant": words[name],
                     "value": _readable(row["value"], row["unit"]),
                     "80 % of kinds": f"{low} to {high}" if low else "",
                     "rows": row["rows"],

@@ -506,11 +506,11 @@ def intensity_flop_per_byte(row):
 def weights_pass(params, tokens, *, weight_bytes):
     r"""One pass of `tokens` tokens through a model's weights, as if they were one matrix.
 
-    $$F = 2\,N\,B, \qquad Q = N\,w$$  (eq:weights-pass)
+    $$F = 2\,N\,B, \qquad Q = N\,b_w$$  (eq:weights-pass)
 
-    N  params        parameters that multiply                     [-]
-    B  tokens        tokens in the pass: users (decode) or prompt  [-]
-    w  weight_bytes  size of one weight                            [B]
+    N    params        parameters that multiply                      [-]
+    B    tokens        tokens in the pass: users (decode) or prompt  [-]
+    b_w  weight_bytes  size of one weight                            [B]
 
     Holds for: matrix products only; attention, its cache and activations are left out.
     Source: counting, one multiply-add for each weight and token.
@@ -526,13 +526,13 @@ def weights_pass(params, tokens, *, weight_bytes):
 def attention_scores(tokens, *, layers, heads, head_values, score_bytes):
     r"""The pairs of tokens in a causal prompt: their arithmetic, and one pass over their scores.
 
-    $$F = 2\,\ell h d\,S^2, \qquad Q = \tfrac{1}{2}\,\ell h\,S^2 c$$  (eq:attention-scores)
+    $$F = 2\,\ell h d_h\,S^2, \qquad Q = \tfrac{1}{2}\,\ell h\,S^2 b_s$$  (eq:attention-scores)
 
-    S  tokens       tokens of the prompt                           [-]
-    ℓ  layers       layers                                         [-]
-    h  heads        query heads of a layer                         [-]
-    d  head_values  values of a head                               [-]
-    c  score_bytes  size of one stored score                       [B]
+    S    tokens       tokens of the prompt      [-]
+    ℓ    layers       layers                    [-]
+    h    heads        query heads of a layer    [-]
+    d_h  head_values  values of a head          [-]
+    b_s  score_bytes  size of one stored score  [B]
 
     Holds for: half of the square (causal), a product for the scores and one with the values; the
     bytes are those of one pass, and an attention that keeps its scores in memory makes several.

@@ -30,13 +30,13 @@ class Run(NamedTuple):
 def run(model, plan, on, *, batch, prompt, output):
     r"""A `Run` of `batch` sequences: `prompt` tokens read, `output` tokens made.
 
-    $$T = T_p(B, P) + (O - 1)\,\frac{T_d(B, S_-) + T_d(B, S_+)}{2}, \qquad S_\pm = P + \frac{O}{2} \pm \frac{O}{2\sqrt{3}}$$  (eq:run-time)
+    $$T = T_p(B, S_p) + (S_o - 1)\,\frac{T_d(B, S_-) + T_d(B, S_+)}{2}, \qquad S_\pm = S_p + \frac{S_o}{2} \pm \frac{S_o}{2\sqrt{3}}$$  (eq:run-time)
 
-    T_p  prefill_s      reading the prompts, which yields the first token   [s]
-    T_d  decode_s       one step at a length of the context                 [s]
-    B    batch          sequences                                           [-]
-    P    prompt         tokens of a prompt                                  [-]
-    O    output         tokens of an answer                                 [-]
+    T_p  prefill_s  reading the prompts, which yields the first token  [s]
+    T_d  decode_s   one step at a length of the context                [s]
+    B    batch      sequences of the batch                             [-]
+    S_p  prompt     tokens of a prompt                                 [-]
+    S_o  output     tokens of an answer                                [-]
 
     Holds for: requests that start and end together. A step's time grows with the context in smooth
     pieces, so two points (Gauss's) stand for the sum over all steps.
@@ -76,14 +76,14 @@ def largest_batch(model, plan, on, *, context, held_back=HELD_BACK):
 def saturated(model, plan, on, *, batch, prompt, output):
     r"""A `Load` of `batch` sequences in flight: who ends makes room for the next prompt.
 
-    $$X = \frac{B\,O}{O\,T_d(B, P + O/2) + B\,T_p/b}$$  (eq:saturated-throughput)
+    $$X = \frac{B\,S_o}{S_o\,T_d(B, S_p + S_o/2) + B\,T_p/B_p}$$  (eq:saturated-throughput)
 
-    B    batch          sequences in flight                                    [-]
-    O    output         tokens of an answer                                    [-]
-    P    prompt         tokens of a prompt                                     [-]
-    T_d  decode_s       one step, contexts spread evenly from P to P + O       [s]
-    T_p  prefill_s      one pass over the prompts of b sequences               [s]
-    b    CHUNK / P      prompts in a pass, at least one                        [-]
+    B    batch      sequences in flight, a token of each in a step          [-]
+    S_o  output     tokens of an answer                                     [-]
+    S_p  prompt     tokens of a prompt                                      [-]
+    T_d  decode_s   one step, contexts spread evenly from S_p to S_p + S_o  [s]
+    T_p  prefill_s  one pass over the prompts of B_p sequences              [s]
+    B_p  CHUNK / P  prompts in a pass, at least one                         [-]
 
     Holds for: requests of one size, always another waiting. Prompts are read by the same chips
     between decode steps, or beside them in one pass, which saves little once the weights' traffic

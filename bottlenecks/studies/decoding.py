@@ -146,7 +146,7 @@ def groups_of(errors, role="held-out"):
             "sources": r["sources"],
             "rows": r["rows"],
             "mean error": f"{r['error']:.0%}",
-            "worst source": f"{r['worst source']}, {r['its error']:.0%}",
+            "worst source": scores.worst_source(r),
         }
         for r in scores.summary(errors)
         if r["role"] == role

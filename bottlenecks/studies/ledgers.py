@@ -24,9 +24,12 @@ def phase(model, name, *, batch, tokens, format="bf16"):
 
 
 def table(rows, chip, *, format="bf16"):
-    """Rows of a table: each operation's work, its intensity, and which side of the ridge it is on."""
+    """Rows of a table: each operation's work, its intensity, and which side of the ridge it is on.
+
+    The cache has a column where an operation reads or writes one.
+    """
     ridge = ops.ridge_flop_per_byte(chip, format=format)
-    whole = ops.total(rows)
+    whole, cached = ops.total(rows), ops.total(rows, "cache_bytes") > 0
     return [
         {
             "operation": row.name,
@@ -35,7 +38,7 @@ def table(rows, chip, *, format="bf16"):
             "of all": f"{row.flop / whole:.1%}",
             "weights": si(row.weight_bytes, "B") if row.weight_bytes else "",
             "activations": si(row.activation_bytes, "B") if row.activation_bytes else "",
-            "cache": si(row.cache_bytes, "B") if row.cache_bytes else "",
+            **({"cache": si(row.cache_bytes, "B") if row.cache_bytes else ""} if cached else {}),
             "FLOP/B": plain(ops.intensity_flop_per_byte(row), 3),
             "bound by": "arithmetic" if ops.intensity_flop_per_byte(row) > ridge else "memory",
         }
@@ -91,7 +94,7 @@ def phases_table(model, *, batch, tokens, chip, format="bf16"):
                 "FLOP": si(flop, "FLOP"),
                 "bytes": si(moved, "B"),
                 "FLOP/B": plain(flop / moved, 3),
-                "FLOP in rows above the ridge": f"{above:.0%}",
+                "FLOP in operations above the ridge": f"{above:.0%}",
             }
         )
     return lines
@@ -174,6 +177,11 @@ def touched_share(model, tokens):
         counting.experts_touched(model.experts, model.experts_per_token, np.asarray(tokens, dtype=float))
         / model.experts
     )
+
+
+def tokens_touching(model, *, share):
+    """Tokens of a pass at which a share of a mixture's experts is touched (eq:experts-touched solved)."""
+    return np.log(1 - share) / np.log(1 - model.experts_per_token / model.experts)
 
 
 def reported_table():

@@ -150,14 +150,14 @@ def test_figures(capsys, tmp_path):
 
 
 def test_figures_all_and_check(capsys, tmp_path, monkeypatch):
-    few = {slug: registry.exhibit(slug) for slug in ("01-energy", "A2-roles")}  # each is drawn three times
+    few = {slug: registry.exhibit(slug) for slug in ("02-energy", "A2-roles")}  # each is drawn three times
     monkeypatch.setattr(registry, "load_all", lambda: few)
     assert run(capsys, "figures", "--out", str(tmp_path))[0] == 0
     status, out, _ = run(capsys, "figures", "--check", "--out", str(tmp_path))
     assert status == 0 and "0 problems" in out
-    (tmp_path / "01-energy.csv").write_text("series\n")
+    (tmp_path / "02-energy.csv").write_text("series\n")
     status, out, _ = run(capsys, "figures", "--check", "--out", str(tmp_path))
-    assert status == 1 and "01-energy.csv: other columns" in out
+    assert status == 1 and "02-energy.csv: other columns" in out
 
 
 def test_figures_list(capsys):
@@ -167,14 +167,14 @@ def test_figures_list(capsys):
 
 def test_an_unwritable_folder(capsys, tmp_path):
     (tmp_path / "file").write_text("")
-    status, _, err = run(capsys, "figures", "01-energy", "--out", str(tmp_path / "file" / "below"))
+    status, _, err = run(capsys, "figures", "02-energy", "--out", str(tmp_path / "file" / "below"))
     assert status == 2 and "can not write into" in err and "--out" in err
 
 
 def test_a_full_disk_keeps_picture_and_table(capsys, tmp_path, monkeypatch):
-    asked = ("figures", "01-energy", "--out", str(tmp_path))
-    (tmp_path / "01-energy.svg").write_text("picture")
-    (tmp_path / "01-energy.csv").write_text("table")
+    asked = ("figures", "02-energy", "--out", str(tmp_path))
+    (tmp_path / "02-energy.svg").write_text("picture")
+    (tmp_path / "02-energy.csv").write_text("table")
     (tmp_path / ".write-probe").write_text("precious")
 
     def full(descriptor):
@@ -183,11 +183,11 @@ def test_a_full_disk_keeps_picture_and_table(capsys, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         status, _, err = run(capsys, *asked)
-    assert status == 2 and err.count("\n") == 1 and "01-energy.svg (No space left on device)" in err
-    kept = {"01-energy.svg": "picture", "01-energy.csv": "table", ".write-probe": "precious"}
+    assert status == 2 and err.count("\n") == 1 and "02-energy.svg (No space left on device)" in err
+    kept = {"02-energy.svg": "picture", "02-energy.csv": "table", ".write-probe": "precious"}
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == kept
-    assert run(capsys, *asked)[0] == 0 and "<svg" in (tmp_path / "01-energy.svg").read_text()
-    assert (tmp_path / "01-energy.csv").read_text().startswith("series,")
+    assert run(capsys, *asked)[0] == 0 and "<svg" in (tmp_path / "02-energy.svg").read_text()
+    assert (tmp_path / "02-energy.csv").read_text().startswith("series,")
 
 
 RESULT = {"schema": 1, "measured_at": "2026-01-02T03:04:05Z", "took_s": 1.0, "machine": {}, "skipped": []}

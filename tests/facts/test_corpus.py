@@ -40,17 +40,24 @@ def test_every_data_file_has_a_reader():
         "chip_levels",
         "chip_names",
         "energy",
+        "dense_products",
+        "equal_constants",
+        "era_runs",
+        "launch_measured",
+        "power_measured",
         "models",
         "named_runs",
         "corpus_sources",
         "corpus_columns",
         "families",
         "kernel_constants",
+        "kernel_constant_names",
         "inference_constants",
         "network_constants",
         "software",
         "techniques",
         "training_constants",
+        *("chapters", "glossary", "notation", "objectives", "rosetta"),
         *(f"predictions_{kind}" for kind in ("kernels", "inference", "collectives", "training")),
     }
     assert set(data.tables()) == ours | others
@@ -164,6 +171,14 @@ def test_each_source_has_one_role_and_its_chips(name):
         assert re.fullmatch(r"20\d\d(-[01]\d)?", source["published"]), key
         known = {name for name in table["chip_name"][mine].tolist() if name}
         assert known == set(filter(None, source["chips"].split(";"))) <= set(chips()), key
+
+
+def test_each_source_has_a_name_that_fits_into_a_legend():
+    """One name a source, the same in every table, and no other source's; a key that is not known stands for itself."""
+    pairs = {(row["source_id"], row["name"]) for row in data.rows("corpus_sources")}
+    assert all(0 < len(name) <= 32 and "_" not in name for _, name in pairs)
+    assert len(pairs) == len({key for key, _ in pairs}) == len({name for _, name in pairs})
+    assert corpus.called("trtllm_v017") == "TensorRT-LLM 0.17" and corpus.called("mine") == "mine"
 
 
 # The one page with a release on each side: no other source has routed experts on a serving stack.

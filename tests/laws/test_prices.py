@@ -16,6 +16,13 @@ WINDOW = {"forward_s": 1 * S, "backward_s": 2 * S, "layers": 4, "times": 3}
     ("law", "args", "kwargs", "expected"),
     [
         (power.sustained_share, (8e14 / S,), {"flop_per_joule": 0.775e12 / J, "watts": 700 * W}, unit.dimensionless),
+        (
+            power.capped_share,
+            (500 * W,),
+            {"cap_watts": 400 * W, "idle_watts": 100 * W, "exponent": 3},
+            unit.dimensionless,
+        ),
+        (power.watts_wanted, (0.9,), {"exponent": 3}, unit.dimensionless),
         (launches.exposed_launches_s, (1000,), {"call_s": 6e-6 * S, "busy_s": 5e-3 * S}, S),
         (
             launches.exposed_routing_s,
@@ -42,6 +49,24 @@ def test_the_cap_of_an_h100():
     assert power.sustained_share(100e12, flop_per_joule=0.775e12, watts=700) == 1  # a slow kernel is not capped
     half, whole = power.sustained_share(846e12, flop_per_joule=0.775e12, watts=np.array([350, 700]))
     assert half == pytest.approx(whole / 2)
+
+
+def test_switching_power_is_watts():
+    amount = {"farads": 1e-6 * unit.farad, "volts": 0.8 * unit.volt, "hertz": 1e9 / S}
+    held.hold(power.switching_watts, (0.5,), amount, 1 * W, unit)
+    # 0.5 x 1 uF x 0.64 V^2 x 1 GHz = 320 W; zeros, which switch nothing, take none
+    assert power.switching_watts(0.5, farads=1e-6, volts=0.8, hertz=1e9) == pytest.approx(320)
+    assert power.switching_watts(0.0, farads=1e-6, volts=0.8, hertz=1e9) == 0
+
+
+def test_a_capped_clock_by_hand():
+    # 900 W wanted, 500 W there, 100 W of both idle: half of the switching power. At fixed voltage half of the clock;
+    # where the voltage follows, the cube root of a half, 0.794. With watts to spare the clock is whole.
+    cap = {"cap_watts": 500, "idle_watts": 100}
+    assert power.capped_share(900, **cap, exponent=np.array([1, 3])) == pytest.approx([0.5, 0.5 ** (1 / 3)])
+    assert power.capped_share(300, **cap, exponent=3) == 1
+    # and back: 0.8 of the clock at a cap wants 1/0.8 = 1.25 times the power, or 1/0.512 = 1.953 times
+    assert power.watts_wanted(0.8, exponent=np.array([1, 3])) == pytest.approx([1.25, 1 / 0.512])
 
 
 def test_the_chip_waits_only_when_the_processor_is_behind():

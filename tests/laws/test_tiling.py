@@ -26,6 +26,7 @@ LAWS = {
         S,
     ),
     tiling.overlapped_s: ((3.0 * S, 4.0 * S), {}, S),
+    tiling.smooth_s: ((4e9, 5e6 * B), {"flop_per_s": 1e12 / S, "bytes_per_s": 1e9 * B / S, "fixed_s": 0.0 * S}, S),
     tiling.attention_pairs: ((30, 40), {"causal": True}, unit.dimensionless),
 }
 
@@ -137,3 +138,10 @@ def test_filled_is_a_share_and_full_where_all_divides(rows, columns, tile, cores
 def test_an_overlap_is_between_the_maximum_and_a_fifth_more(first, second):
     together = tiling.overlapped_s(first, second)
     assert max(first, second) * (1 - 1e-12) <= together <= max(first, second) * 2**0.25 * (1 + 1e-12)
+
+
+def test_the_smooth_roofline_adds_its_start_to_two_times_that_overlap():
+    """Times 3 and 4: (81 + 256)^(1/4) = 337^(1/4) = 4.2846, and 1 before it; far from a tie, the larger one."""
+    rates = {"flop_per_s": 2.0, "bytes_per_s": 5.0, "fixed_s": 1.0}
+    assert tiling.smooth_s(6.0, 20.0, **rates) == pytest.approx(5.2846, abs=5e-5)
+    assert tiling.smooth_s(2e6, 5.0, **rates) == pytest.approx(1e6 + 1)

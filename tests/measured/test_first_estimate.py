@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bottlenecks.exhibits.ch01 import CHASED
+from bottlenecks.exhibits.ch02 import CHASED
 from bottlenecks.measured import first_estimate
 
 
@@ -25,9 +25,12 @@ def test_a_row_by_hand():
     # Llama-3-8B in fp16 on an RTX 4090: blocks 32 x (2 x 4096^2 + 2 x 4096 x 1024 + 3 x 4096 x 14336) = 6.979e9,
     # head 128256 x 4096 = 0.525e9; 7.505e9 x 2 B / 1008e9 B/s = 14.89 ms; 54.84 tokens/s is 18.235 ms
     scored, _ = first_estimate.llm_steps()
-    i = np.flatnonzero((scored["chip_name"] == "RTX 4090") & (scored["output_len"] == 512))[0]
+    mine = (scored["chip_name"] == "RTX 4090") & (scored["output_len"] == 512)
+    i, narrow = (np.flatnonzero(mine & (scored["weight_dtype"] == kept))[0] for kept in ("F16", "Q4_K_M"))
+    # 4.9 bits a weight: 7.505e9 x 0.61 B / 1008e9 B/s = 4.542 ms
     assert scored["bound_s"][i] == pytest.approx(14.89e-3, rel=1e-3)
     assert scored["ratio"][i] == pytest.approx(18.235 / 14.89, rel=1e-3)
+    assert scored["bound_s"][narrow] == pytest.approx(4.542e-3, rel=1e-3)
 
 
 def test_fit_and_held_out_sources_do_not_meet():
@@ -37,11 +40,11 @@ def test_fit_and_held_out_sources_do_not_meet():
 
 
 BUDGET = {  # mean absolute error of the estimate with two achieved fractions, in percent
-    ("gptfast", "decode"): 40,
+    ("gptfast", "decode"): 42,  # with 4 bits since their bytes are counted
     ("kipply_ft13b", "decode"): 22,
     ("kipply_ft13b", "prefill"): 15,
-    ("llamacpp_dai", "decode"): 28,
-    ("llamacpp_dai", "prefill"): 62,
+    ("llamacpp_dai", "decode"): 37,
+    ("llamacpp_dai", "prefill"): 66,
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bottlenecks import data
 from bottlenecks.facts.chips import chip, chips
 from bottlenecks.measured.fits import kernels as fit_kernels
 from bottlenecks.models import kernels, ops
@@ -341,6 +342,16 @@ def test_constants_are_physical():
         if name in fit_kernels.FRACTIONS:
             assert 0.2 < value <= 1, (family, name)
         assert 0 < value and (row["unit"] != "s" or value < 1e-5), (family, name)
+
+
+def test_every_fitted_constant_is_told_in_words():
+    """No reader meets a name of the code; spreads are no constant of a kernel, and have no rows of their own."""
+    names = {row["constant"] for row in data.rows("kernel_constant_names")}
+    assert names == {name for _, name in kernels.constants_table() if not name.startswith("spread")}
+    shown = kernels.constants_shown(("any", *kernels.like()))
+    assert len(shown) > 30 and all("_" not in line["constant"] for line in shown)
+    ampere = {line["constant"]: line["value"] for line in kernels.constants_shown(("Ampere",))}
+    assert ampere["products in 16 bits, of the peak"] == "77.5%"  # 0.7745 in the file of constants
 
 
 def test_constants_are_those_of_the_fit():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bottlenecks.exhibits import ch07, ch07_server
+from bottlenecks.exhibits import ch09, ch09_server
 from bottlenecks.facts import formats
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
@@ -39,7 +39,7 @@ def test_a_latent_serves_all_heads():
 
 def test_multi_head_attention_of_a_latents_shape():
     # DeepSeek-V2's own comparison: 2 x 128 heads x 128 values over 512 + 64
-    table = ch07_server.cache().table
+    table = ch09_server.cache().table
     mine = (table["series"] == "model") & (table["model"] == "DeepSeek-V2")
     saved = table["multi_head_bytes_per_token"][mine] / table["bytes_per_token"][mine]
     assert saved[0] == pytest.approx(2 * 128 * 128 / 576)
@@ -48,5 +48,5 @@ def test_multi_head_attention_of_a_latents_shape():
 def test_mixtures_are_drawn_with_the_constant_of_predictions():
     times = measured_inference.value("experts_times")
     for name, expected in (("DeepSeek-V3", times), ("Llama-3-70B", 1.0)):
-        assert ch07.serving_of("H200 SXM", name, "fp8", 8)[2].experts_times == expected
+        assert ch09.serving_of("H200 SXM", name, "fp8", 8)[2].experts_times == expected
         assert measured_inference.server(chip("H200 SXM"), model(name)).experts_times == expected

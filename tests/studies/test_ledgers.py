@@ -243,6 +243,22 @@ def test_one_token_fetches_what_a_dense_model_would():
     assert many / dense == pytest.approx((MIXTRAL.params - 32000 * 4096) / (MIXTRAL.active_params - 32000 * 4096))
 
 
+def test_tokens_that_touch_nine_tenths_by_hand():
+    """DeepSeek-V3, 8 of 256: a token misses an expert with 31/32; ln 0.1 / ln (31/32) = 2.302585 / 0.031749 = 72.53."""
+    deepseek = model("DeepSeek-V3")
+    tokens = ledgers.tokens_touching(deepseek, share=0.9)
+    assert tokens == pytest.approx(72.53, abs=0.01)
+    assert ledgers.touched_share(deepseek, tokens) == pytest.approx(0.9)
+
+
+def test_a_table_has_a_cache_only_where_an_operation_has_one():
+    h100, llama = chip("H100 SXM5"), model("Llama-3-8B")
+    forward = ledgers.table(ops.forward(llama, batch=1, queries=128), h100)
+    decode = ledgers.table(ops.decode(llama, batch=1, context_tokens=128), h100)
+    assert "cache" not in forward[0] and "cache" in decode[0]
+    assert list(decode[0]) == [*list(forward[0])[:6], "cache", *list(forward[0])[6:]]
+
+
 def test_touched_share_by_hand():
     """4 of 128: after one token 1/32; after two 1 - (31/32)^2 = 63/1024."""
     share = ledgers.touched_share(model("gpt-oss-120b"), [1, 2])

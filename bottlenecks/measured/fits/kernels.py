@@ -19,7 +19,7 @@ START = {
     "stream": 0.85,
     "fixed_s": 4e-6,
     "light_s": 2e-6,
-    "cache_bytes_per_clock": 50.0,
+    "effective_cache_bytes_per_clock": 50.0,
     "tile_s": 1e-6,
     "resident": 0.4,
     "best_of_sweep": 1.0,
@@ -31,7 +31,7 @@ UNITS = {
     "fixed_s": "s",
     "light_s": "s",
     "tile_s": "s",
-    "cache_bytes_per_clock": "B",
+    "effective_cache_bytes_per_clock": "B",
     **{f"worked_{kind}": "B" for kind in kernels.WORKED},
 }
 GRID = "grid of a layer's shapes"  # what a source shows: `corpus.showing`
@@ -129,7 +129,7 @@ def fit(*, without=(), strangers=()):
     grids = {g: f.select(family=g, kind="matmul", sources=shown, formats=WIDE["16"]) for g in families}
     grids = {g: pairs for g, pairs in grids.items() if pairs}
     keys = [(g, name) for g in grids for name in own]
-    shared = [("any", "cache_bytes_per_clock"), ("any", "tile_s")]
+    shared = [("any", "effective_cache_bytes_per_clock"), ("any", "tile_s")]
     f.step(keys + shared, [pair for pairs in grids.values() for pair in pairs])
     for family in families:  # memory, from streams
         if (family, "stream") not in f.values:
