@@ -2,9 +2,8 @@ r"""Kernel time: from a shape and a chip to the seconds that a real kernel takes
 
 The datasheet's roofline is met by no kernel. Between the two stand a clock that sags, tiles that do
 not divide the matrix, cores without a tile, a memory that reaches part of its rate, and the time to
-get started. Each has a law in `tiling` or here; what is not in a datasheet is in
-`data/kernel_constants.csv`: three or four numbers a family of chips, fitted by `measured.fits.kernels` on the
-measured sources whose role is `fit`.
+get started. Each has a law in `tiling` or here; what is not in a datasheet is in `data/kernel_constants.csv`:
+three or four numbers per family of chips, fitted by `measured.fits.kernels` on sources of the role `fit`.
 """
 
 from dataclasses import dataclass, fields, replace
