@@ -572,25 +572,21 @@ def ledger_s(rows, device):
 
 def constants_shown(families):
     """Rows of a table: the fitted constants of some families, in units that can be read."""
-    lines, words = [], {row["constant"]: row["name"] for row in data.rows("kernel_constant_names")}
-    for (family, name), row in constants_table().items():
-        if family in families and row["rows"]:
-            low, high = (_readable(row[end], row["unit"]) for end in ("low", "high"))
-            lines.append(
-                {
-                    "family": "all" if family == "any" else family,
-                    "constant": words[name],
-                    "value": _readable(row["value"], row["unit"]),
-                    "80 % of kinds": f"{low} to {high}" if low else "",
-                    "rows": row["rows"],
-                }
-            )
-    return lines
+    words = {row["constant"]: row["name"] for row in data.rows("kernel_constant_names")}
+    return [
+        {
+            "family": "all" if family == "any" else family,
+            "constant": words[name],
+            "value": _readable(row["value"], row["unit"]),
+            "80 % of kinds": " to ".join(_readable(row[end], row["unit"]) for end in ("low", "high") if row[end]),
+            "rows": row["rows"],
+        }
+        for (family, name), row in constants_table().items()
+        if family in families and row["rows"]
+    ]
 
 
 def _readable(text, unit):
-    if not text:
-        return ""
     return {"s": lambda v: si(v, "s"), "B": lambda v: f"{v:.3g} B"}.get(unit, lambda v: f"{v:.1%}")(float(text))
 
 
