@@ -291,7 +291,7 @@ def _batch_draw(figure):
     heights, words = [(0.47, 0.95), (0.085, 0.43)], "sequences at once (batch)"
     top, low = _two_panels(figure, 0.13, 0.84, heights, BATCHES, words, 1.12)
     y_axis(top, "time of a decode step", 3e-4, 2, log="s")
-    y_axis(low, "tokens a second", 0.5, 1e5, log="", ticks=counts(10**i for i in range(6)))
+    y_axis(low, "tokens per second", 0.5, 1e5, log="", ticks=counts(10**i for i in range(6)))
     rates = {"tokens_per_s": ("in all", "-"), "user_tokens_per_s": ("each user", "--")}
     far = 2e3  # beyond the axis
 
@@ -354,7 +354,7 @@ batch = Exhibit(
     caption="Above: a decode step against the sequences that share it, and its parts. Below: tokens per second of each user and of all. "
     "Shaded: caches do not fit." + EXPERTS,
     alt="Two panels over the batch, logarithmic: the time of a step, flat and then rising, with lines for weights, "
-    "cache, arithmetic and rest; and tokens a second of all users, rising, and of each user, falling.",
+    "cache, arithmetic and rest; and tokens per second of all users, rising, and of each user, falling.",
     controls={
         "setup": Control(label="model and chips", values=tuple(SETUPS), start="Llama-3-70B on 8 x H100"),
         "context": Control(label="tokens in each cache", values=CONTEXTS, start=2048, unit="tokens"),

@@ -25,7 +25,7 @@ LOOKS = dict(zip(SERVED, (SERIES[4], SERIES[2], SERIES[0], SERIES[1]), strict=Tr
 
 @keep
 def _curves(model_name, chip_name, context):
-    """For each number of chips: batches up to the largest that fits, tokens a second of each user and of a chip."""
+    """For each number of chips: batches up to the largest that fits, tokens per second of each user and of a chip."""
     found = {}
     for chips in SERVED:
         if model(model_name).heads % chips:
@@ -83,8 +83,8 @@ def _frontier_draw(figure):
     figure.set_size_inches(7.6, 5.4)
     ax = panel(figure, 0.125, 0.115, 0.97, 0.875)
     tens = (5, 10, 20, 50, 100, 200, 500, 1000)
-    x_axis(ax, "tokens a second of each user", 5, 1100, log="", ticks=counts(tens))
-    y_axis(ax, "tokens a second of each chip", 3, 2e4, log="", ticks=counts(10**i for i in range(1, 5)))
+    x_axis(ax, "tokens per second of each user", 5, 1100, log="", ticks=counts(tens))
+    y_axis(ax, "tokens per second of each chip", 3, 2e4, log="", ticks=counts(10**i for i in range(1, 5)))
 
     def batches(table):
         """The batch beside its point, on each curve."""

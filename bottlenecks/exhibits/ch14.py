@@ -466,7 +466,7 @@ limits = Exhibit(
     "against that of one alone. Below: sending over computing. A cross ends each line: nothing is left to "
     "divide.",
     alt="Two panels over the number of chips on a logarithmic axis, with a line for tensor, pipeline, context, data "
-    "and expert parallelism, each ending in a cross: above, tokens a second of a chip relative to one chip; below, "
+    "and expert parallelism, each ending in a cross: above, tokens per second of a chip relative to one chip; below, "
     "time sending over time computing, with a line at 1.",
     controls={
         "model_name": Control(label="model", values=(*LLAMAS, "DeepSeek-V3"), start="Llama-3.1-405B"),
