@@ -71,15 +71,21 @@ BY_HAND = {  # base unit; the arithmetic in words
     "03.6c": 4.095,  # 4.3e23 / (2 x 175e9 x 300e9)
     "03.8": 140.4e15,  # 6 x (174.56e9 + 96 x 12,288 x 2,048) = 1.0619e12 FLOP a token; x 768 x 2,048 / 11.9
     "03.9": 2,  # 14e-3 x 3.35e12 = 46.9e9, less 15.8e9; / 8.59e9 for each head = 3.6; of 1, 2, 4 ... the 2
+    "05.x1": 48.48,  # 64 / 132
+    "05.x2": 816,  # 512 rows in 29 us: 56.6 ns each; 808 in 47: 58.2; 816 in 46: 56.4
+    "05.x3": 75.8,  # ln 2 / ln (312 / 125) = 0.6931 / 0.9147
     "05.1": 1.83e9,  # 989.4e12 / (132 x 4096) = 989.4e12 / 540,672
     "05.2": 640,  # 32 x 20
-    "05.3": 94.2,  # 20e6 / (6 x 108 x 32,768 = 21.23e6)
-    "05.4": 182,  # 2 x 4096 / 45
-    "05.5": 1.667,  # 20 / 12
-    "05.6": 80,  # 16 / 20
-    "05.7": 118.9e-6,  # 2^0.25 = 1.1892
-    "05.8": 20.99,  # 256 tiles in 3 x 108 = 324 places: 68 / 324
-    "05.9": 78.5,  # 60 x 989.4 / 756.5
+    "05.3b": 768,  # 216 // 32 = 6 rows of tiles
+    "05.3c": 33.04,  # 134 / 115 = 1.16522; of one half
+    "05.4b": 202.6,  # 9769.1e9 / (1.83e9 x 132) = 40.44 B; 2 x 4096 / 40.44
+    "05.4c": 31.0,  # 119.4e12 x 324 / 256 / (108 x 1.41e9) = 992.3 FLOP; x 2 / 64
+    "05.5b": 89.97,  # 221.8 x 324 / 256 / 312
+    "05.5c": 74.98,  # 221.8 x 540 / 512 / 312
+    "05.6b": 1.667,  # 20 / 12
+    "05.6c": 4.186e-6,  # 2 x 5.8432 - 7.50074
+    "05.8": 8,  # 312 / 19.5 / 2
+    "05.9": 10240,  # 648 // 16 = 40; x 256
     "09.1": 4.478e-3,  # 15e9 / 3.35e12
     "09.2": 15,  # 139e9 / 2e-3 = 69.5e12; / 4.8e12 = 14.5
     "09.3": 103.6,  # 139e9 / (4096 x 327,680 = 1.342e9)
@@ -125,6 +131,14 @@ FUNCTIONS = {
         lambda c, s: (_layer_params(c), 2 * _layer_params(c) + 2 * s * c["hidden_size"]),
         lambda c, s: (_layer_params(c), 2 * _layer_params(c)),
     ),
+    "05.3a": (lambda w, n, r, t, c: w * c // -(-n // t) * r, lambda w, n, r, t, c: w * c * t / n * r),
+    "05.4a": (lambda f, w, b: b * f / w, lambda f, w, b: f / w),
+    "05.5a": (lambda r, t, c: r * (-(-t // c) * c) / t, lambda r, t, c: r * t / c),
+    "05.6a": (lambda t, f: 2 * t / (t + f), lambda t, f: 2.0),
+    "05.7": (
+        lambda rows, n, t, c: np.array([m * n / (-(-(-(-m // t) * -(-n // t)) // c) * c * t * t) for m in rows]),
+        lambda rows, n, t, c: rows * n / (np.ceil(rows * n / t / t / c) * c * t * t),
+    ),
 }
 
 
@@ -146,7 +160,7 @@ def test_every_exercise_that_takes_a_function_is_tried():
     assert set(FUNCTIONS) == {id for id, exercise in EVERY.items() if exercise.judge_with}
 
 
-@pytest.mark.parametrize("chapter", ["01", "02", "03"])
+@pytest.mark.parametrize("chapter", ["01", "02", "03", "05"])
 def test_a_chapter_has_ten_exercises_of_all_kinds(chapter):
     mine = {id: e for id, e in EVERY.items() if id.startswith(chapter) and ".x" not in id}
     assert {id[:2] + "." + re.match(r"\d+", id[3:])[0] for id in mine} == {f"{chapter}.{n}" for n in range(1, 11)}
