@@ -86,6 +86,21 @@ BY_HAND = {  # base unit; the arithmetic in words
     "05.6c": 4.186e-6,  # 2 x 5.8432 - 7.50074
     "05.8": 8,  # 312 / 19.5 / 2
     "05.9": 10240,  # 648 // 16 = 40; x 256
+    "06.x1": 43.63,  # 39.9 / 91.44, with 51.54 GFLOP of attention beside the 39.9
+    "06.x2": 35.5,  # 1 - 0.5 / 0.775
+    "06.x3": 1.909,  # 107,520 / 56,320
+    "06.1": 52.31,  # 40 x 989.4 / 756.5
+    "06.2": 40,  # 30 x 4 / 3
+    "06.3b": 50735,  # 6.65e9 / (32 x 4096)
+    "06.3c": 22.02,  # (39.9e9 + 6 x 32 x 4096 x 32768 = 25.77e9) x 3318 / 989.4e12
+    "06.4b": 47.24,  # 6 x 65.2e9 x 1.4e12 = 5.4768e23; / (2048 x 312e12 x 1,814,400 s = 1.15935e24)
+    "06.4c": 48.5,  # 6 x (65.022e9 + 80 x 8192 x 2048 = 1.342e9) x 380 / 312e12
+    "06.5b": 51.7,  # 0.916 x 0.302 x 4 / 3 / 0.713
+    "06.5c": 1.271,  # 0.685 / 0.539
+    "06.6b": 0.8025,  # ln (14,215 / 6,823) / ln (312 / 125) = 0.7340 / 0.9147
+    "06.6c": 0.8043,  # ln (40,576 / 6,400) / ln (156 / 15.7) = 1.8469 / 2.2962
+    "06.8": 225,  # 21,600 / 96
+    "06.9": 1.349,  # 1 / (1 - 0.304 / 2 - 0.214 / 2)
     "09.1": 4.478e-3,  # 15e9 / 3.35e12
     "09.2": 15,  # 139e9 / 2e-3 = 69.5e12; / 4.8e12 = 14.5
     "09.3": 103.6,  # 139e9 / (4096 x 327,680 = 1.342e9)
@@ -139,7 +154,22 @@ FUNCTIONS = {
         lambda rows, n, t, c: np.array([m * n / (-(-(-(-m // t) * -(-n // t)) // c) * c * t * t) for m in rows]),
         lambda rows, n, t, c: rows * n / (np.ceil(rows * n / t / t / c) * c * t * t),
     ),
+    "06.3a": (lambda n, k, d, s: 1 / (1 + n / (k * d * s)), lambda n, k, d, s: 2 * k * d * s / (n + 2 * k * d * s)),
+    "06.4a": (lambda n, d, g, t, p: 6 * n * d / g / p / t / 86400, lambda n, d, g, t, p: 6 * n * d / g / p / t),
+    "06.5a": (lambda s, f, m, r: s / f * m * r, lambda s, f, m, r: s * m * r),
+    "06.6a": (lambda a, b, p, q: math.log2(b / a) / math.log2(q / p), lambda a, b, p, q: b * p / (a * q)),
+    "06.7": (
+        lambda r, n, h, k, d, s, p, o: [r * f / c for f, c in _seven(n, h, 6 * k * d * s, p, o)],
+        lambda r, n, h, k, d, s, p, o: [r * f / c for f, c in _seven(n, 0, 6 * k * d * s, p, o)],
+    ),
 }
+
+
+def _seven(n, head, half, dense, other):
+    """(operations per token, peak) of the seven utilisations."""
+    need = 6 * n + half
+    again = need + half + 2 * (n - head) + 4 * half / 6
+    return [(f, dense) for f in (need, need + half, again, 6 * n, 6 * (n + head))] + [(need, 2 * dense), (need, other)]
 
 
 def _layer_params(config):
@@ -160,7 +190,7 @@ def test_every_exercise_that_takes_a_function_is_tried():
     assert set(FUNCTIONS) == {id for id, exercise in EVERY.items() if exercise.judge_with}
 
 
-@pytest.mark.parametrize("chapter", ["01", "02", "03", "05"])
+@pytest.mark.parametrize("chapter", ["01", "02", "03", "05", "06"])
 def test_a_chapter_has_ten_exercises_of_all_kinds(chapter):
     mine = {id: e for id, e in EVERY.items() if id.startswith(chapter) and ".x" not in id}
     assert {id[:2] + "." + re.match(r"\d+", id[3:])[0] for id in mine} == {f"{chapter}.{n}" for n in range(1, 11)}
