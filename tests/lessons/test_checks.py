@@ -101,14 +101,21 @@ BY_HAND = {  # base unit; the arithmetic in words
     "06.6c": 0.8043,  # ln (40,576 / 6,400) / ln (156 / 15.7) = 1.8469 / 2.2962
     "06.8": 225,  # 21,600 / 96
     "06.9": 1.349,  # 1 / (1 - 0.304 / 2 - 0.214 / 2)
-    "09.1": 4.478e-3,  # 15e9 / 3.35e12
+    "09.x1": 5.1,  # 1 - 1.1^-0.55 = 1 - 0.9489
+    "09.x2": 38.2,  # 32 x 8192 x 327,680 = 85.9e9; / (85.9 + 139.0)
+    "09.x3": 7.344,  # 126 x 2 x 8 x 128 x 2 = 516,096; 61 x 576 x 2 = 70,272
+    "09.1": 4.48e-3,  # 15.01e9 / 3.35e12
     "09.2": 15,  # 139e9 / 2e-3 = 69.5e12; / 4.8e12 = 14.5
-    "09.3": 103.6,  # 139e9 / (4096 x 327,680 = 1.342e9)
-    "09.4": 2.952,  # 1 + 0.8 + 0.64 + 0.512
-    "09.5": 2.271,  # 2.952 / 1.3
-    "09.6": 1.4545,  # 16 / 11
-    "09.7": 5.1,  # 1 - 1.1^-0.55 = 1 - 0.9489
-    "09.8": 3.024e-3,  # 252 x 12e-6
+    "09.3b": 13.98,  # 15.01e9 / (8192 x 131,072 = 1.0737e9)
+    "09.3c": 458e9,  # 3840 x 131,072 = 503.3e6 B, in 1 / 50.52 - 1 / 53.49 = 1.099e-3 s
+    "09.4b": 2.271,  # (1 + 0.8 + 0.64 + 0.512) / 1.3
+    "09.4c": 3.147,  # 48.4 x (5 / 196.8 + 1 / 25.25) = 48.4 x (0.025407 + 0.039604)
+    "09.5b": 79.7,  # 807.5e9 / 3.35e12 = 241.04e-3; / (252 x 12e-6)
+    "09.5c": 28.96e-6,  # (3.04479e-3 - 9.53289e-3 / 8) / 64
+    "09.6b": 1.4545,  # 16 / 11
+    "09.6c": 11.09e-3,  # fixed 2 x 12.4316 - 16 = 8.8632; + 7.1368 x 5 / 16 = 2.2303
+    "09.8": 82.24,  # 1 - 60 x 576 / (95 x 2048) = 1 - 34,560 / 194,560
+    "09.9": 7,  # (139.0e9 + 171.8e9 / 2) / 33.5e9 = 6.71
     "14.1": 4.331e11,  # 70e9 x (2 + 4 + 0.1875)
     "14.2": 17.95,  # 7 / 39
     "14.3": 5.185,  # 1.75 / 33.75
@@ -162,6 +169,14 @@ FUNCTIONS = {
         lambda r, n, h, k, d, s, p, o: [r * f / c for f, c in _seven(n, h, 6 * k * d * s, p, o)],
         lambda r, n, h, k, d, s, p, o: [r * f / c for f, c in _seven(n, 0, 6 * k * d * s, p, o)],
     ),
+    "09.3a": (lambda m, s, k, h, d, b: m / (s * k * h * d * b) / 2, lambda m, s, k, h, d, b: m / (s * k * h * d * b)),
+    "09.4a": (lambda p, g, c: sum(p**i for i in range(g + 1)) / (1 + g * c), lambda p, g, c: (1 + g * p) / (1 + g * c)),
+    "09.5a": (lambda t, n, x: t / n / x / 2, lambda t, n, x: t / n / x),
+    "09.6a": (lambda t, f, a: 1 / (f / t + a * (1 - f / t)), lambda t, f, a: 1 / a),
+    "09.7": (
+        lambda p, g, n, rng: np.minimum(rng.geometric(1 - p, n), g + 1).mean() if 0 < p < 1 else 1 + g * p,
+        lambda p, g, n, rng: 1 + (rng.random((n, g)) < p).sum() / n,
+    ),
 }
 
 
@@ -190,7 +205,7 @@ def test_every_exercise_that_takes_a_function_is_tried():
     assert set(FUNCTIONS) == {id for id, exercise in EVERY.items() if exercise.judge_with}
 
 
-@pytest.mark.parametrize("chapter", ["01", "02", "03", "05", "06"])
+@pytest.mark.parametrize("chapter", ["01", "02", "03", "05", "06", "09"])
 def test_a_chapter_has_ten_exercises_of_all_kinds(chapter):
     mine = {id: e for id, e in EVERY.items() if id.startswith(chapter) and ".x" not in id}
     assert {id[:2] + "." + re.match(r"\d+", id[3:])[0] for id in mine} == {f"{chapter}.{n}" for n in range(1, 11)}
