@@ -71,23 +71,51 @@ BY_HAND = {  # base unit; the arithmetic in words
     "03.6c": 4.095,  # 4.3e23 / (2 x 175e9 x 300e9)
     "03.8": 140.4e15,  # 6 x (174.56e9 + 96 x 12,288 x 2,048) = 1.0619e12 FLOP a token; x 768 x 2,048 / 11.9
     "03.9": 2,  # 14e-3 x 3.35e12 = 46.9e9, less 15.8e9; / 8.59e9 for each head = 3.6; of 1, 2, 4 ... the 2
+    "05.x1": 48.48,  # 64 / 132
+    "05.x2": 816,  # 512 rows in 29 us: 56.6 ns each; 808 in 47: 58.2; 816 in 46: 56.4
+    "05.x3": 75.8,  # ln 2 / ln (312 / 125) = 0.6931 / 0.9147
     "05.1": 1.83e9,  # 989.4e12 / (132 x 4096) = 989.4e12 / 540,672
     "05.2": 640,  # 32 x 20
-    "05.3": 94.2,  # 20e6 / (6 x 108 x 32,768 = 21.23e6)
-    "05.4": 182,  # 2 x 4096 / 45
-    "05.5": 1.667,  # 20 / 12
-    "05.6": 80,  # 16 / 20
-    "05.7": 118.9e-6,  # 2^0.25 = 1.1892
-    "05.8": 20.99,  # 256 tiles in 3 x 108 = 324 places: 68 / 324
-    "05.9": 78.5,  # 60 x 989.4 / 756.5
-    "09.1": 4.478e-3,  # 15e9 / 3.35e12
+    "05.3b": 768,  # 216 // 32 = 6 rows of tiles
+    "05.3c": 33.04,  # 134 / 115 = 1.16522; of one half
+    "05.4b": 202.6,  # 9769.1e9 / (1.83e9 x 132) = 40.44 B; 2 x 4096 / 40.44
+    "05.4c": 31.0,  # 119.4e12 x 324 / 256 / (108 x 1.41e9) = 992.3 FLOP; x 2 / 64
+    "05.5b": 89.97,  # 221.8 x 324 / 256 / 312
+    "05.5c": 74.98,  # 221.8 x 540 / 512 / 312
+    "05.6b": 1.667,  # 20 / 12
+    "05.6c": 4.186e-6,  # 2 x 5.8432 - 7.50074
+    "05.8": 8,  # 312 / 19.5 / 2
+    "05.9": 10240,  # 648 // 16 = 40; x 256
+    "06.x1": 43.63,  # 39.9 / 91.44, with 51.54 GFLOP of attention beside the 39.9
+    "06.x2": 35.5,  # 1 - 0.5 / 0.775
+    "06.x3": 1.909,  # 107,520 / 56,320
+    "06.1": 52.31,  # 40 x 989.4 / 756.5
+    "06.2": 40,  # 30 x 4 / 3
+    "06.3b": 50735,  # 6.65e9 / (32 x 4096)
+    "06.3c": 22.02,  # (39.9e9 + 6 x 32 x 4096 x 32768 = 25.77e9) x 3318 / 989.4e12
+    "06.4b": 47.24,  # 6 x 65.2e9 x 1.4e12 = 5.4768e23; / (2048 x 312e12 x 1,814,400 s = 1.15935e24)
+    "06.4c": 48.5,  # 6 x (65.022e9 + 80 x 8192 x 2048 = 1.342e9) x 380 / 312e12
+    "06.5b": 51.7,  # 0.916 x 0.302 x 4 / 3 / 0.713
+    "06.5c": 1.271,  # 0.685 / 0.539
+    "06.6b": 0.8025,  # ln (14,215 / 6,823) / ln (312 / 125) = 0.7340 / 0.9147
+    "06.6c": 0.8043,  # ln (40,576 / 6,400) / ln (156 / 15.7) = 1.8469 / 2.2962
+    "06.8": 225,  # 21,600 / 96
+    "06.9": 1.349,  # 1 / (1 - 0.304 / 2 - 0.214 / 2)
+    "09.x1": 5.1,  # 1 - 1.1^-0.55 = 1 - 0.9489
+    "09.x2": 38.2,  # 32 x 8192 x 327,680 = 85.9e9; / (85.9 + 139.0)
+    "09.x3": 7.344,  # 126 x 2 x 8 x 128 x 2 = 516,096; 61 x 576 x 2 = 70,272
+    "09.1": 4.48e-3,  # 15.01e9 / 3.35e12
     "09.2": 15,  # 139e9 / 2e-3 = 69.5e12; / 4.8e12 = 14.5
-    "09.3": 103.6,  # 139e9 / (4096 x 327,680 = 1.342e9)
-    "09.4": 2.952,  # 1 + 0.8 + 0.64 + 0.512
-    "09.5": 2.271,  # 2.952 / 1.3
-    "09.6": 1.4545,  # 16 / 11
-    "09.7": 5.1,  # 1 - 1.1^-0.55 = 1 - 0.9489
-    "09.8": 3.024e-3,  # 252 x 12e-6
+    "09.3b": 13.98,  # 15.01e9 / (8192 x 131,072 = 1.0737e9)
+    "09.3c": 458e9,  # 3840 x 131,072 = 503.3e6 B, in 1 / 50.52 - 1 / 53.49 = 1.099e-3 s
+    "09.4b": 2.271,  # (1 + 0.8 + 0.64 + 0.512) / 1.3
+    "09.4c": 3.147,  # 48.4 x (5 / 196.8 + 1 / 25.25) = 48.4 x (0.025407 + 0.039604)
+    "09.5b": 79.7,  # 807.5e9 / 3.35e12 = 241.04e-3; / (252 x 12e-6)
+    "09.5c": 28.96e-6,  # (3.04479e-3 - 9.53289e-3 / 8) / 64
+    "09.6b": 1.4545,  # 16 / 11
+    "09.6c": 11.09e-3,  # fixed 2 x 12.4316 - 16 = 8.8632; + 7.1368 x 5 / 16 = 2.2303
+    "09.8": 82.24,  # 1 - 60 x 576 / (95 x 2048) = 1 - 34,560 / 194,560
+    "09.9": 7,  # (139.0e9 + 171.8e9 / 2) / 33.5e9 = 6.71
     "14.1": 4.331e11,  # 70e9 x (2 + 4 + 0.1875)
     "14.2": 17.95,  # 7 / 39
     "14.3": 5.185,  # 1.75 / 33.75
@@ -125,7 +153,38 @@ FUNCTIONS = {
         lambda c, s: (_layer_params(c), 2 * _layer_params(c) + 2 * s * c["hidden_size"]),
         lambda c, s: (_layer_params(c), 2 * _layer_params(c)),
     ),
+    "05.3a": (lambda w, n, r, t, c: w * c // -(-n // t) * r, lambda w, n, r, t, c: w * c * t / n * r),
+    "05.4a": (lambda f, w, b: b * f / w, lambda f, w, b: f / w),
+    "05.5a": (lambda r, t, c: r * (-(-t // c) * c) / t, lambda r, t, c: r * t / c),
+    "05.6a": (lambda t, f: 2 * t / (t + f), lambda t, f: 2.0),
+    "05.7": (
+        lambda rows, n, t, c: np.array([m * n / (-(-(-(-m // t) * -(-n // t)) // c) * c * t * t) for m in rows]),
+        lambda rows, n, t, c: rows * n / (np.ceil(rows * n / t / t / c) * c * t * t),
+    ),
+    "06.3a": (lambda n, k, d, s: 1 / (1 + n / (k * d * s)), lambda n, k, d, s: 2 * k * d * s / (n + 2 * k * d * s)),
+    "06.4a": (lambda n, d, g, t, p: 6 * n * d / g / p / t / 86400, lambda n, d, g, t, p: 6 * n * d / g / p / t),
+    "06.5a": (lambda s, f, m, r: s / f * m * r, lambda s, f, m, r: s * m * r),
+    "06.6a": (lambda a, b, p, q: math.log2(b / a) / math.log2(q / p), lambda a, b, p, q: b * p / (a * q)),
+    "06.7": (
+        lambda r, n, h, k, d, s, p, o: [r * f / c for f, c in _seven(n, h, 6 * k * d * s, p, o)],
+        lambda r, n, h, k, d, s, p, o: [r * f / c for f, c in _seven(n, 0, 6 * k * d * s, p, o)],
+    ),
+    "09.3a": (lambda m, s, k, h, d, b: m / (s * k * h * d * b) / 2, lambda m, s, k, h, d, b: m / (s * k * h * d * b)),
+    "09.4a": (lambda p, g, c: sum(p**i for i in range(g + 1)) / (1 + g * c), lambda p, g, c: (1 + g * p) / (1 + g * c)),
+    "09.5a": (lambda t, n, x: t / n / x / 2, lambda t, n, x: t / n / x),
+    "09.6a": (lambda t, f, a: 1 / (f / t + a * (1 - f / t)), lambda t, f, a: 1 / a),
+    "09.7": (
+        lambda p, g, n, rng: np.minimum(rng.geometric(1 - p, n), g + 1).mean() if 0 < p < 1 else 1 + g * p,
+        lambda p, g, n, rng: 1 + (rng.random((n, g)) < p).sum() / n,
+    ),
 }
+
+
+def _seven(n, head, half, dense, other):
+    """(operations per token, peak) of the seven utilisations."""
+    need = 6 * n + half
+    again = need + half + 2 * (n - head) + 4 * half / 6
+    return [(f, dense) for f in (need, need + half, again, 6 * n, 6 * (n + head))] + [(need, 2 * dense), (need, other)]
 
 
 def _layer_params(config):
@@ -146,7 +205,7 @@ def test_every_exercise_that_takes_a_function_is_tried():
     assert set(FUNCTIONS) == {id for id, exercise in EVERY.items() if exercise.judge_with}
 
 
-@pytest.mark.parametrize("chapter", ["01", "02", "03"])
+@pytest.mark.parametrize("chapter", ["01", "02", "03", "05", "06", "09"])
 def test_a_chapter_has_ten_exercises_of_all_kinds(chapter):
     mine = {id: e for id, e in EVERY.items() if id.startswith(chapter) and ".x" not in id}
     assert {id[:2] + "." + re.match(r"\d+", id[3:])[0] for id in mine} == {f"{chapter}.{n}" for n in range(1, 11)}
