@@ -45,23 +45,34 @@ def text_of(path, kind="markdown"):
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 def test_a_chapter_has_what_a_chapter_has(path):
     text, code = text_of(path), text_of(path, "code")
-    words = len(re.sub(r"<!--.*?-->|<[^>]+>", "", text).split())
-    assert 3000 <= words <= 6000
+    told = len(re.sub(r"<!--.*?-->|<[^>]+>", "", text.partition("## Exercises")[0]).split())
+    asked = len(re.sub(r"<!--.*?-->|<[^>]+>", "", text.partition("## Exercises")[2]).split())
+    assert 2000 <= told <= 3600 and asked <= 2200
     assert 4 <= len(re.findall(r"^(?:explore\(ch|ch)\d\d\w*\.", code, re.M)) <= 9
-    assert code.count("explore(ch") >= 2 and code.count("guess(") >= 1 and code.count("show(") >= 5
+    assert code.count("explore(ch") >= 2 and code.count("guess(") >= 1 and code.count("show(") >= 2
     for heading in ("## To take away", "## Exercises", "## Further reading"):
         assert heading in text
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 def test_exercises_are_asked_checked_and_solved(path):
-    chapter = path.name[:2]
     text, code = text_of(path), text_of(path, "code")
-    registered = {id: e for id, e in checks.load_all().items() if id.startswith(chapter)}
-    checked = {id for id, exercise in registered.items() if exercise.expected}
-    assert set(re.findall(r'check\("(\d\d\.\d+)"', code)) == checked and len(checked) >= 8
+    registered = {id: e for id, e in checks.load_all().items() if id.startswith(path.name[:2])}
+    asked = re.findall(r'check\("(\d\d\.(?:\d+[a-c]?|x\d))"', code)
+    assert sorted(asked) == sorted(id for id, exercise in registered.items() if not exercise.is_open)
+    assert len(asked) >= 8
     for id in registered:
-        assert f"**{id}**" in text and re.search(rf"<summary>(Solution|A solution) of {id}</summary>", text), id
+        if ".x" in id:  # a question below an exhibit
+            continue
+        whole = id.rstrip("abc")
+        assert f"**{id}**" in text and re.search(rf"<summary>(Solution|A solution) of {whole}</summary>", text), id
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_minutes_and_stars_are_those_of_the_checks(path):
+    for whole, minutes, stars in re.findall(r"\*\*(\d\d\.\d+)\*\* \((\d+) min, (★+)\)", text_of(path)):
+        parts = [e for id, e in checks.load_all().items() if id.rstrip("abc") == whole]
+        assert (int(minutes), len(stars)) == (sum(e.minutes for e in parts), max(e.stars for e in parts)), whole
 
 
 def test_claims_in_chapters_exist_and_verdicts_are_computed():
@@ -74,33 +85,6 @@ def test_roofline_of_llm_verdict():
     assert found.verdict == "holds-when" and found.numbers["smallest_ratio"] > 1
     slow, fast = found.numbers["decode_slow_memory"], found.numbers["decode_fast_memory"]
     assert 1.2 < slow < 1.6 < fast < found.numbers["prefill"]
-
-
-def test_context_is_the_cut_that_gets_easier():
-    found = claims.verdict("W3-context-limits-parallelism")
-    for seq_len, most in found.numbers.items():  # 128 heads, 126 layers, blocks of 128 tokens, 2^24 tokens
-        assert most["tensor"] <= 128 and most["pipeline"] <= 126
-        assert most["context"] <= seq_len / 128 and most["data"] <= 2**24 / seq_len
-    assert found.numbers[1048576]["context"] > found.numbers[8192]["context"]
-
-
-def test_scaling_is_no_better_without_links():
-    for each in claims.verdict("W3-disappointing-scaling").numbers.values():
-        first, last, times = each["strong"]
-        assert last == 16384 and times < last / first  # no job is held by its fewest chips only just
-    numbers = claims.verdict("W3-disappointing-scaling").numbers
-    for name in {name for name, _ in numbers}:
-        links, host, ports = (numbers[name, inside]["strong"][2] for inside in ("links", "host", "nothing"))
-        assert links > host >= ports
-
-
-def test_shares_of_runs_are_counted_once():
-    found = claims.verdict("W3-no-single-resource")
-    for each in found.numbers.values():
-        assert each["rows above"] == sum(each[owner] for owner in ("compute", "memory", "network", "latency"))
-    dense, mixtures = found.numbers["dense"], found.numbers["mixtures"]
-    assert found.verdict == "holds-when"
-    assert dense["rows above"] > dense["rows"] / 2 and mixtures["rows above"] < mixtures["rows"] / 2
 
 
 def test_unsettled_and_unknown_claims_say_so():

@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from bottlenecks.exhibits.axes import panel, x_axis, y_axis
-from bottlenecks.exhibits.marks import Mark, curve, line, updating
+from bottlenecks.exhibits.marks import Mark, area, curve, line, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, names, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, MARKERS, SERIES
 from bottlenecks.facts.chips import chip, chips
@@ -88,14 +88,24 @@ def _growth_table(quantity, group):
     return stack(
         points={"year": years, "value": values, "chip": np.array(names), "unconfirmed": np.array(doubtful, float)},
         trend={"year": x, "value": 2.0 ** (start + x / doubling)},
+        band=_band(years, values, low, high),
         fit={"year": doubling, "low": low, "high": high, "quantity": quantity, "group": group},
     )
+
+
+def _band(years, values, low, high):
+    """Lines through the middle of the points that double in the two ends of the interval, lower and upper; none if it has no ends."""
+    x = np.linspace(2016, 2027, 23)
+    if not 0 < low <= high:
+        return {"year": x, "low": np.full(x.size, np.nan), "high": np.full(x.size, np.nan)}
+    ends = [2.0 ** (np.log2(values).mean() + (x - years.mean()) / each) for each in (low, high)]
+    return {"year": x, "low": np.minimum(*ends), "high": np.maximum(*ends)}
 
 
 def _growth_draw(figure):
     figure.set_size_inches(7.6, 4.8)
     ax = panel(figure, 0.15, 0.11, 0.97, 0.93)
-    notes = [ax.annotate("", (0, 0), xytext=(5, -9), textcoords="offset points", fontsize=7.5) for _ in range(12)]
+    notes = [ax.annotate("", (0, 0), xytext=(0, 0), textcoords="offset points", fontsize=9) for _ in range(12)]
 
     def axes(table):
         fit, values = row(table, "fit"), pick(table, "points", "value")
@@ -107,13 +117,17 @@ def _growth_draw(figure):
         """The names of the chips, of a line that has few."""
         found = list(zip(*pick(table, "points", "year", "value", "chip"), strict=True))
         found = found if len(found) <= len(notes) else []
+        x, trend = pick(table, "trend", "year", "value")
         for i, note in enumerate(notes):
             year, value, name = found[i] if i < len(found) else (2016, 1, "")
-            note.set_text(re.sub(r" (SXM|\(|\d+GB).*", "", name))
+            above = np.log(value) > np.interp(year, x, np.log(trend))  # the name stands away from the line
+            note.set(text=re.sub(r" (SXM|\(|\d+GB).*", "", name), ha="right" if above else "left")
+            note.set(position=(-5, 3) if above else (5, -9), va="baseline")
             note.xy = year, value
 
     return updating(
         Mark([], axes),
+        area(ax, lambda table: pick(table, "band", "year", "low", "high"), facecolors="#F7DCCB", zorder=0.6),
         curve(ax, "points", "year", "value", marker="o", ls="", color=SERIES[0], alpha=0.8),
         curve(ax, "trend", "year", "value", color=COLOUR["compute"], lw=1.4),
         Mark(notes, named),
@@ -129,7 +143,8 @@ def _growth_summary(table):
     if not 0 < fit.low <= fit.high:
         text = f"{doubtful.size} chips; no growth that stands out from the scatter."
     if doubtful.any():
-        text += f" {plain(doubtful.sum())} of the numbers are not confirmed by a source."
+        are = "is" if doubtful.sum() == 1 else "are"
+        text += f" {plain(doubtful.sum())} of the numbers {are} not confirmed by a source."
     return text
 
 
@@ -157,9 +172,9 @@ def doublings():
 growth = Exhibit(
     slug="A1-growth",
     title="How fast does it grow?",
-    caption="One number of each chip against its launch, with the exponential that fits best. The interval in the "
-    "words is from resampling the points; generations are few and not independent, so it is a lower bound.",
-    alt="Log plot of a quantity against launch date with a straight line through the points.",
+    caption="One number of each chip against its launch, with the exponential that fits best. Shaded: 80 % of fits to "
+    "resampled points; generations are few and not independent, so it is too narrow.",
+    alt="Log plot of a quantity against launch date with a straight line through the points and a band around it.",
     controls={
         "quantity": Control(label="quantity", values=tuple(QUANTITIES), start="16-bit peak"),
         "group": Control(label="line", values=GROUPS, start=GROUPS[0]),
@@ -201,7 +216,7 @@ def _ratios_draw(figure):
     figure.set_size_inches(7.6, 4.8)
     ax = panel(figure, 0.10, 0.11, 0.97, 0.96)
     x_axis(ax, "launch", 2015.5, 2027)
-    y_axis(ax, "relative to the first chip of the line", 0.03, 30, log="")
+    y_axis(ax, "relative to the first chip of the line", 0.15, 40, log="")
     ax.axhline(1, color=COLOUR["idle"], lw=0.8)
     looks = zip(RATIOS, MARKERS, SERIES, strict=False)
     marks = [curve(ax, n, "year", "relative", marker=marker, color=colour, label=n) for n, marker, colour in looks]
@@ -240,23 +255,44 @@ def _any_two_table(across, up, kind):
     found = [(c.name, c.vendor, QUANTITIES[across][0](c), QUANTITIES[up][0](c)) for c in members]
     found = [row for row in found if row[2] and row[3]]
     names, vendors, x, y = zip(*found, strict=True)
+    vendors = np.array([v if v in VENDORS else OTHERS for v in vendors])
     return stack(
-        chips={"chip": np.array(names), "vendor": np.array(vendors), "x": np.array(x, float), "y": np.array(y, float)},
+        chips={"chip": np.array(names), "vendor": vendors, "x": np.array(x, float), "y": np.array(y, float)},
         axes={"chip": across, "vendor": up},
     )
 
 
 VENDORS = ("NVIDIA", "AMD", "Google", "Intel", "AWS", "Apple", "Groq", "Cerebras")
+OTHERS = "others"
 
 
 def _any_two_draw(figure):
     figure.set_size_inches(7.6, 5.0)
-    ax = panel(figure, 0.16, 0.11, 0.97, 0.89)
+    ax = panel(figure, 0.21, 0.11, 0.92, 0.92)
+    notes = [ax.annotate("", (1, 1), xytext=(5, 3), textcoords="offset points", fontsize=9) for _ in range(NOTED)]
 
     def axes(table):
         (x, y), shown = pick(table, "chips", "x", "y"), row(table, "axes")
         x_axis(ax, shown.chip, x.min() / 2, x.max() * 2, log=QUANTITIES[shown.chip][1])
         y_axis(ax, shown.vendor, y.min() / 2, y.max() * 2, log=QUANTITIES[shown.vendor][1])
+
+    def named(table):
+        """The names of the chips that lie farthest from the line through all, where a name has room."""
+        names, x, y = pick(table, "chips", "chip", "x", "y")
+        places = ax.transAxes.inverted().transform(ax.transData.transform(np.column_stack([x, y])))
+        placed = _far_apart(names, places)
+        for i, note in enumerate(notes):
+            name, above = placed[i] if i < len(placed) else ("", False)
+            note.set_text(re.sub(r" \(.*", "", name))
+            if name:
+                k = names.tolist().index(name)
+                left = places[k, 0] > 0.2 if above else places[k, 0] > 0.85
+                note.set(ha="right" if left else "left", position=(-5 if left else 5, 4 if above else -9))
+                note.xy = x[k], y[k]
+
+    def key(table):
+        shown = [mark.artists[0] for mark in marks if mark.artists[0].get_xdata().size]
+        ax.legend(handles=shown, loc="lower left", bbox_to_anchor=(-0.27, 1.0), ncols=9, **small)
 
     def of(maker):
         def points(table):
@@ -265,10 +301,28 @@ def _any_two_draw(figure):
 
         return points
 
-    looks = zip(VENDORS, MARKERS, SERIES, strict=True)
+    looks = zip((*VENDORS, OTHERS), (*MARKERS, "h"), (*SERIES, COLOUR["idle"]), strict=True)
     marks = [line(ax, of(v), marker=marker, color=colour, ls="", label=v) for v, marker, colour in looks]
-    ax.legend(loc="lower left", bbox_to_anchor=(-0.15, 1.0), ncols=8, fontsize=8, handletextpad=0.0, columnspacing=1.0)
-    return updating(Mark([], axes), *marks)
+    small = {"fontsize": 9, "handletextpad": 0.0, "columnspacing": 0.9}
+    return updating(Mark([], axes), *marks, Mark([], key), Mark(notes, named))
+
+
+NOTED = 8  # chips that are named
+ROOM = 0.2, 0.05  # that a name takes, in fractions of the axes
+
+
+def _far_apart(names, places):
+    """(name, whether above) of the points farthest from the straight line through all, but where a name stands already.
+
+    `places` are fractions of the axes.
+    """
+    (x, y), found = places.T, []
+    off = y - np.polyval(np.polyfit(x, y, 1), x)
+    for i in np.argsort(-np.abs(off), kind="stable").tolist():
+        free = all(abs(x[i] - x[k]) > ROOM[0] or abs(y[i] - y[k]) > ROOM[1] for k in found)
+        if free and abs(off[i]) > 0.05:
+            found.append(i)
+    return [(str(names[i]), off[i] > 0) for i in found[:NOTED]]
 
 
 def _any_two_summary(table):
@@ -276,15 +330,18 @@ def _any_two_summary(table):
     across, up = axes.chip, axes.vendor
     if names.size < 3:
         return f"{plural(names.size, 'chip')}; too few to compare."
+    if across == up:
+        return f"{names.size} chips. Both axes show the {across}: choose another for one of them."
     best = names[(y / x).argmax()]
-    correlation = np.corrcoef(np.log(x), np.log(y))[0, 1] if across != up else 1.0
+    correlation = np.corrcoef(np.log(x), np.log(y))[0, 1]
     return f"{names.size} chips. Most {up} for its {across}: {best}. Correlation of the logarithms: {plain(correlation, 2)}."
 
 
 any_two = Exhibit(
     slug="A1-any-two",
     title="Any two numbers of the catalog.",
-    caption="Each point is a chip; colour and mark are its maker's. Both axes are logarithmic.",
+    caption="Each point is a chip; colour and mark are its maker's. Both axes are logarithmic. Named: chips that lie "
+    "farthest from the line through all.",
     alt="Log-log scatter of two quantities of the catalog, one point for each chip.",
     controls={
         "across": Control(label="across", values=tuple(QUANTITIES), start="memory bandwidth"),

@@ -5,7 +5,7 @@ import numpy as np
 from bottlenecks import data
 from bottlenecks.exhibits.axes import panel, rows, x_axis, y_axis
 from bottlenecks.exhibits.labels import key, labels
-from bottlenecks.exhibits.marks import Mark, boxes, live, stacked, updating
+from bottlenecks.exhibits.marks import Mark, live, stacked, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR
 from bottlenecks.facts import corpus
@@ -28,6 +28,15 @@ def _parts(name):
     }
 
 
+def titled(name):
+    """A table's name in words; a table of one source is called as its source is."""
+    sources = list(corpus.sources(name))
+    return corpus.called(sources[0]) if len(sources) == 1 else name.replace("_", " ")
+
+
+TITLES = {titled(name): name for name in MEASURED}
+
+
 # ---- what there is ------------------------------------------------------------------------------------
 
 
@@ -46,8 +55,8 @@ def _roles_table():
 def _roles_draw(figure):
     figure.set_size_inches(7.6, 4.4)
     ax = panel(figure, 0.20, 0.11, 0.97, 0.90)
-    rows(ax, [name.replace("_", " ") for name in MEASURED], size=8.5)
-    key(ax, PARTS, -0.2, 1.05, size=8.5)
+    rows(ax, list(TITLES), size=9.5)
+    key(ax, PARTS, -0.2, 1.05, size=9.5)
     y = np.arange(len(MEASURED))
 
     def parts(table):
@@ -58,9 +67,9 @@ def _roles_draw(figure):
         return [plain(total, 4) for total in whole], whole + 20, y
 
     return updating(
-        Mark([], lambda table: x_axis(ax, "rows", 0, parts(table).sum(0).max() * 1.1)),
+        Mark([], lambda table: x_axis(ax, "rows", 0, parts(table).sum(0).max() * 1.1, unit="")),
         stacked(ax, PARTS.values(), lambda table: (y, parts(table)), thick=0.7),
-        labels(ax, totals),
+        labels(ax, totals, size=9.5),
     )
 
 
@@ -89,50 +98,52 @@ roles = Exhibit(
 SHOWN = 24
 
 
-def _sources_table(name):
+def _sources_table(title):
+    name = TITLES[title]
     rows = corpus.table(name)
     sources, counts = np.unique(rows["source_id"], return_counts=True)
     order = np.argsort(-counts, kind="stable")[:SHOWN]
     about = {row["source_id"]: row for row in data.rows("corpus_sources") if row["table"] == name}
     return stack(
-        bars={
-            "source": sources[order],
+        sources={
+            "source": np.array([corpus.called(source) for source in sources[order].tolist()]),
             "rows": counts[order].astype(float),
             "role": np.array([about[s]["role"] for s in sources[order]]),
             "published": np.array([about[s]["published"] for s in sources[order]]),
             "title": np.array([data.references()[s]["title"] for s in sources[order]]),
         },
-        whole={"source": name, "rows": float(counts.sum())},
+        whole={"source": title, "rows": float(counts.sum())},
     )
 
 
 def _sources_draw(figure):
-    figure.set_size_inches(7.6, 5.6)
-    ax = panel(figure, 0.26, 0.09, 0.97, 0.94)
-    key(ax, {role: PARTS[role] for role in ("fit", "held-out")}, 0.78, 0.03, size=9)
+    figure.set_size_inches(7.6, 6.4)
+    ax = panel(figure, 0.355, 0.085, 0.97, 0.94)
+    key(ax, {role: PARTS[role] for role in ("fit", "held-out")}, 0.68, 1.025, size=9.5)
 
     def axes(table):
-        sources, published, counts = pick(table, "bars", "source", "published", "rows")
+        sources, published, counts = pick(table, "sources", "source", "published", "rows")
         x_axis(ax, "rows", 0.8, max(counts.max() * 2, 20), log="")
-        ax.set_yticks(
-            range(sources.size), [f"{s}{', ' + p[:4] if p else ''}" for s, p in zip(sources, published, strict=True)]
-        )
+        names = [
+            s if p[:4] in s else f"{s}, {p[:4]}" for s, p in zip(sources.tolist(), published.tolist(), strict=True)
+        ]
+        ax.set_yticks(range(sources.size), names)
         ax.set_ylim(max(sources.size, 6) - 0.4, -0.6)
-        ax.tick_params(axis="y", labelsize=8)
-        ax.set_title(row(table, "whole").source.replace("_", " "))
+        ax.tick_params(axis="y", labelsize=9)
+        ax.set_title(row(table, "whole").source)
 
-    def bars(table):
-        counts = pick(table, "bars", "rows")
-        y = np.arange(counts.size)
-        return 0.1, counts, y - 0.35, y + 0.35
+    def places(table):
+        counts = pick(table, "sources", "rows")
+        return np.column_stack([counts, np.arange(counts.size)])
 
-    return updating(
-        Mark([], axes), boxes(ax, bars, lambda table: [PARTS[r] for r in pick(table, "bars", "role").tolist()])
-    )
+    def colours(table):
+        return [PARTS[role] for role in pick(table, "sources", "role").tolist()]
+
+    return updating(Mark([], axes), live(ax.scatter, [], [], s=50, zorder=3, offsets=places, facecolors=colours))
 
 
 def _sources_summary(table):
-    whole, (titles, counts) = row(table, "whole"), pick(table, "bars", "title", "rows")
+    whole, (titles, counts) = row(table, "whole"), pick(table, "sources", "title", "rows")
     return f"{whole.source}: {plain(whole.rows, 5)} rows. The largest source, with {plain(counts[0], 5)}: {titles[0]}."
 
 
@@ -141,8 +152,8 @@ sources = Exhibit(
     title="By whom.",
     caption="The sources of a table by their number of rows, on a logarithmic axis, and the year of publication. A "
     "source is used to fit or to score, never both.",
-    alt="Horizontal bars, one for each source, coloured by whether it is for fitting or held out.",
-    controls={"name": Control(label="table", values=MEASURED, start="training")},
+    alt="Dots on a logarithmic axis, one for each source, coloured by whether it is for fitting or held out.",
+    controls={"title": Control(label="table", values=tuple(TITLES), start="training")},
     table=_sources_table,
     draw=_sources_draw,
     summary=_sources_summary,
@@ -169,19 +180,19 @@ def _coverage_table():
 
 
 def _coverage_draw(figure):
-    figure.set_size_inches(7.6, 6.4)
-    ax = panel(figure, 0.27, 0.02, 0.97, 0.91)
-    x_axis(ax, "", -0.6, len(ON) - 0.2, ticks={i: name.replace("_", " ") for i, name in enumerate(ON)})
+    figure.set_size_inches(7.6, 7.0)
+    ax = panel(figure, 0.27, 0.02, 0.97, 0.935)
+    x_axis(ax, "", -0.6, len(ON) - 0.2, ticks={i: titled(name) for i, name in enumerate(ON)})
     ax.xaxis.tick_top()
-    ax.tick_params(axis="x", labelsize=9)
+    ax.tick_params(axis="x", labelsize=9.5)
 
     def axes(table):
         names = dict.fromkeys(pick(table, "cells", "chip").tolist())
         y_axis(ax, "", CHIPS - 0.4, -0.6, ticks=dict(enumerate(names)))
-        ax.tick_params(axis="y", labelsize=8)
+        ax.tick_params(axis="y", labelsize=9)
         for x, y, n in zip(*cells(table), strict=True):
             colour = "#444444" if n else "#BBBBBB"
-            ax.text(x + 0.16, y, plain(n, 4) if n else "none", va="center", fontsize=7.5, color=colour)
+            ax.text(x + 0.16, y, plain(n, 4) if n else "none", va="center", fontsize=9, color=colour)
 
     def cells(table):
         rows = pick(table, "cells", "rows")
@@ -189,7 +200,7 @@ def _coverage_draw(figure):
 
     dots = {
         "offsets": lambda table: np.stack(cells(table)[:2], -1)[cells(table)[2] > 0],
-        "sizes": lambda table: 14 + 5 * cells(table)[2][cells(table)[2] > 0] ** 0.62,
+        "sizes": lambda table: 12 + 4 * cells(table)[2][cells(table)[2] > 0] ** 0.62,
     }
     return updating(Mark([], axes), live(ax.scatter, [], [], color=COLOUR["memory"], alpha=0.75, **dots))
 
@@ -210,7 +221,7 @@ coverage = Exhibit(
     slug="A2-coverage",
     title="On what, and what is missing.",
     caption="Rows by chip and table, for the chips with the most rows. An empty cell is a question that the corpus "
-    "can not answer.",
+    "cannot answer.",
     alt="A matrix of dots, chips down and tables across, with the number of rows at each.",
     table=_coverage_table,
     draw=_coverage_draw,

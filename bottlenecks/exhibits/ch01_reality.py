@@ -104,7 +104,7 @@ def _machine_draw(figure):
 
     def name(table):
         first = row(table, table["series"][0])
-        return first.name + (" (the sample; run `bottlenecks measure`)" if first.origin == "sample" else "")
+        return first.name + (" (the sample; run: bottlenecks measure)" if first.origin == "sample" else "")
 
     def heights(table):
         return {i: pick(table, series, "rate_flop_per_s")[-1] for i, (series, *_) in roofs(table).items()}

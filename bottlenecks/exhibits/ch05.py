@@ -78,7 +78,7 @@ def _waves_table(chip_name, shape, tile):
     return stack(
         filled={"rows": m, "fraction": filled},
         model={"rows": m, "fraction": reached(m, kernels.matmul_s(m, k, n, device=on))},
-        sustained={"rows": 1.0, "fraction": on.matmul_flop_per_s / peak, "tile": tile},
+        sustained={"rows": 1.0, "fraction": on.matmul_flop_per_s / peak, "tile": tile, "chip": chip_name},
         measured={
             "rows": measured["m"],
             "fraction": reached(measured["m"], measured["time_s"]),
@@ -115,6 +115,7 @@ def _waves_draw(figure):
         ),
         text(ax, 0.45, 1.035, "modelled, best tile", color=COLOUR["total"], **above),
         text(ax, 0.75, 1.035, "○ measured", **above),
+        text(ax, 0.01, 0.94, lambda table: row(table, "sustained").chip, of="axes", weight="bold"),
     )
 
 
@@ -135,9 +136,8 @@ def _waves_summary(table):
 waves = Exhibit(
     slug="05-waves",
     title="The saw-tooth.",
-    caption="Fraction of the dense 16-bit peak that a product reaches against its rows. Orange: what the rounding "
-    "up to whole tiles and whole waves leaves (eq:filled), for one size of tile. Black: the modelled kernel, which "
-    "takes the best of several tiles and pays for memory, cache, start and end as well.",
+    caption="Fraction of the dense 16-bit peak that a product reaches, against its rows. Orange: what whole tiles and "
+    "whole waves leave, for one tile. Black: the modelled kernel, which pays for memory and starts too.",
     alt="Saw-tooth of the fraction of the peak against rows on a logarithmic axis: it climbs as a wave of tiles "
     "fills and falls by a row more. The modelled line takes smaller teeth, levels off below the peak, and passes "
     "near the measured circles.",
@@ -360,10 +360,8 @@ def _waterfall_summary(table):
 waterfall = Exhibit(
     slug="05-waterfall",
     title="From the peak to the kernel.",
-    caption="Time of one product in 16 bits as mechanism after mechanism is switched on, from the datasheet's "
-    "arithmetic down to the modelled kernel. Each bar is what its mechanism adds to those above it, so of two that "
-    "overlap the later one seems cheap: change the order. Tiles and waves: with the starts of tiles. Circles: "
-    "measured kernels of that very shape.",
+    caption="Time of one product in 16 bits as mechanism after mechanism is switched on. Of two that overlap the later "
+    "one seems cheap: change the order. Circles: measured kernels of that shape.",
     alt="Waterfall of horizontal bars, each beginning where the one above ends: arithmetic at the peak, the rate "
     "sustained, tiles and waves, operands from the cache, memory, start and end; then the modelled total and the measured "
     "time.",
@@ -410,7 +408,7 @@ def _scored():
     columns = {
         "group": found["group"],
         "role": rows["role"],
-        "source": rows["source_id"],
+        "source": np.array([corpus.called(source) for source in rows["source_id"].tolist()]),
         "family": np.array([f if f in FAMILY_STYLE else "another family" for f in families]),
         "predicted_s": seconds,
         "error": found["ratio"] - 1,
@@ -456,7 +454,7 @@ def _predicted_summary(table):
     worst = max(by_source, key=by_source.get)
     text = (
         f"{error.size} held-out rows of {len(by_source)} sources: mean absolute error {plain(100 * np.mean(list(by_source.values())), 2)} % "
-        f"a source, worst {plain(100 * by_source[worst], 2)} % ({worst}); {plain(100 * inside.mean(), 2)} % of rows inside "
+        f"per source, worst {plain(100 * by_source[worst], 2)} % ({worst}); {plain(100 * inside.mean(), 2)} % of rows inside "
         f"the 80 % interval."
     )
     fit = pick(table, "fit", "error")
@@ -466,9 +464,8 @@ def _predicted_summary(table):
 predicted = Exhibit(
     slug="05-predicted",
     title="Does it hold?",
-    caption="Every kernel of the corpus that can be scored: modelled time against measured time. Grey: rows that "
-    "the constants were fitted on. In colour: sources that the fit never saw, by family of chip. Rates are turned "
-    "into times by the work of the row; streams of unstated length are taken as 16 GiB.",
+    caption="Measured against modelled time of every kernel that can be scored. Grey: what the constants were fitted "
+    "on. In colour: sources that the fit never saw, by family of chip.",
     alt="Log-log scatter of measured against predicted kernel time, and below it their ratio, with a band of ten "
     "percent; fitted rows small and grey, held-out rows in colour by family of chip.",
     controls={"group": Control(label="kernels", values=GROUPS, start="matmul")},

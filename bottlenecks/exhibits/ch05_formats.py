@@ -4,10 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from bottlenecks.exhibits.axes import panel, rows, x_axis, y_axis
+from bottlenecks.exhibits.axes import panel, x_axis, y_axis
 from bottlenecks.exhibits.ch05 import SHAPES, SMALL_AND_LARGE, SWEPT, rows_axis
-from bottlenecks.exhibits.labels import end_labels, key, labels
-from bottlenecks.exhibits.marks import boxes, curve, diamond, level, line, stems, updating
+from bottlenecks.exhibits.labels import end_labels, key, labels, text, told
+from bottlenecks.exhibits.marks import boxes, curve, diamond, level, line, segments, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, names, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY
 from bottlenecks.facts.chips import chip
@@ -48,61 +48,67 @@ def _formats_table(chip_name):
     have = [f for f in LISTED if f in device.peaks]
     peaks = np.array([device.peak_flop_per_s(f) for f in have])
     sizes = np.array([bytes_per_value(f) for f in have], dtype=float)
-    every = np.array([bytes_per_value(f) for f in LISTED], dtype=float)
-    in_proportion = device.peak_flop_per_s(wide) * bytes_per_value(wide) / every
+    ridges = roofline.ridge_flop_per_byte(peak_flop_per_s=peaks, bytes_per_s=device.memory_bytes_per_s)
     return stack(
         format={
             "format": have,
             "chip": device.name,
             "bytes_per_value": sizes,
             "peak_flop_per_s": peaks,
-            "ridge_flop_per_byte": roofline.ridge_flop_per_byte(
-                peak_flop_per_s=peaks, bytes_per_s=device.memory_bytes_per_s
-            ),
-            "against_proportion": peaks / in_proportion[[f in have for f in LISTED]],
-        },
-        proportion={"format": list(LISTED), "bytes_per_value": every, "peak_flop_per_s": in_proportion},
+            "ridge_flop_per_byte": ridges,
+            "peak_over_16_bits": peaks / device.peak_flop_per_s(wide),
+            "bytes_over_16_bits": sizes / bytes_per_value(wide),
+        }
     )
 
 
+def over(factor):
+    """A factor as ×4, and one below a half as a fraction: 1/7.4."""
+    return times(factor) if factor > 0.95 else f"1/{plain(1 / factor, 2)}"
+
+
 def _formats_draw(figure):
-    ax = panel(figure, 0.135, 0.125, 0.595, 0.88)
-    ticks = {10.0**i: f"{10 ** (i - 12):,}" for i in range(12, 17)}
-    x_axis(ax, "dense peak [TFLOP/s]", 5e11, 3e16, log="", ticks=ticks)
-    rows(ax, LISTED.values())
+    ax = panel(figure, 0.135, 0.125, 0.60, 0.85)
+    x_axis(ax, "over 16 bits", 1 / 180, 11, log="", ticks={4.0**i: over(4.0**i) for i in range(-3, 2)})
+    y_axis(ax, "", 1, 0, ticks=())
+    ax.axvline(1, color=COLOUR["idle"], lw=1)
     columns = {  # of the table beside the picture: where, title, words of a value
-        "peak_flop_per_s": (1.20, "peak\n[TFLOP/s]", lambda value: plain(value / 1e12, 4)),
-        "ridge_flop_per_byte": (1.58, "ridge\n[FLOP/B]", plain),
-        "against_proportion": (1.84, "peak over\ngrey mark", times),
+        "peak_flop_per_s": (1.22, "peak\n[TFLOP/s]", lambda value: plain(value / 1e12, 4)),
+        "peak_over_16_bits": (1.41, "peak,\nover 16", over),
+        "bytes_over_16_bits": (1.62, "bytes,\nover 16", over),
+        "ridge_flop_per_byte": (1.835, "ridge\n[FLOP/B]", plain),
     }
-    head = {"transform": ax.get_yaxis_transform(), "va": "bottom", "fontsize": 9, "color": GREY}
-    for x, title in ((1.38, "bytes\na value"), *((x, title) for x, title, _ in columns.values())):
-        ax.text(x, -0.75, title, ha="right", **head)
-    ax.text(0, -0.75, "grey mark: the 16-bit peak, if half\nof the bytes meant twice the peak", **head)
-    for i, format in enumerate(LISTED):
-        style = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "center", "fontsize": 9.5}
-        ax.text(1.38, i, plain(bytes_per_value(format)), **style)
+    for x, title, _ in columns.values():
+        ax.text(x, 1.02, title, transform=ax.transAxes, ha="right", va="bottom", fontsize=9, color=GREY)
+    ax.text(0, 1.03, "● peak", transform=ax.transAxes, color=COLOUR["compute"])
+    ax.text(0.2, 1.03, "□ bytes of a value", transform=ax.transAxes, color=COLOUR["memory"])
 
     def at(table):
-        return np.array([list(LISTED).index(f) for f in pick(table, "format", "format").tolist()])
+        """Where the formats lie on an axis from 0 (top) to 1, as many as there are."""
+        n = (table["series"] == "format").sum()
+        return (np.arange(n) + 0.5) / n
 
-    def peaks(table):
-        return pick(table, "format", "peak_flop_per_s"), at(table)
+    def of(name):
+        return lambda table: (pick(table, "format", name), at(table))
+
+    def names(table):
+        return [LISTED[f] for f in pick(table, "format", "format").tolist()], -0.02, at(table)
 
     def cells(name, x, words):
         return lambda table: ([words(v) for v in pick(table, "format", name)], x, at(table))
 
-    def proportion(table):
-        return pick(table, "proportion", "peak_flop_per_s")[at(table)], at(table)
+    def across(table):
+        return np.stack([np.column_stack([np.full(at(table).size, x), at(table)]) for x in (0.001, 100)], 1)
 
+    right = {"of": "row", "align": "right", "size": 9.5}
+    square = {"marker": "s", "ls": "", "ms": 11, "mfc": "none", "mew": 1.8, "color": COLOUR["memory"]}
     return updating(
-        stems(ax, 5e11, peaks),
-        line(ax, proportion, marker="|", ls="", ms=17, mew=2, color=COLOUR["idle"]),
-        line(ax, peaks, marker="o", ls="", ms=8, color=COLOUR["compute"]),
-        *(
-            labels(ax, cells(name, x, words), of="row", align="right", size=9.5)
-            for name, (x, _, words) in columns.items()
-        ),
+        segments(ax, across, colors="#EAEAEA", linewidths=0.8, zorder=1),
+        line(ax, of("bytes_over_16_bits"), **square),
+        line(ax, of("peak_over_16_bits"), marker="o", ls="", ms=7, color=COLOUR["compute"]),
+        labels(ax, names, **right),
+        *(labels(ax, cells(name, x, words), **right) for name, (x, _, words) in columns.items()),
+        text(figure, 0.012, 0.975, lambda table: row(table, "format").chip, va="top", weight="bold"),
     )
 
 
@@ -129,11 +135,10 @@ def _formats_summary(table):
 formats = Exhibit(
     slug="05-formats",
     title="A peak for every format.",
-    caption="Dense peaks of one chip by number format (orange), and where they would be if half of the bytes always "
-    "meant twice the peak, counted from 16 bits (grey). The ridge is that of main memory: a narrower format does "
-    "more with a byte, and asks for more with it.",
-    alt="Dot chart with one row for each number format from fp64 to fp4 and a logarithmic axis of peak FLOP/s; "
-    "beside each row the peak, the bytes of a value, the ridge point and the peak against proportion.",
+    caption="Dense peak (dots) and bytes of a value (squares) of one chip's number formats, over those of 16 bits. "
+    "Where half of the bytes mean twice the peak, the two lie as far from the line on either side.",
+    alt="Dot chart with a line for each number format from fp64 to fp4 and a logarithmic axis of factors over 16 bits: "
+    "a dot for the peak, a square for the bytes of a value; beside them the peak, both factors and the ridge point.",
     controls={"chip_name": Control(label="chip", values=FORMATTED, start="H100 SXM5")},
     table=_formats_table,
     draw=_formats_draw,
@@ -157,12 +162,12 @@ PART_COLOUR = {  # all of them compute, from dark to light
     growth.LEFT_OVER: COLOUR["idle"],
 }
 COLUMNS = {  # of the table beside the bars: right edge, title
-    growth.CLOCK: (1.19, "clock"),
-    growth.CORES: (1.42, "cores"),
-    growth.PER_CLOCK: (1.70, "FLOP a clock\nand core"),
-    growth.NARROWER: (1.99, "narrower\nformat"),
-    growth.LEFT_OVER: (2.22, "left\nover"),
-    "whole": (2.40, "whole"),
+    growth.CLOCK: (1.32, "clock"),
+    growth.CORES: (1.64, "cores"),
+    growth.PER_CLOCK: (2.03, "FLOP per\ncore and\nclock cycle"),
+    growth.NARROWER: (2.41, "narrower\nformat"),
+    growth.LEFT_OVER: (2.74, "left\nover"),
+    "whole": (3.05, "whole"),
 }
 
 
@@ -209,16 +214,16 @@ def _in_rows(table, part, column, blank):
 
 
 def _generations_draw(figure):
-    ax = panel(figure, 0.15, 0.125, 0.50, 0.85)
+    ax = panel(figure, 0.165, 0.125, 0.435, 0.805)
     x_axis(ax, "growth of the dense peak", -0.7, 9.2, ticks={i: times(2**i) for i in range(0, 10, 2)})
     y_axis(ax, "", STEPS - 0.45, -0.55, ticks=())
     ax.spines["left"].set_visible(False)
     ax.axvline(0, color=COLOUR["total"], lw=1)
     above, y = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom"}, np.arange(STEPS)
-    ax.plot([-0.4, 2.40], [3.5, 3.5], transform=above["transform"], color=COLOUR["idle"], lw=0.8, clip_on=False)
+    ax.plot([-0.5, 3.05], [3.5, 3.5], transform=above["transform"], color=COLOUR["idle"], lw=0.8, clip_on=False)
     for part, (x, title) in COLUMNS.items():
         ax.text(x, -0.62, title, fontsize=9, color=GREY, **above)
-        ax.text(x, -1.13, "■", fontsize=11, color=PART_COLOUR.get(part, "none"), **above)
+        ax.text(x, -1.46, "■", fontsize=11, color=PART_COLOUR.get(part, "none"), **above)
 
     def bars(part):
         def edges(table):
@@ -252,12 +257,16 @@ def _generations_draw(figure):
         lines = [(f"{_plainly(b)}, {fb} to", f"{_plainly(a)}, {fa}") if b else ("", "") for b, fb, a, fa in told]
         return [w for line in lines for w in line], -0.03, np.repeat(y, 2) + np.tile([-0.12, 0.12], STEPS)
 
+    def unsure(table):
+        return "* for one of the two chips no source states it" if (table["basis"] != "").any() else ""
+
     right = {"of": "row", "align": "right", "size": 9.5}
     return updating(
         *(boxes(ax, bars(part), colour) for part, colour in PART_COLOUR.items()),
         labels(ax, names, **right),
         *(labels(ax, cells(part, x), **right) for part, (x, _) in COLUMNS.items() if part != "whole"),
         labels(ax, whole, weight="bold", **right),
+        text(figure, 0.985, 0.04, unsure, ha="right", fontsize=9, color=GREY),
     )
 
 
@@ -283,8 +292,7 @@ generations = Exhibit(
     slug="05-generations",
     title="What the peak grew from.",
     caption="Growth of the dense peak from one generation to the next, as factors that multiply: lengths are "
-    "doublings, so they add. A bar to the left shrank. The peaks of H100 and B200 hold at a clock below their "
-    "highest, which is the clock taken here; P100 had no tensor cores and summed in 16 bits.",
+    "doublings, so they add. What shrank lies left of the line. Clocks are those at which the peaks hold.",
     alt="Horizontal stacked bars, one for each step between generations and one for the whole line, on an axis of "
     "doublings: clock, cores, operations of a core in a clock, narrower format.",
     controls={
@@ -300,19 +308,15 @@ generations = Exhibit(
 # ---- 3: a narrower format -------------------------------------------------------------------------
 
 NARROWED = ("H100 SXM5", "B200 SXM (HGX)", "MI300X", "MI355X", "L40S", "RTX 4090")
-REGION = {"fewer bytes": COLOUR["memory"], "neither": COLOUR["latency"], "faster arithmetic": COLOUR["compute"]}
+REGION = {"bytes": COLOUR["memory"], "fixed times": COLOUR["latency"], "arithmetic": COLOUR["compute"]}
 NARROW_STYLE = {"fp8": ("#222222", "-"), "fp4": ("#8C6D31", "--")}
 
 
 def _regions(m, k, n, on):
-    """What a narrower format shrinks: the owner's part, bytes on any way, arithmetic, or neither."""
+    """What owns most of the time: bytes on any way, arithmetic, or the fixed times, which no format shortens."""
     owned = shares.shares(lambda d: kernels.matmul_s(m, k, n, device=d), on, kernels.RESOURCES)
     return shares.largest(
-        {
-            "fewer bytes": owned["memory"] + owned["cache"],
-            "neither": owned["latency"],
-            "faster arithmetic": owned["compute"],
-        }
+        {"bytes": owned["memory"] + owned["cache"], "fixed times": owned["latency"], "arithmetic": owned["compute"]}
     )
 
 
@@ -334,7 +338,7 @@ def _narrower_table(chip_name, shape, rows):
                 "region": _regions(m, k, n, on),
             }
             ideal = wide.bytes_per_value / on.bytes_per_value
-            found[format] = {**{c: v[:-1] for c, v in columns.items()}, "ideal": ideal}
+            found[format] = {**{c: v[:-1] for c, v in columns.items()}, "ideal": ideal, "chip": device.name}
             found[f"here {format}"] = {c: v[-1] for c, v in columns.items()}
     return stack(**found)
 
@@ -355,7 +359,7 @@ def _runs(table):
 
 
 def _narrower_draw(figure):
-    ax, strips = panel(figure, 0.09, 0.375, 0.935, 0.97), panel(figure, 0.09, 0.205, 0.935, 0.365)
+    ax, strips = panel(figure, 0.09, 0.385, 0.935, 0.93), panel(figure, 0.09, 0.205, 0.935, 0.355)
     rows_axis(ax, 1, 8192, "")
     rows_axis(strips, 1, 8192)
     ax.set_xticklabels([])
@@ -363,8 +367,8 @@ def _narrower_draw(figure):
     y_axis(strips, "", 2, 0, ticks=())
     strips.grid(False)
     strips.spines[:].set_visible(False)
-    figure.text(0.09, 0.03, "strips, what speeds it up:", fontsize=9, color=GREY, va="center")
-    key(figure, REGION, 0.33, 0.03, size=9)
+    figure.text(0.09, 0.03, "strips: what owns the narrow product's time", fontsize=9, color=GREY, va="center")
+    key(figure, REGION, 0.52, 0.03, size=9)
 
     def ideal(format):
         return lambda table: row(table, format).ideal if format in _there(table) else np.nan
@@ -386,6 +390,7 @@ def _narrower_draw(figure):
     styles = {format: {"color": colour, "weight": "bold"} for format, (colour, _) in NARROW_STYLE.items()}
     knob = {"zorder": 5, "clip_on": False}
     return updating(
+        told(ax, lambda table: f"{row(table, 'fp8').chip}, modelled", "above", weight="bold"),
         *(level(ax, ideal(format), color=COLOUR["idle"], ls=":", lw=1.2) for format in NARROW_STYLE),
         *(curve(ax, f, "rows", "speedup", color=colour, ls=dash, lw=2.2) for f, (colour, dash) in NARROW_STYLE.items()),
         *(diamond(ax, "rows", "speedup", series=f"here {format}", **knob) for format in NARROW_STYLE),
@@ -426,13 +431,10 @@ def _narrower_summary(table):
 narrower = Exhibit(
     slug="05-narrower",
     title="How much faster is a narrower format?",
-    caption="Modelled time of a product in 16 bits over its time in fp8 and, where the chip has it, fp4, against "
-    "rows. The strips name the part that owns the narrow product: bytes to memory and from the cache, arithmetic, "
-    "or the starts of kernels and tiles, which no format shortens. Results are written in 16 bits. Of 4-bit products nothing "
-    "is fitted: they are taken to sustain the fraction of their peak that 8-bit ones do, and their scale factors "
-    "are not counted.",
+    caption="Modelled time of a product in 16 bits over its time in a narrower format, against rows. Strips: what "
+    "owns the narrow product's time. Fixed times are the starts of kernels and tiles, which no format shortens.",
     alt="Speed-up over 16 bits against rows on a logarithmic axis, below dotted lines at two and four, with strips "
-    "below that say whether bytes, arithmetic or neither shrink.",
+    "below that say whether bytes, arithmetic or fixed times own the narrow product.",
     controls={
         "chip_name": Control(label="chip", values=NARROWED, start="B200 SXM (HGX)"),
         "shape": Control(label="k x n", values=SMALL_AND_LARGE, start="4,096 x 4,096"),

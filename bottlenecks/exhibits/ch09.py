@@ -24,8 +24,7 @@ MODELS = ("Llama-3-8B", "Llama-3-70B", "Llama-3.1-405B", "DeepSeek-V3")
 GPUS = ("A100 SXM 80GB", "H100 SXM5", "H200 SXM", "B200 SXM (HGX)")
 RELEASED = {"DeepSeek-V3": "fp8", "gpt-oss-120b": "mxfp4"}  # format of the weights, where not bf16
 EXPERTS = (  # said under every figure that has mixtures
-    f" The routed experts of a mixture take {plain(measured_inference.value('experts_times'))} times as long as dense "
-    "products of their size: fitted on saturated servers, and no mechanism yet."
+    f" Routed experts take {plain(measured_inference.value('experts_times'))} times as long as dense products (fitted)."
 )
 CHIPS = (1, 2, 4, 8, 16, 32, 64)
 CONTEXTS = tuple(2**i for i in range(9, 18))
@@ -137,9 +136,9 @@ def _two_panels(figure, left, right, middle, places, labels, pad):
 
 def _floor_draw(figure):
     figure.set_size_inches(7.6, 5.8)
-    heights, words = [(0.40, 0.975), (0.09, 0.335)], "chips that share the weights"
+    heights, words = [(0.40, 0.935), (0.09, 0.335)], "chips that share the weights"
     top, low = _two_panels(figure, 0.125, 0.795, heights, CHIPS, words, 1.14)
-    y_axis(top, "time of a token", 4e-5, 0.7, log="s")
+    y_axis(top, "time of a token", 8e-5, 0.7, log="s")
     y_axis(low, "share of the step", 0, 1, ticks=HALVES)
     key(low, dict(reversed(PARTS.values())), 1.02, 0.92, down=0.21)
     at, least = ("line", "chips", "step_s"), ("line", "chips", "floor_s")
@@ -165,9 +164,9 @@ def _floor_draw(figure):
     def telling(table):
         here, (best, seconds) = row(table), fastest(table)
         if not np.isfinite(here.step_s):
-            return f"{pick(table, *at)[0][-1]} heads can not be dealt to {plural(here.chips, 'chip')}"
+            return f"{pick(table, *at)[0][-1]} heads cannot be dealt to {plural(here.chips, 'chip')}"
         return (
-            f"{plural(here.chips, 'chip')}: step {si(here.step_s, 's')}, floor {si(here.floor_s, 's')}\n"
+            f"{plural(here.chips, 'chip')}: step {si(here.step_s, 's')}, floor {si(here.floor_s, 's')}; "
             f"fastest with {plural(best, 'chip')}: {si(seconds, 's')}"
         )
 
@@ -177,10 +176,11 @@ def _floor_draw(figure):
     def stops(table):
         return "" if fastest(table)[0] == pick(table, *at)[0][-1] else "more chips\nstop helping"
 
-    grey, mark = {"color": GREY, "fontsize": 9}, {"color": COLOUR["highlight"], "lw": 1.6, "zorder": 1}
+    grey, mark = {"color": GREY, "fontsize": 9}, {"color": COLOUR["highlight"], "lw": 1.6}
     return updating(
         *(span(ax, no_room, color="#EFEFEF") for ax in (top, low)),
-        text(top, 0.93, 5.2e-5, lacking, va="bottom", **grey),
+        upright(top, chosen, zorder=1, **mark),
+        text(top, 0.93, 1e-4, lacking, va="bottom", **grey),
         curve(top, *at, color=COLOUR["total"], lw=2.2, marker="o", ms=4),
         curve(top, *least, color=COLOUR["memory"], lw=2.0, ls="--", marker="o", ms=3),
         beside(top, "step", *at, -1, dx=1.14, color=COLOUR["total"], va="center", fontsize=9.5),
@@ -188,15 +188,15 @@ def _floor_draw(figure):
         line(top, lambda table: [[v] for v in fastest(table, down=1 / 1.28)], **HERE | {"marker": "v", "mew": 0.7}),
         text(top, lambda t: fastest(t, 1.07)[0], lambda t: fastest(t, down=1.2)[1], stops, va="top", **grey),
         stacked_areas(low, [colour for _, colour in PARTS.values()], owned),
-        *(upright(ax, chosen, **mark) for ax in (top, low)),
-        told(top, telling, "upper right", linespacing=1.45, bbox={"fc": "white", "ec": "none", "pad": 2}),
+        upright(low, chosen, zorder=4, **mark),
+        told(top, telling, "above"),
     )
 
 
 def _floor_summary(table):
     chips, step_s, floor_s, fits = pick(table, "line", "chips", "step_s", "floor_s", "fits")
     here, best = row(table), np.argmin(step_s)
-    told = f"its {chips[-1]} heads can not be dealt to {plural(here.chips, 'chip')}"
+    told = f"its {chips[-1]} heads cannot be dealt to {plural(here.chips, 'chip')}"
     if np.isfinite(here.step_s):
         told = (
             f"on {plural(here.chips, 'chip')} a token takes {si(here.step_s, 's')}, {plain(here.step_s / here.floor_s)} times "
@@ -214,10 +214,8 @@ def _floor_summary(table):
 floor = Exhibit(
     slug="09-floor",
     title="One user, more chips.",
-    caption="Least time of a token (dashed: the weights that a token uses, read once by all chips together at the "
-    "datasheet's bandwidth) and the modelled decode step of one user, with tensor parallelism over more and more "
-    "chips; below, who owns the step. Weights are in 16 bits, DeepSeek-V3's in fp8 as released. Activations are "
-    "counted with the weights. The triangle: beyond it, more chips make a token slower." + EXPERTS,
+    caption="The modelled decode step of one user whose model is cut over more and more chips (tensor parallelism), "
+    "and its floor: all weights read once at the datasheet's bandwidth. Below: who owns the step.",
     alt="Two panels over the number of chips on a logarithmic axis: above, the floor falls in proportion while the "
     "step's time falls, flattens and rises; below, stacked shares of the step by weights, cache, exchange, "
     "arithmetic and fixed times.",
@@ -292,8 +290,8 @@ def _batch_draw(figure):
     figure.set_size_inches(7.6, 6.4)
     heights, words = [(0.47, 0.95), (0.085, 0.43)], "sequences at once (batch)"
     top, low = _two_panels(figure, 0.13, 0.84, heights, BATCHES, words, 1.12)
-    y_axis(top, "time of a decode step", 1e-4, 10, log="s")
-    y_axis(low, "tokens a second", 0.1, 3e5, log="", ticks=counts(10**i for i in range(6)))
+    y_axis(top, "time of a decode step", 3e-4, 2, log="s")
+    y_axis(low, "tokens a second", 0.5, 1e5, log="", ticks=counts(10**i for i in range(6)))
     rates = {"tokens_per_s": ("in all", "-"), "user_tokens_per_s": ("each user", "--")}
     far = 2e3  # beyond the axis
 
@@ -322,7 +320,7 @@ def _batch_draw(figure):
     names = {n: (w, GREY if n == "rest" else c) for n, (w, c, _) in LINES.items()}
     return updating(
         *(span(ax, lambda table: (full(table), far), color="#E9E9E9") for ax in (top, low)),
-        text(low, lambda table: 1060 if full(table) < 200 else full(table) * 0.96, 2e5, word, **told_full),
+        text(low, lambda table: 1060 if full(table) < 200 else full(table) * 0.96, 7e4, word, **told_full),
         *(
             curve(top, "line", "batch", n, color=c, ls=d, lw=2.4 if n == "step_s" else 1.7)
             for n, (_, c, d) in LINES.items()
@@ -353,11 +351,8 @@ def _batch_summary(table):
 batch = Exhibit(
     slug="09-batch",
     title="What a larger batch buys.",
-    caption="Above: time of a decode step against the sequences that share it, and the parts of it that belong to "
-    "reading weights (with activations), reading the cache, arithmetic, and the rest: exchange and fixed times. "
-    "Below: tokens a second of each user and of all. Shaded: the cache of so many sequences does not fit beside the "
-    "weights, with a tenth of the memory held back. 16-bit weights and cache; DeepSeek-V3's weights in fp8. Several "
-    "chips: tensor parallel. Arithmetic goes up in stairs, since a kernel's tiles do (chapter 05)." + EXPERTS,
+    caption="Above: a decode step against the sequences that share it, and its parts. Below: tokens per second of each user and of all. "
+    "Shaded: so many caches do not fit." + EXPERTS,
     alt="Two panels over the batch, logarithmic: the time of a step, flat and then rising, with lines for weights, "
     "cache, arithmetic and rest; and tokens a second of all users, rising, and of each user, falling.",
     controls={
@@ -416,7 +411,7 @@ def _speculation_table(acceptance, batch):
 def _speculation_draw(figure):
     ax = panel(figure, 0.085, 0.13, 0.82, 0.89)
     x_axis(ax, "tokens drafted for each pass", -0.3, 12.3, ticks=DRAFTED)
-    y_axis(ax, "tokens a second of each user", 0, 240)
+    y_axis(ax, "tokens per second of each user", 0, 245)
     fixed = [f"{a:g}" for a in GUESSED]
 
     def alone(table):
@@ -462,10 +457,9 @@ def _speculation_summary(table):
 speculation = Exhibit(
     slug="09-speculation",
     title="A small model drafts, the large one checks.",
-    caption="Tokens a second of each user when Llama-3-8B drafts some tokens and Llama-3-70B checks them in one "
-    "pass, both in 16 bits with tensor parallelism over 8 H100, 2,048 tokens in each cache. A draft is taken with "
-    "the same chance each, and all after a refused one are lost. Dotted: no drafts.",
-    alt="Lines of tokens a second against the number of drafted tokens from 0 to 12, for three shares of drafts "
+    caption="Tokens per second of each user when Llama-3-8B drafts and Llama-3-70B checks in one pass, on 8 H100. Each "
+    "draft is taken with the same chance; those after a refused one are lost.",
+    alt="Lines of tokens per second against the number of drafted tokens from 0 to 12, for three shares of drafts "
     "taken and for a chosen one, with a mark at the best number and a horizontal line without drafts.",
     controls={
         "acceptance": Control(label="share of drafts taken", values=GUESSES, start=0.8),
@@ -492,7 +486,7 @@ WHAT = {
     "decode": "time of a step",
     "prefill": "time of the prompts",
     "static": "time from start to end",
-    "saturated": "time a token, all users together",
+    "saturated": "time per token, all users together",
 }
 
 
@@ -503,7 +497,7 @@ def _scored(group):
     fair = np.isin(found["group"], GROUPS[group]) & np.isfinite(found["ratio"])
     fair &= (rows["suspect"] == "") & (rows["duplicate_of"] < 0)
     columns = {
-        "source": rows["source_id"],
+        "source": np.array([corpus.called(source) for source in rows["source_id"].tolist()]),
         "role": rows["role"],
         "predicted_s": found["seconds"],
         "measured_s": found["seconds"] / np.where(found["unit"] == "tokens/s", 1 / found["ratio"], found["ratio"]),
@@ -547,20 +541,19 @@ def _measured_summary(table):
         {s: 100 * np.abs(error).mean() for s, (*_, error) in against.groups(table, role, "source").items()}
         for role in ("held-out", "fit")
     )
-    text, of_fit = (", ".join(f"{s} {e:.0f} %" for s, e in found.items()) for found in (held, fitted))
+    text, of_fit = ("; ".join(f"{s}: {e:.0f} %" for s, e in found.items()) for found in (held, fitted))
     return (
         f"{row(table).group}: {pick(table, 'held-out', 'error').size} held-out rows of {len(held)} sources, mean absolute "
-        f"error {text}; {np.mean(list(held.values())):.0f} % a source." + (f" Fitted: {of_fit}." if fitted else "")
+        f"error {text}. All: {np.mean(list(held.values())):.0f} % per source."
+        + (f" Fitted: {of_fit}." if fitted else "")
     )
 
 
 measured = Exhibit(
     slug="09-measured",
     title="Does it hold?",
-    caption="Measurements of inference in the corpus against the model of this chapter: decode steps and prompts on "
-    "one chip and on many, whole requests from start to end (static), and servers whose requests never run out "
-    "(saturated; their rates are drawn as the time a token). In colour, sources that no constant was fitted on; "
-    "grey, those that the constants of serving came from.",
+    caption="Measured against modelled times of inference. Static: whole requests from start to end. Saturated: servers "
+    "whose requests never run out. In colour: sources that no constant was fitted on; grey: those fitted on.",
     alt="Log-log scatter of measured against predicted times, and below it their ratio, with a band of ten percent; "
     "a marker for each held-out source, fitted rows small and grey.",
     controls={"group": Control(label="measurements", values=tuple(GROUPS), start="decode, one chip")},

@@ -5,9 +5,9 @@ from functools import cache as keep
 import numpy as np
 
 from bottlenecks.exhibits.axes import HALVES, panel, x_axis, y_axis
-from bottlenecks.exhibits.ch09 import CHIPS, CONTEXTS, EXPERTS, GPUS, MODELS, PARTS, RELEASED, serving_of, step_of
+from bottlenecks.exhibits.ch09 import CHIPS, CONTEXTS, GPUS, MODELS, PARTS, RELEASED, serving_of, step_of
 from bottlenecks.exhibits.labels import key, labels, text, told
-from bottlenecks.exhibits.marks import boxes, stacked, updating, upright
+from bottlenecks.exhibits.marks import live, stacked, updating, upright
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY, SERIES
 from bottlenecks.facts.architectures import model
@@ -29,8 +29,8 @@ KEPT = {  # model: words for how it attends, form
     "DeepSeek-V2": ("latent", "MLA"),
     "DeepSeek-V3": ("latent", "MLA"),
     "Gemma-3-27B": ("windows in 5 of 6 layers", "windows"),
-    "gpt-oss-120b": ("windows in half", "windows"),
-    "Mistral-7B-v0.1": ("windows in all", "windows"),
+    "gpt-oss-120b": ("windows in half of the layers", "windows"),
+    "Mistral-7B-v0.1": ("windows in all layers", "windows"),
 }
 FORMS = dict(
     zip(("MHA", "GQA", "MQA", "MLA", "windows"), (SERIES[7], SERIES[0], SERIES[2], SERIES[3], SERIES[4]), strict=True)
@@ -83,16 +83,20 @@ def _cache_draw(figure):
     y_axis(ax, "", len(KEPT) - 0.45, -0.55, ticks=())
     y, across = np.arange(len(KEPT)), ax.get_yaxis_transform()
     colours = [FORMS[form] for _, form in KEPT.values()]
-    ax.barh(y, _multi_head_bytes(), left=0, height=0.7, fc="none", ec="#777777", lw=1, ls=(0, (3, 2)))
+    ax.hlines(y, 1e3, 1e7, color="#EAEAEA", lw=0.8, zorder=1)
+    ax.plot(_multi_head_bytes(), y, "o", mfc="white", mec="#777777", ms=8, mew=1.2, zorder=2)
     for i, (name, (how, _)) in enumerate(KEPT.items()):
         ax.text(-0.02, i - 0.17, name, transform=across, ha="right", va="center", fontsize=9.5)
-        ax.text(-0.02, i + 0.22, how, transform=across, ha="right", va="center", fontsize=8, color=colours[i])
-    for x, title in ((1.19, "a token"), (1.53, "sequences beside\nthe weights on\n8 x H100")):
+        ax.text(-0.02, i + 0.22, how, transform=across, ha="right", va="center", fontsize=8.5, color=colours[i])
+    for x, title in ((1.19, "per token"), (1.53, "sequences beside\nthe weights on\n8 x H100")):
         ax.text(x, -0.62, title, transform=across, ha="right", va="bottom", fontsize=9, color=GREY)
-    figure.text(0.012, 0.93, "dashed: with multi-head attention", va="top", fontsize=9, color=GREY)
+    figure.text(0.012, 0.93, "○ with multi-head attention", va="top", fontsize=9, color=GREY)
 
     def kept(table):
         return pick(table, "model", "bytes_per_token")
+
+    def places(table):
+        return np.column_stack([kept(table), y])
 
     def rooms(table):
         fits = pick(table, "model", "sequences")
@@ -101,7 +105,7 @@ def _cache_draw(figure):
 
     beside = {"of": "row", "align": "right", "size": 9.5}
     return updating(
-        boxes(ax, lambda table: (1, kept(table), y - 0.35, y + 0.35), colours),
+        live(ax.scatter, [], [], s=75, zorder=3, facecolors=lambda table: colours, offsets=places),
         labels(ax, lambda table: ([si(value, "B", 3) for value in kept(table)], 1.19, y), **beside),
         labels(ax, rooms, **beside),
         told(figure, lambda table: f"Sequences of {plural(row(table).context, 'token')}", "head"),
@@ -125,15 +129,11 @@ def _cache_summary(table):
 cache = Exhibit(
     slug="09-cache",
     title="What a token leaves behind.",
-    caption="Bytes of cache for each token of the context in 16 bits, by how a model attends: every head its own "
-    "keys and values (multi-head), heads in groups, one pair for all heads, a latent, or windows that forget "
-    "(averaged over the context). Dashed: the same layers and heads with multi-head attention and no window. At the "
-    "right, sequences that fit beside the weights on eight H100 with tensor parallelism, a tenth of the memory held "
-    "back: 16-bit weights, DeepSeek-V3's in fp8 and gpt-oss's in four bits. A cache with fewer heads than chips is "
-    "copied: multi-query and latent caches lie whole on every chip.",
-    alt="Horizontal bars on a logarithmic axis, one for each of eleven models: bytes of cache a token, coloured by "
-    "attention form, with an outline of what multi-head attention would keep, and beside each bar the sequences "
-    "that fit on eight H100.",
+    caption="Cache for each token of the context in 16 bits, by how a model attends. Circles: the same layers and heads "
+    "with keys and values for every head. Right: sequences that fit beside the weights on eight H100.",
+    alt="Dots on a logarithmic axis, one for each of eleven models: bytes of cache per token, coloured by attention "
+    "form, with a circle at what multi-head attention would keep, and beside them the sequences that fit on eight "
+    "H100.",
     controls={"context": Control(label="tokens of each sequence", values=CONTEXTS, start=8192, unit="tokens")},
     table=_cache_table,
     draw=_cache_draw,
@@ -202,7 +202,7 @@ def _verdict(table):
     """What became of the target, in words, and a colour for it."""
     here, bad = row(table), COLOUR["compute"]
     if np.isnan(here.step_s):
-        return f"{plain(here.heads)} heads can not be dealt to {plural(here.chips, 'chip')}", bad
+        return f"{plain(here.heads)} heads cannot be dealt to {plural(here.chips, 'chip')}", bad
     used = pick(table, "memory", "bytes").sum()
     if used > here.available_bytes:
         return f"does not fit: {plain(used / here.available_bytes)} times the memory there is", bad
@@ -210,6 +210,12 @@ def _verdict(table):
         spare = plain(100 * (1 - here.step_s / here.target_s), 2)
         return f"meets {si(here.target_s, 's')}, with {spare} % to spare", COLOUR["network"]
     return f"misses {si(here.target_s, 's')}: {plain(here.step_s / here.target_s)} times as long", bad
+
+
+def _ink(table):
+    """Grey where the server does not fit, so that none of its numbers is one to be had."""
+    used = pick(table, "memory", "bytes").sum()
+    return GREY if used > row(table).available_bytes else COLOUR["total"]
 
 
 def _design_draw(figure):
@@ -236,13 +242,14 @@ def _design_draw(figure):
         return np.array([0.5]), np.nan_to_num(pick(table, "memory", "bytes"))[:, None] / row(table).available_bytes
 
     def cells(table):
-        """The table's words, none if the model can not be dealt so."""
+        """The table's words, none if the model cannot be dealt so."""
         here, seconds, used = row(table), pick(table, "part", "seconds"), pick(table, "memory", "bytes").sum()
         rates = np.array([1 / here.step_s / here.tokens_per_s_per_chip, 1, here.chips]) * here.tokens_per_s_per_chip
         words = [f"{plain(s * 1e3)} ms" for s in seconds] + [f"{100 * s / here.step_s:.0f} %" for s in seconds]
         words += [plain(rate) for rate in rates] + [f"{si(used, 'B')} of {si(here.available_bytes, 'B')}"]
         shown = words if np.isfinite(here.step_s) else [""] * len(words)
-        return shown, np.repeat([0.30, 0.39, 0.97], [5, 5, 4]), [*places, *places, *titles.values()]
+        x, y = np.repeat([0.30, 0.39, 0.97], [5, 5, 4]), [*places, *places, *titles.values()]
+        return shown, x, y, [_ink(table)] * len(words)
 
     def whole(table):
         return f"{plain(row(table).step_s * 1e3)} ms" if np.isfinite(row(table).step_s) else ""
@@ -266,7 +273,7 @@ def _design_draw(figure):
         text(figure, 0.97, 0.96, beyond, ha="right", va="top", color=GREY, fontsize=9.5),
         text(figure, 0.03, 0.965, head, va="top", fontsize=12.5, weight="bold", color=lambda table: _verdict(table)[1]),
         labels(ax, cells, of="figure", align="right", size=10),
-        text(figure, 0.30, 0.165, whole, va="center", ha="right", weight="bold"),
+        text(figure, 0.30, 0.165, whole, va="center", ha="right", weight="bold", color=_ink),
         stacked(room, MEMORY_COLOUR.values(), filled, thick=0.8, most=1.25),
     )
 
@@ -281,8 +288,9 @@ def _design_summary(table):
         return f"{text}."
     seconds, used = pick(table, "part", "seconds"), pick(table, "memory", "bytes").sum()
     most, share = list(PARTS)[np.argmax(seconds)], plain(100 * seconds.max() / here.step_s, 2)
+    step = "A step" if used <= here.available_bytes else "If it fitted: a step"
     return (
-        f"{text}. A step of {si(here.step_s, 's')}, its largest part {PARTS[most][0]}, {share} %; "
+        f"{text}. {step} of {si(here.step_s, 's')}, its largest part {PARTS[most][0]}, {share} %; "
         f"{plain(here.tokens_per_s_per_chip)} tokens/s of each chip; {si(used, 'B')} of {si(here.available_bytes, 'B')} of a "
         "chip's memory."
     )
@@ -291,12 +299,10 @@ def _design_summary(table):
 design = Exhibit(
     slug="09-design",
     title="Design a server.",
-    caption="The decode step of a server of your choice, split by who owns it, against a target. Tensor parallel "
-    "over all chips; the cache in 16 bits; weights in fp8 or fp4 are multiplied in that format where the chip can, "
-    "otherwise widened; the output head stays in 16 bits. Activations are counted with the weights. A tenth of the "
-    "memory is held back." + EXPERTS,
+    caption="The decode step of a server of your choice, split by who owns it, against a target. Tensor parallelism "
+    "over all chips; the cache in 16 bits; a tenth of the memory held back.",
     alt="One long horizontal bar of a step's time in milliseconds, split into weights, cache, exchange, arithmetic "
-    "and fixed times, with a vertical line at the target; below, the parts in numbers, tokens a second, and how "
+    "and fixed times, with a vertical line at the target; below, the parts in numbers, tokens per second, and how "
     "full the memory is.",
     controls={
         "model_name": Control(label="model", values=MODELS, start="Llama-3-70B"),

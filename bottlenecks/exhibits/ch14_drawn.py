@@ -425,6 +425,16 @@ def _products_flop_per_s(m, layout, on):
     return each / layout.chips / (each / layout.chips / on.peak_flop_per_s + below)
 
 
+def _step(count, sharded, forward, gather, scatter, layers):
+    """All passes of a step and what is sent beside them; when the last one begins, and when it has ended."""
+    found, now = [], 0.0
+    for i in range(count):
+        first, last = sharded or i == 0, sharded or i == count - 1
+        begin = _slot(found, now, "forward", forward, gather * first, 0.0, layers)
+        now = _slot(found, begin, "backward", 2 * forward, gather * sharded, scatter * last, layers)
+    return found, begin, now
+
+
 @keep
 def _under_table(model_name, zero, micro_batches, tokens, port):
     m, count = model(model_name), round(micro_batches)
@@ -437,12 +447,7 @@ def _under_table(model_name, zero, micro_batches, tokens, port):
     gather = collectives.ring_all_gather_s(2 * params, copies, **wire)
     forward = counting.six_n_d_flop(params, tokens) / 3 / rate
     sharded, layers = zero == "ZeRO 3", m.layers / pp
-    found, now = [], 0.0
-    for i in range(count):
-        first, last = sharded or i == 0, sharded or i == count - 1
-        now = _slot(found, now, "forward", forward, gather * first, 0.0, layers)
-        begin = now
-        now = _slot(found, now, "backward", 2 * forward, gather * sharded, scatter * last, layers)
+    found, begin, now = _step(count, sharded, forward, gather, scatter, layers)
     kinds, start, end = zip(*found, strict=True)
     passes = {"forward_s": forward, "backward_s": 2 * forward, "layers": layers}
     if sharded:
@@ -498,6 +503,22 @@ def _lanes(ax, window, lanes):
     )
 
 
+def _under_facts(table):
+    """Lines below the drawing."""
+    here = row(table)
+    return (
+        [
+            f"A micro-batch of {here.tokens:,.0f} tokens: forward {si(here.forward_s, 's')}, backward {si(2 * here.forward_s, 's')} "
+            f"({si(here.rate, 'FLOP/s')}).",
+            f"{plain(here.params / 1e9)} billion weights a chip, {here.copies:.0f} copies, {here.port}: gradients (4 B) take "
+            f"{si(here.scatter_s, 's')}, weights (2 B) {si(here.gather_s, 's')}.",
+            f"About {plain(here.enough, 2)} tokens in a micro-batch would hide all but one layer's share.",
+        ],
+        14,
+        [386, 408, 430],
+    )
+
+
 def _under_draw(figure):
     ax = sheet(figure, 452)
     left, right = LANE
@@ -521,20 +542,6 @@ def _under_draw(figure):
     def near(table):
         x = laid(row(table).last_s, (0, row(table).step_s), left, right)
         return x, right, TOP[3] + 30, left, right, NEAR[0] - 34
-
-    def facts(table):
-        here = row(table)
-        return (
-            [
-                f"A micro-batch of {here.tokens:,.0f} tokens: forward {si(here.forward_s, 's')}, backward {si(2 * here.forward_s, 's')} "
-                f"({si(here.rate, 'FLOP/s')}).",
-                f"{plain(here.params / 1e9)} billion weights a chip, {here.copies:.0f} copies, {here.port}: gradients (4 B) take "
-                f"{si(here.scatter_s, 's')}, weights (2 B) {si(here.gather_s, 's')}.",
-                f"About {plain(here.enough, 2)} tokens in a micro-batch would hide all but one layer's share.",
-            ],
-            14,
-            [386, 408, 430],
-        )
 
     return updating(
         text(ax, 14, 12, telling, **HEAD),
@@ -560,7 +567,7 @@ def _under_draw(figure):
             ha="right",
             **SMALL,
         ),
-        labels(ax, facts, size=9.5),
+        labels(ax, _under_facts, size=9.5),
     )
 
 
@@ -577,7 +584,7 @@ under_backward = Exhibit(
     slug="14-under",
     title="The exchange hides behind one micro-batch, not behind the step.",
     caption="Which pass can hide the exchange? Gradients are complete only in the last backward pass; weights come back under "
-    "the next step's first forward pass, drawn here at the left. ZeRO 3 gathers in every pass. No pipeline bubble is drawn.",
+    "the next step's first forward pass, drawn at the left. ZeRO 3 gathers in every pass. No bubble is drawn.",
     alt="A time axis of one step with a lane of forward and backward passes and a lane of what is sent below it; the last "
     "backward pass is enlarged, with a bracket over what is still to send when its products are done.",
     controls={

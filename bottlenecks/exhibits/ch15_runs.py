@@ -191,7 +191,10 @@ PERIODS = {  # words: first and last year, colour, marker
     "2023": (2023, 2023, "#E69F00", "^"),
     "2024 on": (2024, 9999, "#222222", "o"),
 }
-SHOWN = ("all", "more than one machine, since 2023", "more than 1,000 chips", "mixtures", "8 chips or fewer")
+SHOWN = (
+    "mixtures on more than one machine, since 2023",
+    *("all", "more than one machine, since 2023", "more than 1,000 chips", "8 chips or fewer"),
+)
 EVERY = "all periods"
 WAITING = 0.1  # share of latency from which a marker is open
 CORNERS = {"memory": (0.0, 0.0), "network": (1.0, 0.0), "compute": (0.5, 3**0.5 / 2)}
@@ -345,7 +348,7 @@ triangle = Exhibit(
     alt="Triangle with corners compute, memory and network; one marker for each training run, coloured by period "
     "and sized by the number of chips; most lie near the compute corner, mixtures of experts farther from it.",
     controls={
-        "which": Control(label="runs", values=SHOWN, start="all"),
+        "which": Control(label="runs", values=SHOWN, start=SHOWN[0]),
         "period": Control(label="period", values=(EVERY, *PERIODS), start=EVERY),
     },
     table=_triangle_table,

@@ -138,11 +138,20 @@ class Picture:
             "text/html": (
                 f'<figure style="margin:0"><img width="760" alt="{html.escape(self.alt)}" '
                 f'src="data:image/svg+xml;base64,{image}"><figcaption style="max-width:760px">'
-                f"<b>{html.escape(self.exhibit.title)}</b> {html.escape(self.exhibit.caption)} "
-                f"<i>{html.escape(self.summary)}</i></figcaption></figure>"
+                f"<b>{marked(self.exhibit.title)}</b> {marked(self.exhibit.caption)} "
+                f"<i>{marked(self.summary)}</i></figcaption></figure>"
             ),
             "text/plain": f"[figure {self.exhibit.slug}] {self.summary}",
         }
+
+
+def marked(text):
+    """Text as HTML; what stands between backticks is code.
+
+    >>> marked("run `make` & wait")
+    'run <code>make</code> &amp; wait'
+    """
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
 
 
 def exhibit(slug):

@@ -335,7 +335,11 @@ def model(name):
     if several:
         raise ValueError(f"model {name!r} could be {', '.join(several)}")
     near = nearest(name, list(_catalog()))
-    raise ValueError(f"model {name!r} is unknown" + (f"; did you mean {near!r}?" if near else ""))
+    raise ValueError(
+        f"model {name!r} is unknown"
+        + (f"; did you mean {near!r}?" if near else ".")
+        + " `bottlenecks models` lists them all"
+    )
 
 
 def find_model(name):

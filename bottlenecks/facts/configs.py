@@ -121,7 +121,10 @@ HARMLESS = re.compile(
 
 
 def from_config(config, *, name=None):
-    """A Model from a Hugging Face `config.json`: its path, its folder, or its content as a dictionary.
+    """A Model from a Hugging Face `config.json`: its text as a hub prints it, a dictionary, its path, or its folder.
+
+    Show what comes of it in the same cell, `show(from_config(text))` or a table of it: when the text cannot be read,
+    nothing of an earlier model is shown then.
 
     Families: Llama (to 4), Mistral, Mixtral, Qwen 2 and 3, Gemma, GLM-4, DeepSeek V2 and V3 (R1), Kimi K2,
     gpt-oss. Vision towers and extra prediction layers are not counted. A field that is missing, or
@@ -164,17 +167,28 @@ def _read(config):
     """(content, name) of a configuration."""
     if isinstance(config, dict):
         return config, ""
+    if isinstance(config, str) and config.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
+        return _content(config.lstrip("\ufeff"), "config"), ""
     if not isinstance(config, (str, PathLike)):
-        raise ValueError(f"config must be a path or a dictionary, got {shown(config)}")
+        raise ValueError(f"config must be JSON text, a path or a dictionary, got {shown(config)}")
     path = Path(config)
     path = path / "config.json" if path.is_dir() else path
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"config {str(path)!r} can not be read: {error}") from None
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"config {shown(str(path))} cannot be read: {error}") from None
+    return _content(text, f"config {str(path)!r}"), path.parent.name if path.stem == "config" else path.stem
+
+
+def _content(text, name):
+    """The dictionary that a JSON text holds."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name} is not JSON, as a hub prints it: {error}") from None
     if not isinstance(content, dict):
-        raise ValueError(f"config {str(path)!r} must hold a dictionary, got {content!r}")
-    return content, path.parent.name if path.stem == "config" else path.stem
+        raise ValueError(f"{name} must hold a dictionary, got {shown(content)}")
+    return content
 
 
 def _typed(name, value, kind):

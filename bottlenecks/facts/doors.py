@@ -5,6 +5,7 @@ a product of three sizes runs over in silence.
 """
 
 import difflib
+import re
 
 import numpy as np
 
@@ -12,6 +13,7 @@ PLAIN = (int, float, np.float64)  # one number, 64 bits wide or without end
 FLOAT = np.dtype(float)
 MOST = 1e30  # of any quantity in base SI: more is a slip, and products of a few such overflow
 COUNT = 10**12  # of a size that is counted: rows, tokens, values
+MEANS = 3  # letters that say something
 RANKS = 10**7  # of chips, or of what a layout cuts over them
 
 
@@ -225,8 +227,36 @@ def code(name, value, choices):
 
 
 def nearest(value, choices, *, cutoff=0.4):
-    """The choice whose spelling is nearest to `value`, or None when none resembles it (as `difflib` has it)."""
+    """The choice that `value` most likely means, or None when none resembles it.
+
+    By meaning before spelling: a choice that begins with what was written, one that it begins with (as H1000 with H100), one
+    that holds it, one of the same number (int4 for fp4); then the nearest spelling, as `difflib` has it.
+
+    >>> nearest("williams", ["tinyllama", "williams2009roofline"]), nearest("H1000", ["B100", "H100 PCIe", "H100 SXM5"])
+    ('williams2009roofline', 'H100 PCIe')
+    >>> nearest("int4", ["int8", "fp4"]), nearest("bf61", ["fp32", "bf16"])
+    ('fp4', 'bf16')
+    """
     folded = {choice.casefold(): choice for choice in choices}
-    text = value if isinstance(value, str) else shown(value)
-    found = difflib.get_close_matches(text[:100].casefold(), folded, n=1, cutoff=cutoff)
-    return folded[found[0]] if found else None
+    text = (value if isinstance(value, str) else shown(value))[:100].casefold()
+    meant = _meant(text, list(folded))
+    if meant is None:
+        meant = next(iter(difflib.get_close_matches(text, folded, n=1, cutoff=cutoff)), None)
+    return folded[meant] if meant is not None else None
+
+
+def _meant(text, choices):
+    """A choice that shares a whole beginning, a part or the number with a text, or None."""
+    if len(text) >= MEANS:
+        shared = [choice for choice in choices if choice.startswith(text)]
+        heads = {choice: choice.split()[0] for choice in choices if choice.split()}
+        longest = max((len(h) for h in heads.values() if text.startswith(h) and len(h) >= MEANS), default=0)
+        shared += [
+            choice for choice, head in heads.items() if longest and text.startswith(head) and len(head) == longest
+        ]
+        shared += [choice for choice in choices if text in choice]
+        if shared:
+            return shared[0]
+    kind = re.fullmatch(r"[a-z]+(\d+)", text)
+    same = [choice for choice in choices if kind and re.fullmatch(rf"[a-z]+{kind[1]}", choice)]
+    return same[0] if len(same) == 1 else None

@@ -5,6 +5,52 @@ cancel and a threshold is left. F is the rate that products reach, B what one ch
 """
 
 
+def link_s(rows, columns, *, chips, value_bytes, bytes_per_s):
+    r"""Seconds that chips send each other partial results, of a product that is cut along its inner size.
+
+    $$T = \frac{2\,(n - 1)}{n}\,\frac{b\,B\,F}{W}$$  (eq:link-time)
+
+    B  rows         rows of the product                            [-]
+    F  columns      columns of the product                         [-]
+    n  chips        chips, each with an n-th of the inner size     [-]
+    b  value_bytes  size of one value                              [B]
+    W  bytes_per_s  what a chip sends, in one direction            [B/s]
+
+    Each chip has a partial result of the whole size. It sends (n - 1) / n of it to be summed, and as
+    much of the sums to the others; two chips send b B F each. The inner size does not occur.
+
+    Holds for: bandwidth alone, no latency; both directions of the link at once.
+    Source: derived here, as eq:ring-all-reduce without its latency.
+
+    >>> link_s(1000, 1000, chips=2, value_bytes=2, bytes_per_s=1e9)
+    0.002
+    """
+    return 2 * (chips - 1) / chips * value_bytes * rows * columns / bytes_per_s
+
+
+def inner_size_to_hide(*, chips, value_bytes, flop_per_s, bytes_per_s):
+    r"""Inner size from which chips that share it compute for longer than they send.
+
+    $$D^{*} = (n - 1)\,b\,\frac{P}{W}$$  (eq:inner-size)
+
+    n  chips        chips, each with an n-th of the inner size     [-]
+    b  value_bytes  size of one value                              [B]
+    P  flop_per_s   rate of a chip's products                      [FLOP/s]
+    W  bytes_per_s  what a chip sends, in one direction            [B/s]
+
+    A chip computes for 2 B D F / (n P) and sends for eq:link-time: rows B and columns F cancel. Two
+    chips are faster than one from half of it, where they send for as long as one would compute.
+
+    Holds for: arithmetic at its rate, sending that overlaps with it. With few rows memory lasts longer
+    than arithmetic, and hides the link at a smaller D.
+    Source: derived here; scaling-book, "Rooflines", has it for two chips.
+
+    >>> inner_size_to_hide(chips=2, value_bytes=2, flop_per_s=1e15, bytes_per_s=5e11)
+    4000.0
+    """
+    return (chips - 1) * value_bytes * flop_per_s / bytes_per_s
+
+
 def data_parallel_tokens(*, flop_per_s, bytes_per_s, sent_bytes):
     r"""Tokens that one copy of the model must work on in a step, so that the exchange can hide.
 

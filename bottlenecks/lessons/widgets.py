@@ -16,7 +16,7 @@ import numpy as np
 from IPython.display import display
 
 from bottlenecks.exhibits.layers import Layers, notice, png
-from bottlenecks.exhibits.registry import Picture
+from bottlenecks.exhibits.registry import Picture, marked
 from bottlenecks.exhibits.style import RC
 from bottlenecks.facts.doors import positive
 from bottlenecks.facts.units import example, in_unit, parse_quantity, parse_unit, plain
@@ -24,9 +24,11 @@ from bottlenecks.lessons import errors
 
 WIDTH = 760  # of a picture on the page, in CSS pixels
 DPI = 130  # of a live picture: sharp enough on a dense screen, quick to draw and to send
-HIGHEST = "62vh"  # of a picture: controls, words and picture are seen together on a small screen
+HIGHEST = "58vh"  # of a picture: controls, words and picture are seen together on a small screen
 SLOW_S = 0.2  # a redraw that takes longer says that it is at work
 LINE = 105  # letters of a line of words
+# A read-out is as wide as what it says.
+READOUT = ".bn-explore .widget-readout {flex: none; width: max-content; max-width: none; white-space: nowrap}"
 errors.install()
 
 
@@ -60,7 +62,7 @@ class Explorer:
         for control in self.inputs.values():
             control.observe(self._moved, names="value")
         caption = ipywidgets.HTML(
-            f'<div style="max-width:{WIDTH}px;line-height:1.4"><b>{html.escape(exhibit.title)}</b> {html.escape(exhibit.caption)}</div>'
+            f'<style>{READOUT}</style><div style="max-width:{WIDTH}px;line-height:1.4"><b>{marked(exhibit.title)}</b> {marked(exhibit.caption)}</div>'
         )
         self.box = ipywidgets.VBox([_side_by_side(list(self.inputs.values())), self.words, self.image, caption])
         self.box.add_class("bn-explore")
@@ -114,7 +116,7 @@ class Explorer:
         self.lines = max(self.lines, math.ceil(len(words) / LINE))
         self.words.value = (
             f'<div class="bn-summary{" bn-busy" * busy}" role="status" aria-live="polite" style="max-width:{WIDTH}px;'
-            f'line-height:1.4;min-height:{1.4 * self.lines:g}em"><i>{html.escape(words)}</i></div>'
+            f'line-height:1.4;min-height:{1.4 * self.lines:g}em"><i>{marked(words)}</i></div>'
         )
 
 
@@ -133,10 +135,11 @@ def _input(control, start):
 def _side_by_side(controls):
     """Controls with their labels whole; in two columns where there are more than two."""
     columns = 2 if len(controls) > 2 else 1
-    letters = max([len(control.description) for control in controls], default=0)
-    for control in controls:
-        control.style.description_width = f"{7 * letters + 12}px"
-        control.layout.width = "auto"
+    for column in (controls[i::columns] for i in range(columns)):
+        letters = max([len(control.description) for control in column], default=0)
+        for control in column:
+            control.style.description_width = f"{7 * letters + 12}px"
+            control.layout.width = "auto"
     grid = {"grid_template_columns": f"repeat({columns}, minmax(0, 1fr))", "grid_gap": "0 20px"}
     return ipywidgets.GridBox(
         controls, layout={**grid, "width": f"{WIDTH if columns > 1 else 550}px", "max_width": "100%"}
@@ -167,11 +170,9 @@ def guess(question, *, answer, unit="", then="", wrong=None, picture=None):
     picture. On a page without a kernel all this lies in a fold.
     """
     box = GuessBox(question, answer, unit, then=then, wrong=wrong, picture=picture)
-    slips = "".join(
-        f"<li>{in_unit(value, unit)}? {html.escape(sentence)}</li>" for value, sentence in box.wrong.items()
-    )
+    slips = "".join(f"<li>{in_unit(value, unit)}? {marked(sentence)}</li>" for value, sentence in box.wrong.items())
     fold = (
-        f"<p><b>Your guess.</b> {html.escape(question)}</p><details><summary>Guess first, then open</summary>"
+        f"<p><b>Your guess.</b> {marked(question)}</p><details><summary>Guess first, then open</summary>"
         f"{box.told}{slips and f'<p>What a guess may have missed:</p><ul>{slips}</ul>'}</details>"
     )
     _show(box.box, fold, f"[guess] {question}")
@@ -185,7 +186,7 @@ class GuessBox:
         self.answer, self.unit = positive("answer", answer), unit
         self.wrong = {positive("wrong", value): sentence for value, sentence in (wrong or {}).items()}
         drawn = picture._repr_mimebundle_()["text/html"] if picture else ""
-        self.told = f"<p><b>{in_unit(answer, unit)}</b>. {html.escape(then)}</p>{drawn}"
+        self.told = f"<p><b>{in_unit(answer, unit)}</b>. {marked(then)}</p>{drawn}"
         self.first = None
         self.field = ipywidgets.Text(
             placeholder=f"a number, such as {example(unit)}", description="Your guess", layout={"width": "420px"}
@@ -194,7 +195,7 @@ class GuessBox:
         self.reply = ipywidgets.HTML()
         self.button.on_click(self.commit)
         self.field.on_msg(self._entered)
-        asked = ipywidgets.HTML(f"<p><b>{html.escape(question)}</b></p>")
+        asked = ipywidgets.HTML(f"<p><b>{marked(question)}</b></p>")
         self.box = ipywidgets.VBox([asked, ipywidgets.HBox([self.field, self.button]), self.reply])
         self.box.add_class("bn-guess")
 
@@ -216,7 +217,7 @@ class GuessBox:
             said = f"First you said {in_unit(self.first, self.unit)}; now {in_unit(value, self.unit)}"
         self.first = self.first or value
         self.button.description = "Guess again"
-        verdict = html.escape(compare(value, self.answer, self.wrong))
+        verdict = marked(compare(value, self.answer, self.wrong))
         self.reply.value = f"<div role='status'><p>{said}: {verdict}</p>{self.told}</div>"
 
 

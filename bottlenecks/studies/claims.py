@@ -5,15 +5,12 @@ A claim is a row of `data/claims.toml`; its verdict is a function here, so that 
 
 import numpy as np
 
-from bottlenecks.facts import corpus
-from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.doors import one_of
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.measured import first_estimate
 from bottlenecks.models import ops
-from bottlenecks.models.machine import machine
-from bottlenecks.studies import decoding, era, growth, one_device, runs, scaling, splitting
+from bottlenecks.studies import era, growth, one_device, step_verdicts
 from bottlenecks.studies.verdict import Verdict, claims
 
 
@@ -141,145 +138,13 @@ def _low_precision():
     )
 
 
-def _latency_floor():
-    steps = decoding.floors()
-    ratio = steps["measured_s"] / steps["floor_s"]
-    sparse = model("DeepSeek-V3")
-    active = decoding.weight_bytes(sparse) / (2 * (sparse.block_params + sparse.head_params))
-    numbers = {
-        "rows": ratio.size,
-        "smallest": float(ratio.min()),
-        "median": float(np.median(ratio)),
-        "active_share": float(active),
-        "sources": sorted(set(steps["source"].tolist())),
-    }
-    return Verdict(
-        claim="W2-latency-floor",
-        verdict="holds" if ratio.min() >= 1 else "fails",
-        numbers=numbers,
-        because=f"Of {ratio.size} measured steps of one sequence none is shorter than its weights over the bandwidth of the chips "
-        f"that read them together (smallest measured / floor {ratio.min():.2f}, median {np.median(ratio):.2f}). The floor moves "
-        f"with what is read: to {active:.1%} for DeepSeek-V3's active experts, to a half and a quarter with 8 and 4 bits, below "
-        "it for each token where one reading yields several (speculation), and away where the weights stay on the chip.",
-        range=f"Sources {', '.join(numbers['sources'])}; batch 1. A larger batch reads no less, so the floor is one for it too.",
-    )
-
-
-def _aggregate_bandwidth():
-    (source,) = corpus.showing("inference", "decoding over chips")
-    rates = {n: decoding.tokens_per_s(source, "Llama-2-7B", chips=n, weights="bf16") for n in (1, 2, 4, 8)}
-    best = {
-        name: decoding.best_chips(model(name), chip("H100 SXM5"))
-        for name in ("Llama-3-8B", "Llama-3-70B", "Llama-3.1-405B")
-    }
-    numbers = {"measured": rates, "best_chips": {name: n for name, (n, _) in best.items()}}
-    gain = rates[8] / rates[1]
-    return Verdict(
-        claim="W3-aggregate-bandwidth",
-        verdict="holds-when",
-        numbers=numbers,
-        because=f"Measured on A100s, Llama-2-7B decodes {rates[2] / rates[1]:.2f}, {rates[4] / rates[1]:.2f} and {gain:.2f} times faster "
-        "on 2, 4 and 8 chips. The exchanges of each layer end the gain: modelled on H100s at batch 1, a step is shortest on "
-        + ", ".join(f"{n} chips for {name}" for name, (n, _) in best.items())
-        + " (of 1 to 64, in powers of two).",
-        range="Tensor parallel, eight chips to a fast domain, 2,048 tokens of context, NVIDIA's collectives.",
-    )
-
-
-def _no_single_resource():
-    every = runs.shares_of_runs()
-    several = runs.GROUPS["more than one machine, since 2023"](every)
-    numbers = {
-        "dense": runs.dominated(every, several & ~every["mixture"]),
-        "mixtures": runs.dominated(every, several & every["mixture"]),
-        "trillion": runs.dominated(every, runs.GROUPS["a trillion parameters, since 2023"](every)),
-    }
-    above = {name: found["rows above"] / found["rows"] for name, found in numbers.items()}
-    shared = [name for name in ("dense", "mixtures") if above[name] < 0.5]
-    word = {0: "fails", 1: "holds-when", 2: "holds"}[len(shared)]
-
-    def told(name):
-        found = numbers[name]
-        medians = ", ".join(f"{owner} {found[f'median {owner}']:.0%}" for owner in runs.OWNERS[:3])
-        return f"{found['rows above']} of {found['rows']} (compute in {found['compute']}; medians: {medians})"
-
-    return Verdict(
-        claim="W3-no-single-resource",
-        verdict=word,
-        numbers=numbers,
-        because=f"One resource has a share above one half in the steps of dense models in {told('dense')}, of mixtures of experts "
-        f"in {told('mixtures')}, of models of a trillion parameters in {told('trillion')}. Dense training is still bound by its "
-        "products; where experts are small and far apart, three resources share the step.",
-        range="Published runs since 2023 on more than eight chips, of each source and model the largest; shares of predicted steps. "
-        "A run goes at the pace of its slowest chip and stops for failures, and neither is in these steps.",
-    )
-
-
-def _disappointing_scaling():
-    on = {inside: scaling.wired(chip("H100 SXM5"), inside=inside, port_bytes_per_s=50e9) for inside in scaling.INSIDE}
-    jobs = {"Llama-3-8B": 8, "Llama-3.1-405B": 512}  # from so many chips
-    numbers = {}
-    for name, fewest in jobs.items():
-        chips = fewest * 2 ** np.arange(int(np.log2(16384 / fewest)) + 1)
-        for inside, wired in on.items():
-            of = {"chips": chips, "seq_len": 8192, "software": "2024"}
-            strong = scaling.best(model(name), wired, batch=2048, **of)
-            weak = scaling.best(model(name), wired, batch=np.maximum(chips // 4, 1), **of)
-            numbers[name, inside] = {"strong": scaling.speed_up(strong), "weak": scaling.speed_up(weak)}
-
-    def told(name, job):
-        first, last, _ = numbers[name, "links"][job]
-        return f"{name} from {first:,} to {last:,} chips ({last // first} times as many): " + ", ".join(
-            f"{numbers[name, inside][job][2]:.0f} times with {words}"
-            for inside, words in (("links", "NVLink"), ("host", "PCIe alone"), ("nothing", "nothing but ports"))
-        )
-
-    return Verdict(
-        claim="W3-disappointing-scaling",
-        verdict="holds-when",
-        numbers=numbers,
-        because=f"A fixed step: {told('Llama-3-8B', 'strong')}; {told('Llama-3.1-405B', 'strong')}. A step that grows with the chips: "
-        f"{told('Llama-3.1-405B', 'weak')}. A fixed batch runs out of sequences to deal before links matter; growing batches keep "
-        "nearly all of the gain, links or not, where a port of 400 Gbit/s stands behind each chip.",
-        range="H100s with the best layout at each number of chips, ports of 400 Gbit/s without oversubscription, sequences of 8,192 "
-        "tokens, fixed steps of 2,048 of them. No jitter, no failures.",
-    )
-
-
-def _context_limits():
-    shape, on = model("Llama-3.1-405B"), machine(chip("H100 SXM5"))
-    numbers = {}
-    for seq_len in (8192, 131072, 1048576):
-        found = splitting.alone(shape, on, software="2024", tokens=2048 * 8192, seq_len=seq_len)
-        good = found["efficiency"] >= 0.5
-        numbers[seq_len] = {
-            name: int(found["ranks"][good & (found["dimension"] == name)].max())
-            for name in ("tensor", "pipeline", "context", "data")
-        }
-    short, long = numbers[8192], numbers[1048576]
-
-    def told(name):
-        return f"{name} {', '.join(f'{numbers[n][name]:,}' for n in numbers)}"
-
-    word = "holds" if long["context"] > 8 * short["context"] and long["pipeline"] < short["pipeline"] else "holds-when"
-    return Verdict(
-        claim="W3-context-limits-parallelism",
-        verdict=word,
-        numbers=numbers,
-        because="Alone, each cut keeps half of a chip's speed up to so many chips, at 8,192, 131,072 and 1,048,576 tokens: "
-        f"{told('tensor')}; {told('pipeline')}; {told('context')}; {told('data')}. With the tokens of a step fixed, longer sequences "
-        "are fewer: copies and pipelines run out of them. Tensors end at the number of heads. Context divides more, the longer it is.",
-        range="Llama-3.1-405B on H100s, eight to a machine, 16.8 million tokens a step, all layers computed again.",
-    )
-
-
 VERDICTS = {
     "W2-roofline-of-llm": _roofline_of_llm,
-    "W2-latency-floor": _latency_floor,
-    "W3-aggregate-bandwidth": _aggregate_bandwidth,
-    "W3-no-single-resource": _no_single_resource,
-    "W3-disappointing-scaling": _disappointing_scaling,
-    "W3-context-limits-parallelism": _context_limits,
+    "W2-latency-floor": step_verdicts.latency_floor,
+    "W3-aggregate-bandwidth": step_verdicts.aggregate_bandwidth,
+    "W3-no-single-resource": step_verdicts.no_single_resource,
+    "W3-disappointing-scaling": step_verdicts.disappointing_scaling,
+    "W3-context-limits-parallelism": step_verdicts.context_limits,
     "W1-compute-bound": _compute_bound,
     "W1-flops-per-clock": _growth_of_peaks,
     "W1-low-precision": _low_precision,

@@ -122,20 +122,20 @@ def scaling_table(name="Llama-2-7B"):
     return lines
 
 
-def best_chips(shape, device, *, most=64, batch=1, context=2048, weight_format="bf16"):
-    """(chips, seconds): the tensor-parallel degree with the shortest decode step, and the step."""
+def over_chips(shape, device, *, most=64, batch=1, context=2048, weight_format="bf16"):
+    """(chips, seconds): decode steps, tensor parallel over 1, 2, 4 ... chips, each of which holds whole heads."""
     counts = 2 ** np.arange(int(np.log2(positive("most", most, most=RANKS))) + 1)
-    counts = counts[np.mod(shape.heads, counts) == 0]  # a chip holds whole heads
+    counts = counts[np.mod(shape.heads, counts) == 0]
     server = measured_inference.server(device, shape)
-    times = [
-        float(
-            inference.decode_s(
-                shape, inference.Plan(tp=int(n), weight_format=weight_format), server, batch=batch, context=context
-            )
-        )
-        for n in counts
-    ]
-    return int(counts[int(np.argmin(times))]), min(times)
+    plans = (inference.Plan(tp=int(n), weight_format=weight_format) for n in counts)
+    times = [float(inference.decode_s(shape, plan, server, batch=batch, context=context)) for plan in plans]
+    return counts, np.array(times)
+
+
+def best_chips(shape, device, **asked):
+    """(chips, seconds): the tensor-parallel degree with the shortest decode step, and the step; as `over_chips`."""
+    counts, times = over_chips(shape, device, **asked)
+    return int(counts[np.argmin(times)]), float(times.min())
 
 
 def groups_of(errors, role="held-out"):

@@ -56,7 +56,7 @@ def parts(c, width="16-bit"):
 
 
 def step(before, after, *, width="16-bit"):
-    r"""Factors whose product is the growth of the peak from one chip to another: {part: factor}.
+    r"""Factors whose product is the growth of the peak from one chip to another, by part.
 
     $$\frac{P_2}{P_1} = \frac{f_2}{f_1}\cdot\frac{c_2}{c_1}\cdot\frac{w_2}{w_1}\cdot\frac{g_2}{g_1}\cdot\frac{\rho_2}{\rho_1}$$  (eq:growth)
 

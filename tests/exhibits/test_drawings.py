@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bottlenecks.exhibits import ch09, ch09_drawn, ch14_drawn, ch14_experts
+from bottlenecks.exhibits import ch09, ch09_drawn, ch14_drawn, ch14_experts, ch15_drawn
 from bottlenecks.exhibits.registry import pick, row
 from bottlenecks.models import inference
 
@@ -201,3 +201,26 @@ def test_a_limited_router_stays_on_so_many_machines(machines):
         assert np.unique(expert).size == 16 and (home == expert // (256 // machines)).all()
         assert np.unique(home).size <= (most or machines)
         assert ch14_experts.machine_frames(table)[0][3].max() < ch14_experts.PRICES[0] - 30
+
+
+# ---- 15-groups
+
+
+def test_groups_of_llama_3():
+    table = ch15_drawn.groups(run="Llama-3.1-405B, 8k (2024)").table
+    names, ranks, sent = pick(table, "group", "group", "ranks", "sent_bytes")
+    assert dict(zip(names.tolist(), ranks.tolist(), strict=True)) == {"tensor": 8, "pipeline": 16, "data": 128}
+    assert row(table).chips == 8 * 16 * 128 and row(table).machines == 2048
+    # to the next stage and back, 8 chunks, 16 sequences of 8,192 tokens, a tensor rank's part of 16,384 values of 2 B
+    assert sent[names == "pipeline"] == pytest.approx(2 * 8 * 16 * 8192 * 16384 * 2 / 8)
+
+
+@pytest.mark.parametrize("run", ch15_drawn.PUBLISHED)
+def test_every_machine_and_chip_has_its_place(run):
+    table = ch15_drawn.groups(run=run).table
+    here = row(table)
+    machines, chips = ch15_drawn.copies_places(table), ch15_drawn.chips_places(table)
+    assert machines.shape[1] == here.machines
+    assert chips.shape[1] == here.tensor * here.context * here.pipeline
+    for (x0, x1, y0, y1), (left, right, top, bottom) in ((machines, ch15_drawn.ALL), (chips, ch15_drawn.ONE)):
+        assert x0.min() == left and x1.max() <= right + 1e-9 and y0.min() == top and y1.max() <= bottom + 1e-9

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from bottlenecks.exhibits import ch02_drawn, ch03_drawn, ch05_drawn
+from bottlenecks.exhibits import ch01_link, ch02_drawn, ch03_drawn, ch05_drawn
 from bottlenecks.exhibits.drawn import HEAD, Scene
 from bottlenecks.exhibits.registry import pick, row
 
 DRAWN = {
+    ch01_link.two_chips: ch01_link.sketch,
     ch03_drawn.layer: ch03_drawn.layer_scene,
     ch02_drawn.the_chip: ch02_drawn.chip_scene,
     ch02_drawn.tiles: ch02_drawn.tiles_scene,
@@ -220,3 +221,27 @@ def test_dots_stand_for_so_many_loads(loads, flying, waiting):
 def test_rows_of_dots_stay_inside_and_lose_none(count):
     x, y = ch02_drawn.rows_of_dots(count, 4.0, 1.5, 0.2)
     assert x.size == y.size == count and (0 < x).all() and (x < 4).all() and (0 < y).all() and (y < 1.5).all()
+
+
+# ---- two chips and a link -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", ch01_link.ROWS)
+def test_rows_do_not_move_the_inner_size_that_hides_a_link(rows):
+    # 2 B x 989.4 TFLOP/s over 450 GB/s: 4,397.3; rows x 8,192 x 2 B at 450 GB/s
+    here = row(ch01_link.two_chips(rows=rows).table)
+    assert here.inner == pytest.approx(4397.3, rel=1e-4)
+    assert here.time_s == pytest.approx(rows * 16384 / 450e9)
+
+
+def test_a_slow_port_needs_nine_times_the_inner_size():
+    # 450 GB/s over 50 GB/s
+    slow = row(ch01_link.two_chips(pair="H100 SXM5, port of 400 Gbit/s").table).inner
+    assert slow / row(ch01_link.two_chips().table).inner == pytest.approx(9)
+
+
+def test_the_largest_of_three_times_is_drawn():
+    # few rows: 64 x 8,192 x 2 of them in 8,192 x D at D = 131,072: memory; at D = 256 the link
+    table = ch01_link.two_chips(rows=64).table
+    largest = pick(table, "larger", "time_s")
+    assert largest[-1] == pick(table, "memory", "time_s")[-1] and largest[0] == pick(table, "link", "time_s")[0]

@@ -40,6 +40,30 @@ def test_a_folder_or_a_dictionary_will_do(tmp_path):
     assert from_config(published_config("Qwen3-8B"), name="mine").name == "mine"
 
 
+def test_the_text_that_a_hub_prints_will_do():
+    """With its true, false and null, which are not Python."""
+    content = published_config("Qwen3-8B", use_cache=True, rope_scaling=None)
+    text = json.dumps(content, indent=2)
+    assert "true" in text and "null" in text
+    read = from_config(f"\n{text}\n")
+    assert {f: getattr(read, f) for f in COUNTS} == {f: getattr(from_config(content), f) for f in COUNTS}
+    assert from_config("\ufeff" + text, name="mine").name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"model_type": "qwen3",', "config is not JSON, as a hub prints it: Expecting"),
+        ("{'model_type': None}", "config is not JSON"),
+        ("[1, 2]", "config must hold a dictionary"),
+        ("{" * 200_000, "config is not JSON"),
+    ],
+)
+def test_a_text_that_is_no_configuration_says_where(text, told):
+    with pytest.raises(ValueError, match=told):
+        from_config(text)
+
+
 def test_variants_of_layout():
     qwen = published_config("Qwen3-30B-A3B", decoder_sparse_step=2, mlp_only_layers=[1])
     assert from_config(qwen).dense_layers == 25  # 24 of 48 by the step, and layer 1
@@ -103,17 +127,17 @@ def test_a_field_that_matters_and_is_unknown_is_named(name, changes, message):
 
 
 def test_a_file_that_is_none(tmp_path):
-    with pytest.raises(ValueError, match=r"nowhere.json' can not be read"):
+    with pytest.raises(ValueError, match=r"nowhere.json' cannot be read"):
         from_config(tmp_path / "nowhere.json")
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(ValueError, match="must hold a dictionary"):
         from_config(tmp_path)
     (tmp_path / "config.json").write_text("[" * 200_000)
-    with pytest.raises(ValueError, match="can not be read"):
+    with pytest.raises(ValueError, match="is not JSON"):
         from_config(tmp_path)
     for nonsense in (None, 5, []):
-        with pytest.raises(ValueError, match="config must be a path or a dictionary"):
+        with pytest.raises(ValueError, match="config must be JSON text, a path or a dictionary"):
             from_config(nonsense)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ValueError, match="can not be read"):
+    with pytest.raises(ValueError, match="is not JSON"):
         from_config(tmp_path)

@@ -15,6 +15,8 @@ RATES = {"flop_per_s": 5e14 / S, "bytes_per_s": 5e10 * B / S}
 MIXED = {"width": 8192, "layer_params": 8e8, "value_bytes": 2 * B, "sent_bytes": 6 * B}
 MIXED |= {"data_bytes_per_s": 5e10 * B / S, "tensor_bytes_per_s": 4e11 * B / S}
 LAWS = {  # law -> arguments, keywords, dimension
+    traffic.link_s: ((1000, 2000), {"chips": 4, "value_bytes": 2 * B, "bytes_per_s": 5e10 * B / S}, unit.second),
+    traffic.inner_size_to_hide: ((), RATES | {"chips": 2, "value_bytes": 2 * B}, unit.dimensionless),
     traffic.data_parallel_tokens: ((), RATES | {"sent_bytes": 6 * B}, unit.dimensionless),
     traffic.tensor_parallel_ratio: (
         (8,),
@@ -43,6 +45,30 @@ def test_dimension_and_card(law):
 
 def test_one_rank_sends_nothing():
     assert traffic.tensor_parallel_ratio(1, width=1, layer_params=1, value_bytes=1, flop_per_s=1, bytes_per_s=1) == 0
+
+
+def test_one_chip_needs_no_link():
+    assert traffic.link_s(8, 8, chips=1, value_bytes=2, bytes_per_s=1e9) == 0
+    assert traffic.inner_size_to_hide(chips=1, value_bytes=2, flop_per_s=1e15, bytes_per_s=1e9) == 0
+
+
+def test_two_chips_send_a_whole_partial_result_each():
+    # 64 x 8,192 values of 2 B are 1,048,576 B, at 450 GB/s 2.33 us
+    assert traffic.link_s(64, 8192, chips=2, value_bytes=2, bytes_per_s=450e9) == pytest.approx(2.3302e-6, rel=1e-4)
+
+
+def test_the_inner_size_of_two_chips_as_printed():
+    # scaling-book, "Rooflines": bf16 on two TPU v5e, 1.97e14 FLOP/s, 4.5e10 B/s: D > 8755
+    found = traffic.inner_size_to_hide(chips=2, value_bytes=2, flop_per_s=1.97e14, bytes_per_s=4.5e10)
+    assert int(found) == 8755
+
+
+@pytest.mark.parametrize("chips", [2, 3, 8])
+@pytest.mark.parametrize("rows", [1, 1000])
+def test_at_the_inner_size_chips_compute_as_long_as_they_send(chips, rows):
+    inner = traffic.inner_size_to_hide(chips=chips, value_bytes=2, flop_per_s=1e15, bytes_per_s=5e10)
+    compute_s = 2 * rows * inner * 512 / chips / 1e15  # two operations for each of rows x inner x columns / chips
+    assert compute_s == pytest.approx(traffic.link_s(rows, 512, chips=chips, value_bytes=2, bytes_per_s=5e10))
 
 
 def test_a_layer_of_gpt3_by_hand():

@@ -23,25 +23,54 @@ BY_HAND = {  # base unit; the arithmetic in words
     "00.8": 20,  # 1 - 1 / 1.25
     "00.9": 10,  # 0 + 1 + 2 + 3 + 4
     "00.10": 12,  # shape (3, 4)
-    "01.1": 153.02,  # 312e12 / 2039e9
-    "01.2": 1 / 6,  # one addition, three values of two bytes
-    "01.3": 0.8e12,  # 4.8e12 / 6
-    "01.4": 590.7,  # 1978.9e12 / 3.35e12
-    "01.5": 293,  # m = kn / (kn / 281.25 - k - n) = 4.698e8 / (1.6703e6 - 65536) = 292.7
-    "01.6": 13.5e3,  # 4.8e12 x 371.7e-9 / 132 = 13,517
-    "01.7": 1.281,  # 2 x 400 x 4.698e8 / 989.4e12 = 379.8 us against 2 x (4.698e8 + 400 x 65536) / 3.35e12 = 296.1 us
-    "01.8": 68.6,  # 3.8483e12 / 5.6685e-3 / 989.4e12
-    "01.10": 220.7,  # 2 / (6946.5e9 / 756.5e12 - 1 / 8192) = 2 / (0.0091824 - 0.0001221)
-    "01.11": 54.3,  # 2 x 256 x 4.698e8 / 989.4e12 = 243.1 us; 2 x (4.698e8 + 256 x 65536) / 3.35e12 = 290.5 us; 290.5 / 533.6
+    "01.x1": 308,  # m = kn / (kn / 295.3 - k - n) = 4.698e8 / (1.5906e6 - 65536) = 308.0
+    "01.x2": 2,  # 1 byte for 2
+    "01.x3": 69.8,  # 3.35 / 4.8
+    "01.x4": 39576,  # 2 x 989.4e12 / 50e9
+    "01.1": 1 / 6,  # one addition, three values of two bytes
+    "01.2": 153.02,  # 312e12 / 2039e9
+    "01.3b": 293,  # m = kn / (kn / 281.25 - k - n) = 4.698e8 / (1.6703e6 - 65536) = 292.7
+    "01.3c": 1.325,  # 385 / 290.5; 2 x (4.698e8 + 256 x 65536) / 3.35e12 = 290.5 us
+    "01.4b": 1.283,  # 2 x 400 x 4.698e8 / 989.4e12 = 379.8 us against 2 x (4.698e8 + 400 x 65536) / 3.35e12 = 296.1 us
+    "01.4c": 2.812,  # 15,940.5 / 5,668.5
+    "01.5b": 0.8e12,  # 4.8e12 / 6
+    "01.5c": 1.073,  # 3 x 2 x 512 x 8192 / 7e-6 = 3.595e12; / 3.35e12
+    "01.6b": 20428,  # 2 x 1307.4e12 x 7 / (2 x 448e9)
+    "01.6c": 27425,  # 1307.4e12 / 47.671e9
+    "01.8": 281.25,  # 2250 / 8
+    "01.9": 172.25e-6,  # (15 x 0.9479e-3 + 5 x 0.60130e-3) / 100; 947.9 MB and 60.13 GFLOP are parts of a TB and of 100 TFLOP
+    "02.x1": 3.165,  # 30.92 / 9.7691
+    "02.x2": 115.6,  # 2 / (5.4359 / 312 - 1 / 8192) = 2 / (0.0174228 - 0.0001221)
+    "02.x3": 103352,  # 2.039e12 x 405.5e-9 / 8
+    "02.x4": 87.1,  # 31.36 / 0.36
+    "02.1": 147.7,  # 2 m kn / 989.4e12 = kn / 3.35e12
+    "02.2": 50,  # 30 + 60 - 75 = 15, of 30
+    "02.3b": 13.5e3,  # 4.8e12 x 371.7e-9 / 132 = 13,517
+    "02.3c": 357.3e-9,  # 27,648 x 8 / 619e9
+    "02.4b": 220.7,  # 2 / (6946.5e9 / 756.5e12 - 1 / 8192) = 2 / (0.0091824 - 0.0001221)
+    "02.4c": 93.9,  # 2 / (5435.9 / 253,700 - 1 / 8192) = 2 / (0.0214265 - 0.0001221)
+    "02.5b": 54.4,  # 2 x 256 x 4.698e8 / 989.4e12 = 243.1 us; 2 x (4.698e8 + 256 x 65536) / 3.35e12 = 290.5 us; 290.5 / 533.6
+    "02.5c": 61.1,  # (243.1 + 290.5 - 385) / 243.1 = 148.6 / 243.1
+    "02.6b": 88.2,  # 31.36 / 0.36 = 87.1; 4.698e8 / (4.698e8 / 87.1 - 65536)
+    "02.6c": 1.031e-12,  # 700 x 5.6685e-3 / 3.8483e12
+    "02.8": 590.7,  # 1978.9e12 / 3.35e12
+    "02.9": 529.4e12,  # 450 / (0.36e-12 + 31.36e-12 / 64) = 450 / 0.85e-12
+    "03.x1": 94.4,  # 58 layers x 248 experts x 3 x 7168 x 2048 = 633.5e9, of 671.0e9
+    "03.x2": 72.5,  # ln 0.1 / ln (248 / 256) = 2.3026 / 0.031749
+    "03.x3": 22400,  # 6 x (7.5047e9 + 131,072 x S) = 1.3 x 6 x 8.03e9 gives S = (10.439e9 - 7.5047e9) / 131,072 = 22,387
+    "03.x4": 234.8,  # 128 heads x 8192 x 2 x (576 + 512) / (2 x (8192 x 576 + 128 x (576 + 512))) = 2.2817e9 / 9.7157e6
     "03.1": 150.99e6,  # 2 x 8192 x 8192 + 2 x 8192 x 1024
-    "03.2": 327680,  # 2 x 80 x 8 x 128 x 2
-    "03.3": 64,  # (81,559 x 2^20 - 16.06e9) / (8192 x 131072) = 64.7
-    "03.4": 104448,  # (2 x 8192^2 + 2 x 8192 x 1024 + 3 x 8192 x 28672) / 8192 = 16384 + 2048 + 86016
-    "03.5": 2.5272e24,  # 6 x 540e9 x 780e9
-    "03.6": 3.5,  # 8 x (1 - 9/16)
-    "03.7": 256,  # 8 T / 256 = 8
-    "03.8": 75,  # 3 passes of 4
-    "03.9": 2,  # cache 68.72e9 of 84.5e9; 8 x (1 - 42.26 / 68.72) = 3.08; of 1, 2, 4 ... the 2
+    "03.2": 2.5272e24,  # 6 x 540e9 x 780e9
+    "03.3b": 327680,  # 2 x 80 x 8 x 128 x 2
+    "03.3c": 64,  # (81,559 x 2^20 - 16.06e9) / (8192 x 131072) = 64.7
+    "03.4b": 2.091,  # layer over 8192: 16,384 + 2,048 + 86,016 = 104,448 tokens; (104,448 + 131,072) / (104,448 + 8,192)
+    "03.4c": 2.37,  # 76 / 16 = 4.75; layers 194,560 + S tokens' worth, head 2.1e9 / (126 x 16,384) = 1,018: 457,722 / 228,346 = 2.0045
+    "03.5b": 1.568,  # 256 visits; (31/32)^32 = 0.3621, so 163.3 experts are read
+    "03.5c": 1.633,  # 32 x (41.94e6 + 2 x 176.16e6 + 32,768) + 131.07e6 = 12.749e9 B; / 2.039e12 = 6.2524 ms; 10.2124 / 6.2524
+    "03.6b": 75,  # 3 passes of 4
+    "03.6c": 4.095,  # 4.3e23 / (2 x 175e9 x 300e9)
+    "03.8": 140.4e15,  # 6 x (174.56e9 + 96 x 12,288 x 2,048) = 1.0619e12 FLOP a token; x 768 x 2,048 / 11.9
+    "03.9": 2,  # 14e-3 x 3.35e12 = 46.9e9, less 15.8e9; / 8.59e9 for each head = 3.6; of 1, 2, 4 ... the 2
     "05.1": 1.83e9,  # 989.4e12 / (132 x 4096) = 989.4e12 / 540,672
     "05.2": 640,  # 32 x 20
     "05.3": 94.2,  # 20e6 / (6 x 108 x 32,768 = 21.23e6)
@@ -67,8 +96,72 @@ BY_HAND = {  # base unit; the arithmetic in words
     "14.6": 12000,  # 2 x 8/32 x 24,000
     "14.7": 0.2894,  # 6 / 27,648 x 1,333.3
     "14.8": 3.077,  # 10 / (9/4 + 1)
-    "01.9": 88.2,  # 31.36 / 0.36 = 87.1; 4.698e8 / (4.698e8 / 87.1 - 65536)
 }
+
+# Exercises that take a function: one that is right, written otherwise than the package's, and one with the likely slip.
+FUNCTIONS = {
+    "01.3a": (lambda i, k, n: 1 / (1 / i - 1 / k - 1 / n), lambda i, k, n: i),
+    "01.4a": (lambda a, b, x: max(a, b) / max(a / x, b), lambda a, b, x: (a + b) / (a / x + b)),
+    "01.5a": (lambda b, w: w / b / 3, lambda b, w: w / b / 2),
+    "01.6a": (lambda p, w, b, g: p / w * b / 2 * (g - 1), lambda p, w, b, g: p / w * b / 2 * g),
+    "01.7": (
+        lambda rows, k, n, p, w: next(m for m in rows if 2 * m * k * n / p > 2 * (m * k + k * n + m * n) / w),
+        lambda rows, k, n, p, w: next(m for m in rows if m > p / w),
+    ),
+    "02.3a": (lambda w, s, b, c: w * s / (b * c), lambda w, s, b, c: w * s / c),
+    "02.4a": (lambda s, p, w: 2 * p * s / (w * s - p), lambda s, p, w: 2 * p / w),
+    "02.5a": (lambda a, b: 1 / (1 + min(a, b) / max(a, b)), lambda a, b: min(a, b) / (a + b)),
+    "02.6a": (lambda f, b, k, n: 1 / (f / b - 1 / k - 1 / n), lambda f, b, k, n: b / f),
+    "02.7": (
+        # With one place a load follows the other; with more, `n` start in a gap each, and the next when the first is back.
+        lambda loads, n, s, gap: (loads - 1) // n * max(s, n * gap) + (loads - 1) % n * gap + s,
+        lambda loads, n, s, gap: loads * s / n,
+    ),
+    "03.3a": (lambda layers, h, d, b: 2 * b * d * h * layers, lambda layers, h, d, b: b * d * h * layers),
+    "03.4a": (lambda n, w, a, b: (n / w + b) / (n / w + a), lambda n, w, a, b: (n / w + 2 * b) / (n / w + 2 * a)),
+    "03.5a": (lambda e, k, t: t * k / (e - e * (1 - k / e) ** t), lambda e, k, t: t * k / min(e, k * t)),
+    "03.6a": (lambda r: 1 / (1 + r / 3), lambda r: 1 / (1 + r)),
+    "03.7": (
+        lambda c, s: (_layer_params(c), 2 * _layer_params(c) + 2 * s * c["hidden_size"]),
+        lambda c, s: (_layer_params(c), 2 * _layer_params(c)),
+    ),
+}
+
+
+def _layer_params(config):
+    """Parameters of a layer, matrix by matrix."""
+    width, head = config["hidden_size"], config["hidden_size"] // config["num_attention_heads"]
+    narrow = head * config["num_key_value_heads"]
+    return sum(width * side for side in (width, narrow, narrow, width, *3 * [config["intermediate_size"]]))
+
+
+@pytest.mark.parametrize("id", FUNCTIONS)
+def test_a_function_that_is_right_passes_and_one_with_a_slip_does_not(id):
+    right, slipped = FUNCTIONS[id]
+    assert judge(id, right) == (True, f"{id}: right.")
+    assert judge(id, slipped)[0] is False
+
+
+def test_every_exercise_that_takes_a_function_is_tried():
+    assert set(FUNCTIONS) == {id for id, exercise in EVERY.items() if exercise.judge_with}
+
+
+@pytest.mark.parametrize("chapter", ["01", "02", "03"])
+def test_a_chapter_has_ten_exercises_of_all_kinds(chapter):
+    mine = {id: e for id, e in EVERY.items() if id.startswith(chapter) and ".x" not in id}
+    assert {id[:2] + "." + re.match(r"\d+", id[3:])[0] for id in mine} == {f"{chapter}.{n}" for n in range(1, 11)}
+    kinds = [e.kind for e in mine.values()]
+    assert {kind: kinds.count(kind) for kind in checks.KINDS} == {
+        "warm-up": 2,
+        "derive": 4,
+        "numbers": 4,
+        "compare": 4,
+        "program": 1,
+        "find the error": 1,
+        "design": 1,
+        "open": 1,
+    }
+    assert all(e.slips for e in EVERY.values() if e.expected and e.id.startswith(chapter))
 
 
 def test_every_exercise_has_an_answer_by_hand():
@@ -143,11 +236,11 @@ def test_an_answer_that_is_no_number(answer):
     ],
 )
 def test_what_is_off_is_said(factor, word):
-    assert word in judge("01.6", EXERCISES["01.6"].expected() * factor, "B")[1]
+    assert word in judge("02.3b", EXERCISES["02.3b"].expected() * factor, "B")[1]
 
 
 def test_an_open_exercise_says_so():
-    assert "no single answer" in judge("01.12", 3)[1]
+    assert "no single answer" in judge("01.10", 3)[1]
 
 
 def test_unknown_exercise_names_the_nearest():
@@ -161,8 +254,8 @@ def test_an_id_is_registered_once():
 
 
 def test_check_prints(capsys):
-    checks.check("01.2", 1 / 6, "FLOP/B")
-    assert capsys.readouterr().out == "01.2: right. 0.167 FLOP/B, within 2 %.\n"
+    checks.check("01.1", 1 / 6, "FLOP/B")
+    assert capsys.readouterr().out == "01.1: right. 0.167 FLOP/B, within 2 %.\n"
 
 
 @pytest.mark.parametrize("id", EXERCISES)
