@@ -352,7 +352,7 @@ batch = Exhibit(
     slug="09-batch",
     title="What a larger batch buys.",
     caption="Above: a decode step against the sequences that share it, and its parts. Below: tokens per second of each user and of all. "
-    "Shaded: so many caches do not fit." + EXPERTS,
+    "Shaded: caches do not fit." + EXPERTS,
     alt="Two panels over the batch, logarithmic: the time of a step, flat and then rising, with lines for weights, "
     "cache, arithmetic and rest; and tokens a second of all users, rising, and of each user, falling.",
     controls={

@@ -147,16 +147,8 @@ def _fit_summary(table):
 fit = Exhibit(
     slug="14-fit",
     title="Who keeps what.",
-    caption="Bytes on the fullest chip when the same number of H100 are used in different ways, and what they are. "
-    "The axis ends at twice a chip's memory; a bar that is cut through is longer, and shows its parts in proportion. Each "
-    "way goes as far as it can: copies until each has one of the step's 2,048 sequences of 8,192 tokens, tensors within "
-    "a machine of eight or up to the heads, a pipeline up to the layers; chips left over hold further copies. The "
-    "mix: tensors within a machine, a pipeline (16 stages for Llama-3.1-405B, as published; 4 for 70B, none for "
-    "8B), copies that share the optimiser's states (ZeRO 1); interleaved, in up to eight chunks a stage, they share "
-    "all states, gather the weights once a step, and gradients leave chunk by chunk: for Llama-3.1-405B the layout "
-    "of the published run. Embedding and head count as "
-    "a layer each where stages are even only so. Adam with gradients in 32 bits, 1F1B; a bound from below, nothing "
-    "held for fragmentation.",
+    caption="Bytes on the fullest chip when the same H100s are used in different ways, and what they are. Torn "
+    "bars run past twice a chip's memory. The last is the published layout of the 405-billion model.",
     alt="Horizontal stacked bars for eight ways to split a training step, with a vertical line at a chip's memory, "
     "the total and what it lacks beside each bar; parts: weights, gradients, optimiser, activations, rest. Bars that are "
     "too long are cut through.",
@@ -322,11 +314,9 @@ def _pipeline_summary(table):
 pipeline = Exhibit(
     slug="14-pipeline",
     title="A pipeline, drawn.",
-    caption="One step of a pipeline: what each stage does when, numbered by micro-batch; grey, it waits. A backward "
-    "pass takes twice a forward pass; sending takes no time. GPipe does all forward passes first; 1F1B goes back as "
-    "soon as it can; interleaved gives each stage two chunks of layers, half as long; zero bubble (ZB-H1) puts off "
-    "the gradients of weights, which nobody waits for, until there is nothing else to do. Below: micro-batches "
-    "whose activations the first stage keeps.",
+    caption="One step of a pipeline: what each stage does when, numbered by micro-batch. Grey: it waits. A "
+    "backward pass takes twice a forward pass. Below: micro-batches whose activations the first stage "
+    "keeps.",
     alt="A chart with one row for each pipeline stage over time: numbered boxes of forward and backward passes, and "
     "grey where the stage idles; below, a step line of the micro-batches whose activations the first stage keeps.",
     controls={
@@ -472,14 +462,9 @@ def _limits_summary(table):
 limits = Exhibit(
     slug="14-limits",
     title="Where each way stops.",
-    caption="One dimension at a time grows from a single chip while the step stays the same (16.8 million tokens, "
-    "micro-batches of one sequence, all layers computed again). Above: tokens a second of each chip, against those "
-    "of one chip whose memory had no end. Below: time to send over time to compute, as if nothing ran at the same "
-    "time; in the upper panel what is hidden costs nothing. Rings over several machines use all their ports at "
-    "once; an exchange of each with each can not. A cross ends each line, where what stands below its name runs out: heads to deal, layers, blocks "
-    "of 128 tokens, sequences or experts. Beyond as many tensor ranks as there are key heads, keys are copied. "
-    "Pipeline: 1F1B, stages with equally many layers, so it loses to the bubble and not by what it sends; data: "
-    "optimiser states shared (ZeRO 1); experts are dealt among as many copies of all else.",
+    caption="One cut at a time grows from a single chip while the step stays the same. Above: speed of each chip "
+    "against that of one alone. Below: sending over computing. A cross ends each line: nothing is left to "
+    "divide.",
     alt="Two panels over the number of chips on a logarithmic axis, with a line for tensor, pipeline, context, data "
     "and expert parallelism, each ending in a cross: above, tokens a second of a chip relative to one chip; below, "
     "time sending over time computing, with a line at 1.",

@@ -333,13 +333,8 @@ def _map_summary(table):
 map = Exhibit(
     slug="15-map",
     title="The map of layouts.",
-    caption="For each number of tensor-parallel ranks and pipeline stages, the best of all other choices: data "
-    "parallel over the remaining chips with ZeRO 0, 1, 2 or (without a pipeline) 3, micro-batches of 1, 2 or 4 "
-    "sequences, four ways to compute again, 1F1B, zero bubble or 2, 4 or 8 chunks a stage; for DeepSeek-V3 experts "
-    "over 1, 8, 16, 32 or 64 ranks. Colour and number: share of the peak (MFU, causal half). Blue frame: the "
-    "fastest; dashed: the cell that you choose; rings: what published runs of the model chose, whatever else they did. Steps as published: 1,536 "
-    "sequences of 2,048 tokens (GPT-3), 2,048 of 8,192 (Llama 3.1), 15,360 of 4,096 (DeepSeek-V3). The chips are "
-    "the same whatever their wires; NVLink over 72 of them is imagined.",
+    caption="For each pair of tensor ranks and stages, the best of all other choices. Colour and number: share of "
+    "the peak (MFU). Blue frame: the fastest; rings: published layouts; dashed: your choice.",
     alt="A grid of tensor-parallel ranks against pipeline stages: cells that fit are shaded and numbered by "
     "utilisation, those that do not are hatched with the bytes they lack, those that can not be divided have a dot; "
     "the fastest and a chosen cell are framed and described beside.",
@@ -514,14 +509,8 @@ def _scaling_summary(table):
 scaling_of = Exhibit(
     slug="15-scaling",
     title="More chips, for the same step or a larger one.",
-    caption="Training on 8 to 16,384 H100, in bf16, with the fastest layout that fits at each number: tensor and "
-    "context parallelism up to 8, pipelines to 64 stages, micro-batches to 8, interleaving and recomputation, all "
-    "in powers of two. Above, the number of chips at the datasheet's peak that would do the same work (perfect: the "
-    "dotted line); below, the same over the chips there are: model FLOP utilisation, the causal half of attention "
-    "counted. Eight chips of a machine reach each other over NVLink (450 GB/s), over PCIe (63 GB/s, which then caps "
-    "the port as well), or over nothing but a port for each chip; no network is oversubscribed. Strong: 16.8 "
-    "million tokens a step. Weak: 16,384 tokens for each chip. Software of 2024; sequences of 8,192 tokens, of "
-    "GPT-3 2,048. Speeds are told from 512 chips on.",
+    caption="Training with the fastest layout that fits at each number of chips. Above: chips at the peak that "
+    "would do the same work; dotted is perfect. Below: the same over the chips there are.",
     alt="Two panels over the number of chips on a logarithmic axis, three lines each, for fast links, PCIe and "
     "ports alone: above, useful chips below a dotted diagonal; below, the share of the peak, which falls as chips "
     "are added, most without fast links.",

@@ -10,12 +10,12 @@ from bottlenecks.studies import ledgers
 
 EXHIBITS = list(registry.load_all().values())
 KEYS = {row["source_id"] for row in data.rows("corpus_sources") if "_" in row["source_id"]}
-LONG = ("01-your-machine", "05-owners", "09-batch", "14-", "15-")  # whose captions still say what belongs into the text
+LONG = ("01-your-machine", "05-owners")  # whose captions still say what belongs into the text
 
 
 @pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda e: e.slug)
 def test_a_caption_is_short_and_plain(exhibit):
-    assert exhibit.slug.startswith(LONG) or len(exhibit.caption.split()) < 40
+    assert exhibit.slug.startswith(LONG) or len(exhibit.caption.split()) <= 40
     assert exhibit.slug.startswith(LONG) or "`" not in exhibit.caption
 
 
