@@ -264,7 +264,7 @@ def short(name):
 # ---- 3: the ridges of the catalog ---------------------------------------------------------------------
 
 SHOWN = names(
-    "P100 SXM2, T4, V100 SXM2 32GB, A100 SXM 80GB, H100 SXM5, H20 SXM, H200 SXM, B200 SXM (HGX), RTX 4090, MI250X, MI300X, MI355X, "
+    "T4, V100 SXM2 32GB, A100 SXM 80GB, H100 SXM5, H20 SXM, H200 SXM, B200 SXM (HGX), RTX 4090, MI250X, MI300X, MI355X, "
     "TPU v2, TPU v3, TPU v4, TPU v5e, TPU v5p, TPU v6e, TPU v7, Trainium1, Trainium2, Gaudi 2, Gaudi 3, Groq LPU "
     "v1, Xeon 6980P"
 )

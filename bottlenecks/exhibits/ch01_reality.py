@@ -125,7 +125,7 @@ def _machine_summary(table):
     told = [f"memory {si(next(iter(slopes.values())), 'B/s')}" if slopes else "its bandwidth was not measured"]
     told += [", ".join(_peak_words(peaks, slopes)) or "its arithmetic was not measured"]
     text = f"{first.name}: {'; '.join(told)}."
-    if len(slopes) < len(roofs) or len(peaks) < len(roofs):
+    if first.origin != "sample" and (len(slopes) < len(roofs) or len(peaks) < len(roofs)):
         text += " The measurement is incomplete: run `bottlenecks measure` again when no other program runs."
     if first.asked == "yours" and first.origin == "sample":
         text = f"Nothing is measured on this machine yet (run `bottlenecks measure`); the sample is shown. {text}"

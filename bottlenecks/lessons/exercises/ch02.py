@@ -108,24 +108,24 @@ Exercise(
 Exercise(
     id="02.x3",
     unit="",
-    expected=lambda: A100.memory_bytes_per_s * A100.level("HBM").latency_s / 8,
+    expected=lambda: H100_PCIE.memory_bytes_per_s * H100_PCIE.level("HBM").latency_s / 8,
     hint="The slope meets the flat part where the bytes in flight are rate times latency. A thread has eight bytes on their way.",
     rtol=0.06,  # read off a figure
     slips=lambda: {
-        A100.memory_bytes_per_s * A100.level("HBM").latency_s: "that is bytes; each thread waits for eight of them",
-        A100.memory_bytes_per_s * A100.level("HBM").latency_s / 8 / 108: "that is the number for each core",
+        H100_PCIE.memory_bytes_per_s * H100_PCIE.level("HBM").latency_s: "that is bytes; each thread waits for eight of them",
+        A100.memory_bytes_per_s * A100.level("HBM").latency_s / 8: "that is the A100",
     },
     minutes=3,
 )
 Exercise(
     id="02.x4",
     unit="FLOP/B",
-    expected=lambda: prices()[1] / prices()[0],
+    expected=lambda: energy_per_byte("HBM2") / energy_per_flop("FP32, 7 nm"),
     hint="Energies add. Both parts are equal where the intensity is the quotient of the two prices.",
     rtol=0.06,  # read off a figure
     slips=lambda: {
         ridge(H100): "that is where the two times are equal; the question is about energies",
-        prices()[1] / prices()[0] / 8: "that is the price of a bit",
+        prices()[1] / prices()[0]: "that is where it lies in 16 bits",
     },
     minutes=2,
 )
