@@ -21,6 +21,11 @@ DIGEST = """async img => {
 }"""
 
 
+# Labels and read-outs of controls that are wider than their place.
+CUT = """box => [...box.querySelectorAll('.widget-label, .widget-readout')]
+    .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"""
+
+
 def picture(explorer) -> str:
     """A digest of the picture that is shown; waits while it is being replaced."""
     digest = until_changed(lambda: explorer.locator("img").first.evaluate(DIGEST), None)
@@ -84,6 +89,8 @@ def unmoved(explorers):
     for number, explorer in enumerate(explorers, 1):
         control, old = first_control(explorer), seen(explorer)
         assert old[1].strip(), f"explorer {number} says nothing in words"
+        assert explorer.locator("img").first.get_attribute("alt"), f"explorer {number} has no alt text"
+        assert explorer.evaluate(CUT) == [], f"explorer {number} has a label that is cut"
         press(control)
         now = until_changed(lambda e=explorer: seen(e), old)
         if control.get_attribute("role") == "slider":

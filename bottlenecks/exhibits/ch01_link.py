@@ -63,22 +63,22 @@ def _link_table(pair, rows):
 
 
 def sketch(table):
-    """Who holds what: X cut by columns, W by rows, and each chip's partial result; not to scale."""
+    """Who holds what: X cut by columns, A by rows, and each chip's partial result; not to scale."""
     scene, here, y = Scene(), row(table), 4.68
     wide, high, tall, across = 1.1, 0.4, 0.8, 0.6
     scene.words(
         0.2,
         5.8,
-        f"{here.pair}: {plain(here.rows, 6)} rows B, {plain(COLUMNS, 6)} columns F (a sketch)",
+        f"{here.pair}: {plain(here.rows, 6)} rows m, {plain(COLUMNS, 6)} columns n (a sketch)",
         size=10,
         align="left",
     )
     for i, colour in enumerate(HALVES):
         scene.box(0.3 + i * wide / 2, y + 0.2, wide / 2, high, fill=colour, edge="white")
         scene.box(1.85, y + (1 - i) * tall / 2, across, tall / 2, fill=colour, edge="white")
-    scene.words(0.3 + wide / 2, y + 0.75, "X: B × D", size=9)
+    scene.words(0.3 + wide / 2, y + 0.75, "X: m × k", size=9)
     scene.words(1.62, y + 0.4, "·", size=14)
-    scene.words(1.85 + across / 2, y + 0.94, "W: D × F", size=9)
+    scene.words(1.85 + across / 2, y + 0.94, "A: k × n", size=9)
     scene.words(2.7, y + 0.4, "=", size=12)
     for i, colour in enumerate(HALVES):
         x = 3.15 + i * 2.6
@@ -91,7 +91,7 @@ def sketch(table):
         scene.words(x + 1.325, y + 0.06, "partial", size=9)
     for ends, up in (((4.84, 5.61), 0.5), ((5.61, 4.84), 0.3)):
         scene.arrow([(x, y + up) for x in ends], color=COLOUR["network"], lw=2)
-    scene.words(5.225, y + 0.64, "B × F", size=9)
+    scene.words(5.225, y + 0.64, "m × n", size=9)
     scene.words(5.225, y + 0.15, "values", size=9)
     return scene
 
@@ -99,7 +99,7 @@ def sketch(table):
 def _link_draw(figure):
     whole = sheet(figure, *SHEET)
     ax = panel(figure, 0.12, 0.095, 0.83, 0.74)
-    x_axis(ax, "inner size D", *INNER, log="", ticks=counts((256, 1024, 4096, 16384, 65536)))
+    x_axis(ax, "depth k", *INNER, log="", ticks=counts((256, 1024, 4096, 16384, 65536)))
     y_axis(ax, "time", 1e-7, 1e-1, log="s")
     at = ("inner", "time_s")
 
@@ -116,7 +116,7 @@ def _link_draw(figure):
             ax,
             lambda table: row(table).inner * (0.93 if late(table) else 1.07),
             0.94,
-            lambda table: f"D = {plain(row(table).inner, 4)}:\narithmetic as long\nas the link",
+            lambda table: f"k = {plain(row(table).inner, 4)}:\narithmetic as long\nas the link",
             of="column",
             ha=lambda table: "right" if late(table) else "left",
             va="top",
@@ -141,7 +141,7 @@ def _link_summary(table):
     longest = np.interp(here.inner, inner, memory) > np.interp(here.inner, inner, compute)
     return (
         f"{here.pair}, {plain(here.rows, 6)} rows: each chip sends {si(here.sent_bytes, 'B')} at {si(here.bytes_per_s, 'B/s')}, "
-        f"{si(here.time_s, 's')} at any inner size. Arithmetic of two chips lasts as long from D = {plain(here.inner, 4)} "
+        f"{si(here.time_s, 's')} at any depth. Arithmetic of two chips lasts as long from k = {plain(here.inner, 4)} "
         f"({VALUE_BYTES} B × {si(here.peak_flop_per_s, 'FLOP/s')} / {si(here.bytes_per_s, 'B/s')}), whatever the rows; they overtake "
         f"one chip's arithmetic at half of it, {plain(here.inner / 2, 4)}."
         + (" With so few rows memory lasts longer still." if longest else "")
@@ -150,11 +150,11 @@ def _link_summary(table):
 
 two_chips = Exhibit(
     slug="01-link",
-    title="A link is hidden by the inner size, not by the rows.",
-    caption="A product split along D over two chips: each does half of the arithmetic, then partial results cross the link. "
+    title="A link is hidden by the depth, not by the rows.",
+    caption="A product split along its depth k over two chips: each does half of the arithmetic, then partial results cross the link. "
     "Grey: the largest time. Move the rows: which lines move, and what stays?",
-    alt="Above, a sketch of two chips with half of X and W each and a partial result, joined by a link. Below, time "
-    "against inner size on logarithmic axes: arithmetic rises, the link is flat, and a vertical line marks where they cross.",
+    alt="Above, a sketch of two chips with half of X and A each and a partial result, joined by a link. Below, time "
+    "against depth on logarithmic axes: arithmetic rises, the link is flat, and a vertical line marks where they cross.",
     controls={
         "pair": Control(label="chips and link", values=tuple(PAIRS), start="H100 SXM5, NVLink 4"),
         "rows": Control(label="rows", values=ROWS, start=1024, unit="rows"),

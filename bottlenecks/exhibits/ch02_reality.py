@@ -231,7 +231,7 @@ energy = Exhibit(
     title="Energy adds where time overlaps.",
     caption="Energy of one operation, the mean of a multiplication and an addition, and of its share of the bytes "
     "moved. Black: the sum; the dot is where the two are equal. Dotted: a board's whole power, not a bound.",
-    alt="Log-log plot of energy an operation against arithmetic intensity: movement falls in proportion, arithmetic "
+    alt="Log-log plot of energy per operation against arithmetic intensity: movement falls in proportion, arithmetic "
     "is flat, and their sum bends between the two.",
     controls={
         "arithmetic": Control(label="arithmetic", values=tuple(ARITHMETIC), start="FP16 with 32-bit sums, 7 nm"),

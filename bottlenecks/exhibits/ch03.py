@@ -490,7 +490,7 @@ experts = Exhibit(
     title="A batch touches all experts.",
     caption="Above: weights in 16 bits fetched per token, against the tokens that share a pass. Dotted: if every pass "
     "fetched every expert. Below: a layer's experts that at least one token visits, all equally liked.",
-    alt="Log-log plot of bytes a token against tokens of the pass: the dense line falls in proportion; the mixture "
+    alt="Log-log plot of bytes per token against tokens of the pass: the dense line falls in proportion; the mixture "
     "starts on it, falls slowly while new experts are touched, then in proportion, many times above it.",
     controls={
         "model_name": Control(label="model", values=MIXTURES, start="DeepSeek-V3"),

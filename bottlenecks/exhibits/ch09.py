@@ -24,8 +24,7 @@ MODELS = ("Llama-3-8B", "Llama-3-70B", "Llama-3.1-405B", "DeepSeek-V3")
 GPUS = ("A100 SXM 80GB", "H100 SXM5", "H200 SXM", "B200 SXM (HGX)")
 RELEASED = {"DeepSeek-V3": "fp8", "gpt-oss-120b": "mxfp4"}  # format of the weights, where not bf16
 EXPERTS = (  # said under every figure that has mixtures
-    f" Routed experts take {plain(measured_inference.value('experts_times'))} times as long as dense "
-    "products (fitted)."
+    f" Routed experts take {plain(measured_inference.value('experts_times'))} times as long as dense products (fitted)."
 )
 CHIPS = (1, 2, 4, 8, 16, 32, 64)
 CONTEXTS = tuple(2**i for i in range(9, 18))
@@ -291,8 +290,8 @@ def _batch_draw(figure):
     figure.set_size_inches(7.6, 6.4)
     heights, words = [(0.47, 0.95), (0.085, 0.43)], "sequences at once (batch)"
     top, low = _two_panels(figure, 0.13, 0.84, heights, BATCHES, words, 1.12)
-    y_axis(top, "time of a decode step", 1e-4, 10, log="s")
-    y_axis(low, "tokens a second", 0.1, 3e5, log="", ticks=counts(10**i for i in range(6)))
+    y_axis(top, "time of a decode step", 3e-4, 2, log="s")
+    y_axis(low, "tokens per second", 0.5, 1e5, log="", ticks=counts(10**i for i in range(6)))
     rates = {"tokens_per_s": ("in all", "-"), "user_tokens_per_s": ("each user", "--")}
     far = 2e3  # beyond the axis
 
@@ -321,7 +320,7 @@ def _batch_draw(figure):
     names = {n: (w, GREY if n == "rest" else c) for n, (w, c, _) in LINES.items()}
     return updating(
         *(span(ax, lambda table: (full(table), far), color="#E9E9E9") for ax in (top, low)),
-        text(low, lambda table: 1060 if full(table) < 200 else full(table) * 0.96, 2e5, word, **told_full),
+        text(low, lambda table: 1060 if full(table) < 200 else full(table) * 0.96, 7e4, word, **told_full),
         *(
             curve(top, "line", "batch", n, color=c, ls=d, lw=2.4 if n == "step_s" else 1.7)
             for n, (_, c, d) in LINES.items()
@@ -353,9 +352,9 @@ batch = Exhibit(
     slug="09-batch",
     title="What a larger batch buys.",
     caption="Above: a decode step against the sequences that share it, and its parts. Below: tokens per second of each user and of all. "
-    "Shaded: so many caches do not fit." + EXPERTS,
+    "Shaded: caches do not fit." + EXPERTS,
     alt="Two panels over the batch, logarithmic: the time of a step, flat and then rising, with lines for weights, "
-    "cache, arithmetic and rest; and tokens a second of all users, rising, and of each user, falling.",
+    "cache, arithmetic and rest; and tokens per second of all users, rising, and of each user, falling.",
     controls={
         "setup": Control(label="model and chips", values=tuple(SETUPS), start="Llama-3-70B on 8 x H100"),
         "context": Control(label="tokens in each cache", values=CONTEXTS, start=2048, unit="tokens"),

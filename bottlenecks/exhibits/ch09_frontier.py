@@ -5,7 +5,7 @@ from functools import cache as keep
 import numpy as np
 
 from bottlenecks.exhibits.axes import counts, panel, x_axis, y_axis
-from bottlenecks.exhibits.ch09 import CONTEXTS, EXPERTS, GPUS, MODELS, RELEASED, serving_of
+from bottlenecks.exhibits.ch09 import CONTEXTS, GPUS, MODELS, RELEASED, serving_of
 from bottlenecks.exhibits.labels import labels, text, told
 from bottlenecks.exhibits.marks import circles, curve, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
@@ -25,7 +25,7 @@ LOOKS = dict(zip(SERVED, (SERIES[4], SERIES[2], SERIES[0], SERIES[1]), strict=Tr
 
 @keep
 def _curves(model_name, chip_name, context):
-    """For each number of chips: batches up to the largest that fits, tokens a second of each user and of a chip."""
+    """For each number of chips: batches up to the largest that fits, tokens per second of each user and of a chip."""
     found = {}
     for chips in SERVED:
         if model(model_name).heads % chips:
@@ -83,8 +83,8 @@ def _frontier_draw(figure):
     figure.set_size_inches(7.6, 5.4)
     ax = panel(figure, 0.125, 0.115, 0.97, 0.875)
     tens = (5, 10, 20, 50, 100, 200, 500, 1000)
-    x_axis(ax, "tokens a second of each user", 5, 1100, log="", ticks=counts(tens))
-    y_axis(ax, "tokens a second of each chip", 3, 2e4, log="", ticks=counts(10**i for i in range(1, 5)))
+    x_axis(ax, "tokens per second of each user", 5, 1100, log="", ticks=counts(tens))
+    y_axis(ax, "tokens per second of each chip", 3, 2e4, log="", ticks=counts(10**i for i in range(1, 5)))
 
     def batches(table):
         """The batch beside its point, on each curve."""
@@ -161,13 +161,8 @@ def _frontier_summary(table):
 frontier = Exhibit(
     slug="09-frontier",
     title="One user's speed against all users' tokens.",
-    caption="Decode steps of one copy of a model on one to eight chips, tensor parallel: tokens a second of each user "
-    "across, tokens a second of each chip up. Along a curve the batch grows from one sequence, at the right, to as "
-    "many as fit beside the weights (at most 1,024), a tenth of the memory held back. Whoever answers must choose a "
-    "point: no setting of a server is both at the top and at the right. Weights in 16 bits, DeepSeek-V3's in fp8, "
-    "caches in 16. Circles, on A100: gpt-fast, one user, a prompt of five tokens (Llama 3.1, of the same "
-    "shape), on a machine whose chips are "
-    "limited to 330 W and linked as a hybrid cube mesh." + EXPERTS,
+    caption="Decode steps on one to eight chips: tokens per second of each user across, of each chip up. Along a "
+    "curve the batch grows from one, at the right, to what fits. Circles: gpt-fast on A100s, measured.",
     alt="Logarithmic axes, a curve for each number of chips that falls from upper left, many users, to the lower right, "
     "one user; the outer edge of all curves is underlaid in grey; more chips reach farther right and less high.",
     controls={

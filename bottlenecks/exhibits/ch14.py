@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from bottlenecks.exhibits.axes import counts, panel, x_axis, y_axis
-from bottlenecks.exhibits.labels import Labels, apart, changing_key, key, labels, text, told
+from bottlenecks.exhibits.labels import Labels, changing_key, key, labels, text, told
 from bottlenecks.exhibits.marks import Mark, corners, line, polygons, segments, stacked, updating, upright
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY, SERIES
@@ -72,18 +72,17 @@ def _fit_table(model_name, chips, again):
 
 
 def _fit_draw(figure):
-    figure.set_size_inches(7.6, 5.4)
+    figure.set_size_inches(7.6, 5.0)
     on, y = _machine("DGX H100").memory_bytes, np.arange(len(WAYS))
-    ax, mix = panel(figure, 0.25, 0.095, 0.635, 0.86), panel(figure, 0.825, 0.095, 0.96, 0.86)
-    x_axis(ax, "bytes on the fullest chip", 0, ROOM_SHOWN * on, unit="B", ticks=np.arange(5) * on / 2)
-    x_axis(mix, "of which", 0, 1, ticks={0: "0", 1: "100 %"})
-    for each in (ax, mix):
-        y_axis(each, "", len(WAYS) - 0.5, -0.5, ticks=())
+    end = ROOM_SHOWN * on
+    ax = panel(figure, 0.25, 0.105, 0.855, 0.84)
+    x_axis(ax, "bytes on the fullest chip", 0, end, unit="B", ticks=np.arange(5) * on / 2)
+    y_axis(ax, "", len(WAYS) - 0.5, -0.5, ticks=())
     ax.text(on, -0.6, f"a chip has {si(on, 'B')}", ha="center", va="bottom", fontsize=9.5)
     for i, words in enumerate(WAYS.values()):
-        ax.text(-0.03, i - 0.17, words, transform=ax.get_yaxis_transform(), ha="right", va="center")
+        ax.text(-0.02, i - 0.17, words, transform=ax.get_yaxis_transform(), ha="right", va="center")
     colours = {part: colour for part, (_, colour) in HELD.items()}
-    key(figure, colours, 0.012, 0.922)
+    key(figure, colours, 0.012, 0.915)
 
     def parts(table):
         return np.array([pick(table, "way", part) for part in HELD])
@@ -91,33 +90,39 @@ def _fit_draw(figure):
     def whole(table):
         return parts(table).sum(0)
 
+    def drawn(table):
+        """Bars that are longer than the axis have its length, their parts in proportion."""
+        return y, parts(table) * np.minimum(end / whole(table), 1)
+
     def cuts(table):
         found = zip(*pick(table, "way", "tp", "pp", "dp"), strict=True)
         words = [
             [plural(n, word) for n, word in ((t, "rank"), (p, "stage")) if n > 1] + [plural(d, "copy")]
             for t, p, d in found
         ]
-        return [", ".join(w) for w in words], -0.03, y + 0.2
+        return [", ".join(w) for w in words], -0.02, y + 0.2
 
     def verdicts(table):
         lack = whole(table) - on
         words = [f"lacks {si(v, 'B')}" if v > 0 else "fits" for v in lack]
-        return words, 1.04, y + 0.2, np.where(lack > 0, COLOUR["compute"], COLOUR["network"])
+        return words, 1.02, y + 0.2, np.where(lack > 0, COLOUR["compute"], COLOUR["network"])
 
     def telling(table):
         here = row(table)
         return f"{here.model} on {plural(here.chips, 'chip')}; computed again: {here.again}"
 
-    def torn(table):
-        return np.where(whole(table) > ROOM_SHOWN * on, "»", ""), ROOM_SHOWN * on * 0.99, y
+    def breaks(table):
+        """Two slanted cuts through each bar that is not to scale."""
+        long = y[whole(table) > end]
+        places = end * np.array([0.61, 0.635])
+        return [[(x - 0.012 * end, i + 0.42), (x + 0.012 * end, i - 0.42)] for i in long for x in places]
 
     return updating(
-        stacked(ax, colours.values(), lambda table: (y, parts(table)), thick=0.66, most=ROOM_SHOWN * on),
-        stacked(mix, colours.values(), lambda table: (y, parts(table) / whole(table)), thick=0.66),
-        upright(ax, lambda table: row(table).memory, color=COLOUR["total"], lw=2.2, zorder=3),
-        labels(ax, torn, size=13, color="white", align="right"),
+        stacked(ax, colours.values(), drawn, thick=0.66),
+        segments(ax, breaks, colors="white", linewidths=3, zorder=4),
+        upright(ax, lambda table: row(table).memory, color=COLOUR["total"], lw=2.2, zorder=5),
         labels(ax, cuts, of="row", size=8, color=GREY, align="right"),
-        labels(ax, lambda table: ([si(w, "B") for w in whole(table)], 1.04, y - 0.17), of="row", size=10),
+        labels(ax, lambda table: ([si(w, "B") for w in whole(table)], 1.02, y - 0.17), of="row", size=10),
         labels(ax, verdicts, of="row", size=9),
         told(figure, telling, "head"),
     )
@@ -142,19 +147,11 @@ def _fit_summary(table):
 fit = Exhibit(
     slug="14-fit",
     title="Who keeps what.",
-    caption="Bytes on the fullest chip when the same number of H100 are used in different ways, and what they are. "
-    "The axis ends at twice a chip's memory; bars that run out are torn (»), their parts are at the right. Each way "
-    "goes as far as it can: copies until each has one of the step's 2,048 sequences of 8,192 tokens, tensors within "
-    "a machine of eight or up to the heads, a pipeline up to the layers; chips left over hold further copies. The "
-    "mix: tensors within a machine, a pipeline (16 stages for Llama-3.1-405B, as published; 4 for 70B, none for "
-    "8B), copies that share the optimiser's states (ZeRO 1); interleaved, in up to eight chunks a stage, they share "
-    "all states, gather the weights once a step, and gradients leave chunk by chunk: for Llama-3.1-405B the layout "
-    "of the published run. Embedding and head count as "
-    "a layer each where stages are even only so. Adam with gradients in 32 bits, 1F1B; a bound from below, nothing "
-    "held for fragmentation.",
+    caption="Bytes on the fullest chip when the same H100s are used in different ways, and what they are. Torn "
+    "bars run past twice a chip's memory. The last is the published layout of the 405-billion model.",
     alt="Horizontal stacked bars for eight ways to split a training step, with a vertical line at a chip's memory, "
-    "the total and what it lacks beside each bar, and a second bar with the parts in percent: weights, gradients, "
-    "optimiser, activations, rest.",
+    "the total and what it lacks beside each bar; parts: weights, gradients, optimiser, activations, rest. Bars that are "
+    "too long are cut through.",
     controls={
         "model_name": Control(label="model", values=LLAMAS, start="Llama-3.1-405B"),
         "chips": Control(label="chips", values=CHIPS, start=16384),
@@ -317,11 +314,9 @@ def _pipeline_summary(table):
 pipeline = Exhibit(
     slug="14-pipeline",
     title="A pipeline, drawn.",
-    caption="One step of a pipeline: what each stage does when, numbered by micro-batch; grey, it waits. A backward "
-    "pass takes twice a forward pass; sending takes no time. GPipe does all forward passes first; 1F1B goes back as "
-    "soon as it can; interleaved gives each stage two chunks of layers, half as long; zero bubble (ZB-H1) puts off "
-    "the gradients of weights, which nobody waits for, until there is nothing else to do. Below: micro-batches "
-    "whose activations the first stage keeps.",
+    caption="One step of a pipeline: what each stage does when, numbered by micro-batch. Grey: it waits. A "
+    "backward pass takes twice a forward pass. Below: micro-batches whose activations the first stage "
+    "keeps.",
     alt="A chart with one row for each pipeline stage over time: numbered boxes of forward and backward passes, and "
     "grey where the stage idles; below, a step line of the micro-batches whose activations the first stage keeps.",
     controls={
@@ -386,30 +381,18 @@ def _grows(table, name):
     return (table["series"] == name).any()
 
 
-def _stops(ax):
-    """What runs out, in words beside each line's end; those of lines that end near each other are moved apart."""
-    clear = {"fc": "white", "ec": "none", "pad": 0.6, "alpha": 0.8}
-    look = {"fontsize": 9, "va": "center", "bbox": clear}
-    words = {name: ax.text(1, 1, "", color=colour, **look) for name, (*_, colour, _) in GROWING.items()}
+def _ends(name):
+    """What runs out at a dimension's end, in words."""
 
-    def fill(table):
-        found = [name for name in GROWING if _grows(table, name)]
-        n, y = np.array([[c[-1] for c in pick(table, name, "ranks", "efficiency")] for name in found]).T
-        y = np.clip(y + np.where(y > 0.9, 0.07, 0), 0.07, 1.1)  # beside a line that goes on
-        order = np.argsort(n)
-        for near in np.split(order, np.flatnonzero(np.diff(np.log10(n[order])) > 0.5) + 1):
-            y[near] = apart(y[near], 0.07, 0.04, 1.12)
-        for word in words.values():
-            word.set_text("")
-        for name, ranks, height in zip(found, n, y, strict=True):
-            words[name].set(text=plural(ranks, GROWING[name][1]), x=ranks * 1.2, y=height)
+    def words(table):
+        return plural(pick(table, name, "ranks")[-1], GROWING[name][1]) if _grows(table, name) else ""
 
-    return Mark(list(words.values()), fill)
+    return words
 
 
 def _limits_draw(figure):
     figure.set_size_inches(7.6, 6.4)
-    top, low = panel(figure, 0.125, 0.475, 0.98, 0.89), panel(figure, 0.125, 0.085, 0.98, 0.43)
+    top, low = panel(figure, 0.125, 0.475, 0.98, 0.865), panel(figure, 0.125, 0.085, 0.98, 0.43)
     powers = [2**i for i in range(14)]
     for ax in (top, low):
         x_axis(ax, "", 0.85, MOST * 4, log="", ticks=counts(powers, {*powers[:9], 1024, 4096}))
@@ -443,14 +426,14 @@ def _limits_draw(figure):
             line(low, lambda table, name=name: _joined(table, name, "sent", 1), **style),  # one rank sends nothing
             line(top, crossed(name, "efficiency"), ms=10, mew=2.2, **cross),
             line(low, crossed(name, "sent"), ms=10, mew=2.2, **cross),
-            text(figure, x, 0.944, word, visible=lambda table, name=name: _grows(table, name), **bold),
+            text(figure, x, 0.949, word, visible=lambda table, name=name: _grows(table, name), **bold),
+            text(figure, x, 0.924, _ends(name), **bold | {"weight": "normal", "fontsize": 9}),
         ]
-        x += 0.04 + 0.0145 * len(word)
+        x += 0.06 + 0.0145 * len(word)
     over = {"ha": "center", "va": "bottom", "fontsize": 9, "color": GREY}
     return updating(
         *(upright(ax, domain, color=GREY, lw=1, ls=(0, (4, 3)), zorder=1) for ax in (top, low)),
         *marks,
-        _stops(top),
         text(top, domain, 1.155, lambda table: f"{domain(table):.0f} chips on NVLink", **over),
         told(figure, telling, "head"),
     )
@@ -479,16 +462,11 @@ def _limits_summary(table):
 limits = Exhibit(
     slug="14-limits",
     title="Where each way stops.",
-    caption="One dimension at a time grows from a single chip while the step stays the same (16.8 million tokens, "
-    "micro-batches of one sequence, all layers computed again). Above: tokens a second of each chip, against those "
-    "of one chip whose memory had no end. Below: time to send over time to compute, as if nothing ran at the same "
-    "time; in the upper panel what is hidden costs nothing. Rings over several machines use all their ports at "
-    "once; an exchange of each with each can not. A cross ends each line: no further heads to deal, layers, blocks "
-    "of 128 tokens, sequences or experts. Beyond as many tensor ranks as there are key heads, keys are copied. "
-    "Pipeline: 1F1B, stages with equally many layers, so it loses to the bubble and not by what it sends; data: "
-    "optimiser states shared (ZeRO 1); experts are dealt among as many copies of all else.",
+    caption="One cut at a time grows from a single chip while the step stays the same. Above: speed of each chip "
+    "against that of one alone. Below: sending over computing. A cross ends each line: nothing is left to "
+    "divide.",
     alt="Two panels over the number of chips on a logarithmic axis, with a line for tensor, pipeline, context, data "
-    "and expert parallelism, each ending in a cross: above, tokens a second of a chip relative to one chip; below, "
+    "and expert parallelism, each ending in a cross: above, tokens per second of a chip relative to one chip; below, "
     "time sending over time computing, with a line at 1.",
     controls={
         "model_name": Control(label="model", values=(*LLAMAS, "DeepSeek-V3"), start="Llama-3.1-405B"),

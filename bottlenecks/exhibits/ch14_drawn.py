@@ -583,8 +583,8 @@ def _under_summary(table):
 under_backward = Exhibit(
     slug="14-under",
     title="The exchange hides behind one micro-batch, not behind the step.",
-    caption="Which pass can hide the exchange? Gradients are complete only in the last backward pass; weights come back under "
-    "the next step's first forward pass, drawn at the left. ZeRO 3 gathers in every pass. No bubble is drawn.",
+    caption="Which pass can hide the exchange? Gradients are complete only in the last backward pass; weights come "
+    "back under the next step's first forward pass, drawn at the left. ZeRO 3 gathers in every pass.",
     alt="A time axis of one step with a lane of forward and backward passes and a lane of what is sent below it; the last "
     "backward pass is enlarged, with a bracket over what is still to send when its products are done.",
     controls={

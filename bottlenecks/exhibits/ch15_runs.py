@@ -167,11 +167,8 @@ def _waterfall_summary(table):
 waterfall = Exhibit(
     slug="15-waterfall",
     title="From the peak to the clock.",
-    caption="One step of a published run, row by row of exposed seconds as the training model predicts them, from "
-    "its arithmetic at the datasheet's peak to the step; rows below half a percent are joined in the rest, which is "
-    "grey as idle time is. Colour: the resource that a row mostly waits for. The orange line is what the source "
-    "measured, or what its printed rate comes to. Utilisations are over the dense peak of the format that the "
-    "products use; recomputed attention and layers count in the last one only.",
+    caption="One step of a published run, row by row of seconds that nothing hides, from its arithmetic at the "
+    "peak. Colour: what a row mostly waits for. The orange line is what was measured.",
     alt="Waterfall of horizontal bars, each beginning where the one above ends, from arithmetic at the peak through "
     "kernels, memory, communication and pipeline bubble to the predicted step, with a vertical line at the measured "
     "time and a band around the prediction.",
@@ -191,7 +188,10 @@ PERIODS = {  # words: first and last year, colour, marker
     "2023": (2023, 2023, "#E69F00", "^"),
     "2024 on": (2024, 9999, "#222222", "o"),
 }
-SHOWN = ("all", "more than one machine, since 2023", "more than 1,000 chips", "mixtures", "8 chips or fewer")
+SHOWN = (
+    "mixtures on more than one machine, since 2023",
+    *("all", "more than one machine, since 2023", "more than 1,000 chips", "8 chips or fewer"),
+)
 EVERY = "all periods"
 WAITING = 0.1  # share of latency from which a marker is open
 CORNERS = {"memory": (0.0, 0.0), "network": (1.0, 0.0), "compute": (0.5, 3**0.5 / 2)}
@@ -337,15 +337,12 @@ def _triangle_summary(table):
 triangle = Exhibit(
     slug="15-triangle",
     title="Who owned the second.",
-    caption="Training runs of the corpus, of each source's runs of a model that on most chips, placed by the shares "
-    "of its predicted step (eq:shares) that compute, memory (with caches) and network own; each corner is a step "
-    "that one of them owns alone, and in a shaded corner it owns more than half of the three. Latency, the fourth "
-    "share, is left out of the place, which takes the other three as if they were all; the counts at the right take "
-    "all four. Runs of one source lie close together, so sources are counted as well.",
+    caption="Published training runs, placed by the shares of their predicted step that compute, memory and "
+    "network own. In a shaded corner one of them owns more than half. Counts at the right include latency.",
     alt="Triangle with corners compute, memory and network; one marker for each training run, coloured by period "
     "and sized by the number of chips; most lie near the compute corner, mixtures of experts farther from it.",
     controls={
-        "which": Control(label="runs", values=SHOWN, start="all"),
+        "which": Control(label="runs", values=SHOWN, start=SHOWN[0]),
         "period": Control(label="period", values=(EVERY, *PERIODS), start=EVERY),
     },
     table=_triangle_table,
@@ -430,10 +427,9 @@ def _measured_summary(table):
 measured = Exhibit(
     slug="15-measured",
     title="Does it hold?",
-    caption="Measured training steps of the corpus against the training model, from one chip to many thousands. In "
-    "colour, sources that no constant was fitted on, by who measured; grey, those that the constants of training "
-    "came from. A rate (tokens or FLOP a second) is drawn as the step that it comes to. What a source leaves open "
-    "is chosen as a practitioner would, the same way for all.",
+    caption="Measured training steps against the model's. In colour: sources that no constant was fitted on, by "
+    "who measured. Grey: those that the constants came from. Choices that a source leaves open are made "
+    "alike for all.",
     alt="Log-log scatter of measured against predicted times of a step, and below it their ratio, with a band of "
     "ten percent; a marker for each group of held-out sources, fitted runs small and grey.",
     controls={"group": Control(label="measurements", values=tuple(SCORED), start="dense models")},

@@ -20,7 +20,7 @@ from bottlenecks.laws.pipelines import SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.models import footprint, layouts, training
 from bottlenecks.models.machine import machine
-from bottlenecks.studies import running, scaling, search, splitting
+from bottlenecks.studies import running, runs, scaling, search, splitting
 
 
 def _times(count):
@@ -35,6 +35,7 @@ TASKS = {  # model: tokens of a sequence, sequences of a step, era; as published
     "Llama-3.1-405B": (8192, 2048, "2024"),
     "DeepSeek-V3": (4096, 15360, "2025"),
 }
+SAME = dict.fromkeys(("GPT-174.6B", "GPT3-175B", "GPT-175B"), "GPT-3 175B")  # how runs call it
 POWERS = running.POWERS
 MAPPED = tuple(2**i for i in range(6, 15))
 TIERS = system("DGX H100").tiers
@@ -106,6 +107,14 @@ def _fullest(key, looked):
     return row, float(rows[row])
 
 
+@keep
+def _published(model_name):
+    """Tensor ranks and stages of the named runs of a model."""
+    found = (runs.waterfall(words) for words in runs.NAMED)
+    mine = {(each["tp"], each["pp"]) for each in found if SAME.get(each["model"], each["model"]) == model_name}
+    return {"tp": np.array([t for t, _ in sorted(mine)]), "pp": np.array([p for _, p in sorted(mine)])}
+
+
 def _map_table(model_name, chips, wires, cp, tp, pp):
     key = (model_name, round(chips), wires, round(cp))
     found, on = _cells(*key), _wired(wires)[0]
@@ -139,7 +148,8 @@ def _map_table(model_name, chips, wires, cp, tp, pp):
     here |= {"heads": m.heads, "layers": m.layers}
     words = {"recompute": np.array(POLICIES)[found["recompute"]], "schedule": np.array(SCHEDULES)[found["schedule"]]}
     cells = {"cell": np.arange(fits.size), **found, **words, "utilisation": used}
-    return stack(cell=cells, here=here) if fits.size else stack(here=here)
+    rings = {"published": _published(model_name)} if _published(model_name)["tp"].size else {}
+    return stack(cell=cells, **rings, here=here) if fits.size else stack(**rings, here=here)
 
 
 def _named(table, i):
@@ -277,6 +287,9 @@ def _map_draw(figure):
         found = row(table).best
         return framed(*_cell_columns(table)[:2, [int(found)]]) if np.isfinite(found) else np.zeros((4, 0))
 
+    def published(table):
+        return [np.log2(values) for values in pick(table, "published", "tp", "pp")]
+
     def lines(table):
         texts, heights = [], []
         for top, (_, about) in zip(tops, _verdict(table), strict=True):
@@ -297,6 +310,7 @@ def _map_draw(figure):
         *_cell_marks(ax),
         boxes(ax, chosen, "none", edgecolors="#222222", linewidths=1.8, linestyles="--", zorder=4),
         boxes(ax, best, "none", edgecolors=COLOUR["memory"], linewidths=3, zorder=5),
+        line(ax, published, marker="o", ls="", ms=25, mfc="none", mec="#222222", mew=1.6, zorder=6),
         *(text(figure, 0.65, y, head(i), color=colours[i], **bold) for i, y in enumerate(tops)),
         labels(ax, lines, of="figure", size=9.5),
         told(figure, telling, "head"),
@@ -319,13 +333,8 @@ def _map_summary(table):
 map = Exhibit(
     slug="15-map",
     title="The map of layouts.",
-    caption="For each number of tensor-parallel ranks and pipeline stages, the best of all other choices: data "
-    "parallel over the remaining chips with ZeRO 0, 1, 2 or (without a pipeline) 3, micro-batches of 1, 2 or 4 "
-    "sequences, four ways to compute again, 1F1B, zero bubble or 2, 4 or 8 chunks a stage; for DeepSeek-V3 experts "
-    "over 1, 8, 16, 32 or 64 ranks. Colour and number: share of the peak (MFU, causal half). Blue frame: the "
-    "fastest; dashed: the cell that you choose (Llama 3 was trained with 8 and 16). Steps as published: 1,536 "
-    "sequences of 2,048 tokens (GPT-3), 2,048 of 8,192 (Llama 3.1), 15,360 of 4,096 (DeepSeek-V3). The chips are "
-    "the same whatever their wires; NVLink over 72 of them is imagined.",
+    caption="For each pair of tensor ranks and stages, the best of all other choices. Colour and number: share of "
+    "the peak (MFU). Blue frame: the fastest; rings: published layouts; dashed: your choice.",
     alt="A grid of tensor-parallel ranks against pipeline stages: cells that fit are shaded and numbered by "
     "utilisation, those that do not are hatched with the bytes they lack, those that can not be divided have a dot; "
     "the fastest and a chosen cell are framed and described beside.",
@@ -350,6 +359,7 @@ MODELS = ("Llama-3-8B", "Llama-3-70B", "GPT-3 175B", "Llama-3.1-405B")
 TOKENS = {"GPT-3 175B": 2048}  # of a sequence, where not 8,192
 CHIPS = 2 ** np.arange(3, 15)
 JOB = 2**24  # tokens of a step that stays as it is
+AT_EASE = 512  # chips from which speeds are told: on fewer the largest job just fits, in a poor layout
 OF_A_CHIP = 2**14  # tokens of a step that grows, for each chip: the two meet at 1,024 chips
 AGAIN = {"none": "nothing", "products": "every second product", "full": "all"}  # to keep fewer activations
 STAYS, GROWS = "strong: the step stays", "weak: the step grows"
@@ -402,9 +412,11 @@ def _scaling_table(model_name, job, gbits):
     return stack(**lines, here={"model": model_name, "job": job, "gbits": gbits})
 
 
-def _gain(table, inside):
-    """(first, last, times): the fewest and the most chips, and how much faster the most are."""
-    return scaling.speed_up({c: pick(table, inside, c) for c in ("chips", "seconds", "tokens_per_s")})
+def _gain(table, inside, start=1):
+    """(first, last, times): the fewest chips, from `start` on, and the most, and how much faster these are."""
+    found = {c: pick(table, inside, c) for c in ("chips", "seconds", "tokens_per_s")}
+    late = found["chips"] >= start
+    return scaling.speed_up({name: values[late] for name, values in found.items()})
 
 
 def _scaling_axes(figure):
@@ -442,7 +454,7 @@ def _scaling_draw(figure):
         return CHIPS, pick(table, "nothing", "utilisation"), pick(table, "links", "utilisation")
 
     def telling(table):
-        gains = {inside: _gain(table, inside) for inside in WIRED}
+        gains = {inside: _gain(table, inside, AT_EASE) for inside in WIRED}
         first, last, _ = gains["links"]
         faster = "\n".join(f"{w}: {_times(gains[inside][2])} as fast" for inside, (w, *_) in WIRED.items())
         return f"From {first:,} chips to {last:,}, {_times(last / first)} as many:\n{faster}"
@@ -471,7 +483,7 @@ def _scaling_draw(figure):
 def _scaling_summary(table):
     here, text = row(table), []
     for inside, (word, *_) in WIRED.items():
-        first, last, times = _gain(table, inside)
+        first, last, times = _gain(table, inside, AT_EASE)
         share, rate = pick(table, inside, "utilisation", "tokens_per_s")
         text.append(
             f"{word}: from {first:,} chips to {last:,} {_times(times)} as fast ({100 * times / (last / first):.0f} % of the "
@@ -497,14 +509,8 @@ def _scaling_summary(table):
 scaling_of = Exhibit(
     slug="15-scaling",
     title="More chips, for the same step or a larger one.",
-    caption="Training on 8 to 16,384 H100, in bf16, with the fastest layout that fits at each number: tensor and "
-    "context parallelism up to 8, pipelines to 64 stages, micro-batches to 8, interleaving and recomputation, all "
-    "in powers of two. Above, the number of chips at the datasheet's peak that would do the same work (perfect: the "
-    "dotted line); below, the same over the chips there are: model FLOP utilisation, the causal half of attention "
-    "counted. Eight chips of a machine reach each other over NVLink (450 GB/s), over PCIe (63 GB/s, which then caps "
-    "the port as well), or over nothing but a port for each chip; no network is oversubscribed. Strong: 16.8 "
-    "million tokens a step. Weak: 16,384 tokens for each chip. Software of 2024; sequences of 8,192 tokens, of "
-    "GPT-3 2,048. A gain above the number of chips tells that the fewest hold the job only in a poor layout.",
+    caption="Training with the fastest layout that fits at each number of chips. Above: chips at the peak that "
+    "would do the same work; dotted is perfect. Below: the same over the chips there are.",
     alt="Two panels over the number of chips on a logarithmic axis, three lines each, for fast links, PCIe and "
     "ports alone: above, useful chips below a dotted diagonal; below, the share of the peak, which falls as chips "
     "are added, most without fast links.",

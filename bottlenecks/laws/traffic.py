@@ -1,23 +1,23 @@
 r"""What each way of splitting a training step sends, against what it computes meanwhile.
 
 Every law compares the busiest chip's bytes with its operations, per layer or per step, so that sizes
-cancel and a threshold is left. F is the rate that products reach, B what one chip sends in one direction.
+cancel and a threshold is left. P is the rate that products reach, W what one chip sends in one direction.
 """
 
 
 def link_s(rows, columns, *, chips, value_bytes, bytes_per_s):
-    r"""Seconds that chips send each other partial results, of a product that is cut along its inner size.
+    r"""Seconds that chips send each other partial results, of a product that is cut along its depth.
 
-    $$T = \frac{2\,(n - 1)}{n}\,\frac{b\,B\,F}{W}$$  (eq:link-time)
+    $$T = \frac{2\,(g - 1)}{g}\,\frac{b\,m\,n}{W}$$  (eq:link-time)
 
-    B  rows         rows of the product                            [-]
-    F  columns      columns of the product                         [-]
-    n  chips        chips, each with an n-th of the inner size     [-]
+    m  rows         rows of the product                            [-]
+    n  columns      columns of the product                         [-]
+    g  chips        chips, each with a part of the depth           [-]
     b  value_bytes  size of one value                              [B]
-    W  bytes_per_s  what a chip sends, in one direction            [B/s]
+    W  bytes_per_s  bandwidth: what a chip sends in one direction  [B/s]
 
-    Each chip has a partial result of the whole size. It sends (n - 1) / n of it to be summed, and as
-    much of the sums to the others; two chips send b B F each. The inner size does not occur.
+    Each chip has a partial result of the whole size. It sends (g - 1) / g of it to be summed, and as
+    much of the sums to the others; two chips send b m n each. The depth does not occur.
 
     Holds for: bandwidth alone, no latency; both directions of the link at once.
     Source: derived here, as eq:ring-all-reduce without its latency.
@@ -29,20 +29,20 @@ def link_s(rows, columns, *, chips, value_bytes, bytes_per_s):
 
 
 def inner_size_to_hide(*, chips, value_bytes, flop_per_s, bytes_per_s):
-    r"""Inner size from which chips that share it compute for longer than they send.
+    r"""Depth from which chips that share it compute for longer than they send.
 
-    $$D^{*} = (n - 1)\,b\,\frac{P}{W}$$  (eq:inner-size)
+    $$k = (g - 1)\,b\,\frac{P}{W}$$  (eq:inner-size)
 
-    n  chips        chips, each with an n-th of the inner size     [-]
+    g  chips        chips, each with a part of the depth           [-]
     b  value_bytes  size of one value                              [B]
-    P  flop_per_s   rate of a chip's products                      [FLOP/s]
-    W  bytes_per_s  what a chip sends, in one direction            [B/s]
+    P  flop_per_s   rate of the products of a chip                 [FLOP/s]
+    W  bytes_per_s  bandwidth: what a chip sends in one direction  [B/s]
 
-    A chip computes for 2 B D F / (n P) and sends for eq:link-time: rows B and columns F cancel. Two
+    A chip computes for 2 m k n / (g P) and sends for eq:link-time: rows and columns cancel. Two
     chips are faster than one from half of it, where they send for as long as one would compute.
 
     Holds for: arithmetic at its rate, sending that overlaps with it. With few rows memory lasts longer
-    than arithmetic, and hides the link at a smaller D.
+    than arithmetic, and hides the link at a smaller depth.
     Source: derived here; scaling-book, "Rooflines", has it for two chips.
 
     >>> inner_size_to_hide(chips=2, value_bytes=2, flop_per_s=1e15, bytes_per_s=5e11)

@@ -24,9 +24,11 @@ from bottlenecks.lessons import errors
 
 WIDTH = 760  # of a picture on the page, in CSS pixels
 DPI = 130  # of a live picture: sharp enough on a dense screen, quick to draw and to send
-HIGHEST = "62vh"  # of a picture: controls, words and picture are seen together on a small screen
+HIGHEST = "58vh"  # of a picture: controls, words and picture are seen together on a small screen
 SLOW_S = 0.2  # a redraw that takes longer says that it is at work
 LINE = 105  # letters of a line of words
+# A read-out is as wide as what it says.
+READOUT = ".bn-explore .widget-readout {flex: none; width: max-content; max-width: none; white-space: nowrap}"
 errors.install()
 
 
@@ -60,7 +62,7 @@ class Explorer:
         for control in self.inputs.values():
             control.observe(self._moved, names="value")
         caption = ipywidgets.HTML(
-            f'<div style="max-width:{WIDTH}px;line-height:1.4"><b>{marked(exhibit.title)}</b> {marked(exhibit.caption)}</div>'
+            f'<style>{READOUT}</style><div style="max-width:{WIDTH}px;line-height:1.4"><b>{marked(exhibit.title)}</b> {marked(exhibit.caption)}</div>'
         )
         self.box = ipywidgets.VBox([_side_by_side(list(self.inputs.values())), self.words, self.image, caption])
         self.box.add_class("bn-explore")
@@ -133,10 +135,11 @@ def _input(control, start):
 def _side_by_side(controls):
     """Controls with their labels whole; in two columns where there are more than two."""
     columns = 2 if len(controls) > 2 else 1
-    letters = max([len(control.description) for control in controls], default=0)
-    for control in controls:
-        control.style.description_width = f"{7 * letters + 12}px"
-        control.layout.width = "auto"
+    for column in (controls[i::columns] for i in range(columns)):
+        letters = max([len(control.description) for control in column], default=0)
+        for control in column:
+            control.style.description_width = f"{7 * letters + 12}px"
+            control.layout.width = "auto"
     grid = {"grid_template_columns": f"repeat({columns}, minmax(0, 1fr))", "grid_gap": "0 20px"}
     return ipywidgets.GridBox(
         controls, layout={**grid, "width": f"{WIDTH if columns > 1 else 550}px", "max_width": "100%"}

@@ -19,7 +19,8 @@ from bottlenecks.models.machine import RESOURCES
 
 NUMBERS = ("seconds", "predicted", "low", "high", "measured")  # the first in seconds, the others in `unit`
 OWNERS = ("compute", "memory", "network", "latency")  # of a training step; memory with the caches
-NUMBERS_OF_RUNS = ("params", "chips", "open", *OWNERS)  # of training alone; open: respects of weight left open
+# Of training alone. open: respects of weight left open; peak_s: model FLOP at the printed peak.
+NUMBERS_OF_RUNS = ("params", "chips", "open", "peak_s", *OWNERS)
 DIGITS = 12  # so that an error near zero, and a picture drawn of it, stay the same
 
 
@@ -29,7 +30,7 @@ def table(kind):
 
     source, group (what a row is scored under), seconds, then the columns of `frame.predict`; of
     training also software, family (of the chip), params, chips, open (respects of weight that the row leaves
-    to our choice), and the shares of OWNERS.
+    to our choice), peak_s (of the step's model FLOP at the printed peak), and the shares of OWNERS.
     """
     texts = data.columns(f"predictions_{one_of('kind', kind, frame.KINDS)}")
     numbers = (*NUMBERS, *NUMBERS_OF_RUNS)
@@ -92,6 +93,7 @@ def _of_runs(cases, owners):
         found["software"][case.rows], found["family"][case.rows] = case.software.name, case.on.family
         found["params"][case.rows] = float(case.model.params)
         found["chips"][case.rows] = np.broadcast_to(case.layout.chips, case.rows.shape)
+        found["peak_s"][case.rows] = case.step.model_flop / case.step.chips / case.on.peak_flop_per_s
         for owner, share in shares_of(case).items() if owners else ():
             found[owner][case.rows] = share
     return {name: values.astype(str) if values.dtype == object else values for name, values in found.items()}
@@ -107,7 +109,7 @@ def shares_of(case):
 # ---- errors
 
 
-def _fair(rows, found):
+def fair(rows, found):
     """Rows that are scored: measured and predicted, neither suspect nor printed before."""
     return (rows["suspect"] == "") & (rows["duplicate_of"] < 0) & np.isfinite(found["ratio"])
 
@@ -120,7 +122,7 @@ def score(kind, found=None):
     """
     found = table(kind) if found is None else found
     rows = corpus.table(kind)
-    scored = _fair(rows, found)
+    scored = fair(rows, found)
     lines = []
     keys = zip(rows["role"].tolist(), rows["source_id"].tolist(), found["group"].tolist(), strict=True)
     for role, source, group in sorted(set(keys)):
@@ -177,7 +179,7 @@ def rows_summary(kind, found=None):
     rows = corpus.table(kind)
     lines = []
     for role in ("fit", "held-out"):
-        mine = _fair(rows, found) & (rows["role"] == role)
+        mine = fair(rows, found) & (rows["role"] == role)
         if mine.any():
             median = float(np.median(np.abs(found["ratio"][mine] - 1)))
             inside = float(_inside(found)[mine].mean())

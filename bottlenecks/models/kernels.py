@@ -2,9 +2,8 @@ r"""Kernel time: from a shape and a chip to the seconds that a real kernel takes
 
 The datasheet's roofline is met by no kernel. Between the two stand a clock that sags, tiles that do
 not divide the matrix, cores without a tile, a memory that reaches part of its rate, and the time to
-get started. Each has a law in `tiling` or here; what is not in a datasheet is in
-`data/kernel_constants.csv`: three or four numbers a family of chips, fitted by `measured.fits.kernels` on the
-measured sources whose role is `fit`.
+get started. Each has a law in `tiling` or here; what is not in a datasheet is in `data/kernel_constants.csv`:
+three or four numbers per family of chips, fitted by `measured.fits.kernels` on sources of the role `fit`.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -573,25 +572,21 @@ def ledger_s(rows, device):
 
 def constants_shown(families):
     """Rows of a table: the fitted constants of some families, in units that can be read."""
-    lines, words = [], {row["constant"]: row["name"] for row in data.rows("kernel_constant_names")}
-    for (family, name), row in constants_table().items():
-        if family in families and row["rows"]:
-            low, high = (_readable(row[end], row["unit"]) for end in ("low", "high"))
-            lines.append(
-                {
-                    "family": "all" if family == "any" else family,
-                    "constant": words[name],
-                    "value": _readable(row["value"], row["unit"]),
-                    "80 % of kinds": f"{low} to {high}" if low else "",
-                    "rows": row["rows"],
-                }
-            )
-    return lines
+    words = {row["constant"]: row["name"] for row in data.rows("kernel_constant_names")}
+    return [
+        {
+            "family": "all" if family == "any" else family,
+            "constant": words[name],
+            "value": _readable(row["value"], row["unit"]),
+            "80 % of kinds": " to ".join(_readable(row[end], row["unit"]) for end in ("low", "high") if row[end]),
+            "rows": row["rows"],
+        }
+        for (family, name), row in constants_table().items()
+        if family in families and row["rows"]
+    ]
 
 
 def _readable(text, unit):
-    if not text:
-        return ""
     return {"s": lambda v: si(v, "s"), "B": lambda v: f"{v:.3g} B"}.get(unit, lambda v: f"{v:.1%}")(float(text))
 
 

@@ -42,10 +42,18 @@ def _roofline_of_llm():
         claim="W2-roofline-of-llm",
         verdict=word,
         numbers=numbers,
-        because=f"{start} (smallest measured / bound {numbers['smallest_ratio']:.2f}). As an estimate it is short by a "
-        f"factor, in the median, of {numbers['decode_slow_memory']:.2f} for decoding from memories up to 1.1 TB/s, "
-        f"{numbers['decode_fast_memory']:.2f} for decoding from faster ones and {numbers['prefill']:.2f} for prefill.",
-        range=f"{ratio.size} single-chip, batch-1 steps with 16- or 8-bit weights; the part with many users waits for chapter 09.",
+        because=f"{start}. As an estimate it is short by a factor that grows with the bandwidth of the memory and, in prefill, with the prompt.",
+        rows=tuple(
+            {"steps": name, "measured / bound, median": f"{numbers[key]:.2f}"}
+            for name, key in (
+                ("decode, memories up to 1.1 TB/s", "decode_slow_memory"),
+                ("decode, faster memories", "decode_fast_memory"),
+                ("prefill", "prefill"),
+            )
+        ),
+        margin=f"the nearest step takes {numbers['smallest_ratio']:.2f} times its bound; as an estimate it would hold below 1.25.",
+        n=int(ratio.size),
+        range="Single-chip, batch-1 steps with 16-, 8- or 4-bit weights; chapter 09 has many users.",
     )
 
 
@@ -72,15 +80,22 @@ def _compute_bound():
     proportional = min(slopes.values()) > 0.75 and max(slopes.values()) < 1.25
     word = "holds" if above == len(found) and proportional else "fails" if 2 * below > len(found) else "holds-when"
     least, largest = min(most, key=most.get), max(most, key=most.get)
+    near = min(most, key=lambda name: abs(most[name] - era.HALF))
     return Verdict(
         claim="W1-compute-bound",
         verdict=word,
         numbers=numbers,
-        because=f"Inside the step of one chip products own {inside.min():.0%} to {inside.max():.0%} ({inside.size} runs). Of the real second "
-        f"they own at most {most[least]:.0%} ({least}) to {most[largest]:.0%} ({largest}): of {len(found)} runs that print a utilisation "
-        f"{above} are above one half by more than the model's error of {error:.0%}, {below} below it and {open_} within it. Throughput followed the "
-        f"peak with exponents {slopes['peak, GPT of 1.2 billion']:.2f} and {slopes['peak, BERT-large']:.2f} from V100 to A100, and the "
-        f"number of chips with {slopes['chips, BERT-large']:.2f} and {slopes['chips, growing GPTs']:.2f}.",
+        because=f"Inside the modelled step of one chip products own {inside.min():.0%} to {inside.max():.0%}. Of the real second they own at "
+        f"most {most[least]:.0%} ({least}) to {most[largest]:.0%} ({largest}). Throughput followed the peak with exponents "
+        f"{slopes['peak, GPT of 1.2 billion']:.2f} and {slopes['peak, BERT-large']:.2f} from V100 to A100, and the number of chips with "
+        f"{slopes['chips, BERT-large']:.2f} and {slopes['chips, growing GPTs']:.2f}.",
+        rows=(
+            {"products of the real second, at most": "above one half", "runs": above},
+            {"products of the real second, at most": "within the model's error of it", "runs": open_},
+            {"products of the real second, at most": "below one half", "runs": below},
+        ),
+        margin=f"the error of the model is {error:.0%}; the run nearest to one half is {near}, at {most[near]:.0%}.",
+        n=len(found),
         range="Published runs begun 2018 to 2022 on the chips that they had; where a source does not say whether layers were computed again, "
         f"they are taken to have been, which is the most. The error is that of the ledger on {alone['predicted'].size} single-chip runs.",
     )
@@ -99,8 +114,10 @@ def _growth_of_peaks():
         verdict="holds" if per_clock > 2 / 3 else "holds-when" if per_clock == max(part.values()) else "fails",
         numbers=numbers,
         because=f"From {before.name} to {after.name} the fastest format's peak grew {2**total:.1f} times. Counted in doublings, "
-        f"{per_clock:.0%} of that is FLOP per clock and core, {part[growth.NARROWER]:.0%} narrower numbers, "
-        f"{part[growth.CORES]:.0%} more cores and {part[growth.CLOCK]:.0%} the clock.",
+        f"{per_clock:.0%} of that is FLOP per clock and core.",
+        rows=tuple({"factor": name, "part of the doublings": f"{value:.0%}"} for name, value in part.items()),
+        margin="it would hold from two thirds on, and fail if another factor were larger; the next has "
+        f"{max(value for name, value in part.items() if name != growth.PER_CLOCK):.0%}.",
         range="Two generations of NVIDIA's data-centre GPUs, dense peaks at the printed boost clock.",
     )
 
@@ -129,11 +146,21 @@ def _low_precision():
         claim="W1-low-precision",
         verdict="fails" if np.median(ratio) < 1 else "holds",
         numbers=numbers,
-        because=f"On {len(both)} chips measured in both formats, the best product in 8 bits reaches {np.median(ratio):.2f} times the "
-        f"fraction of its peak that 16 bits reach (median; more on {numbers['busier']} chips). The ridge, counted in uses of a "
-        f"weight, stays where it was where the peak doubles as the bytes halve, and moves on {len(moved)} of them"
+        because=f"In 8 bits the best product reaches {np.median(ratio):.2f} times the fraction of its peak that 16 bits reach, in the median. "
+        f"The ridge, counted in uses of a weight, stays where the peak doubles as the bytes halve; it moves on {len(moved)} of the chips"
         + (f" ({', '.join(moved)})" if moved else "")
-        + ". Bytes alone are halved where weights are kept narrow and multiplied wide.",
+        + ".",
+        rows=tuple(
+            {
+                "chip": n,
+                "16 bits": f"{found[n, 'bf16']:.0%}",
+                "8 bits": f"{found[n, 'fp8']:.0%}",
+                "8 over 16": f"{r:.2f}",
+            }
+            for n, r in zip(both, ratio, strict=True)
+        ),
+        margin=f"more of the peak in 8 bits than in 16 on {numbers['busier']} of {len(both)}; it would hold from a median of 1 on.",
+        n=len(both),
         range="Best of a sweep of shapes, bf16 against fp8; what a narrower format does to a model's quality is another question.",
     )
 

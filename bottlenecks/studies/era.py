@@ -33,9 +33,11 @@ def _modelled(run):
     owned = shares.shares(lambda d: kernels.ledger_s(work, d), on, one_device.OWNERS)
     rows, scores = {"hardware": done, "model": needed}, [r for r in work if r.kind == "attention"]
     known = {"scores": float(kernels.ledger_s(scores, on) / seconds)}
-    return known | {owner: float(v) for owner, v in owned.items()} | {
-        f"{what} utilisation": float(ops.total(ops.products(each)) / seconds / peak) for what, each in rows.items()
-    }
+    return (
+        known
+        | {owner: float(v) for owner, v in owned.items()}
+        | {f"{what} utilisation": float(ops.total(ops.products(each)) / seconds / peak) for what, each in rows.items()}
+    )
 
 
 def _reported(run):

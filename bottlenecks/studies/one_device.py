@@ -17,6 +17,8 @@ OWNERS = {  # as kernels.RESOURCES, the multipliers apart from other arithmetic
 }
 BERT, GPT = "BERT on one chip and on many", "GPT on one chip"  # what a source shows: `corpus.showing`
 FUSED_FROM = "2022-06"  # before FlashAttention, attention wrote its scores to memory
+
+
 def step(shape, *, batch, tokens, format="fp16", fused, causal="half", recompute="full", logits=True):
     """Rows of one micro-batch's forward and backward as frameworks of the day ran it."""
     rows = ops.forward(
@@ -44,7 +46,16 @@ def one_device_runs():
     rows = corpus.table("training")
     bert_sources, gpt_sources = (corpus.showing("training", what) for what in (BERT, GPT))
     rows = corpus.where(rows, np.isin(rows["source_id"], bert_sources + gpt_sources) & (rows["n_chips"] == 1))
-    found = {"model": [], "chip": [], "format": [], "tokens": [], "measured": [], "predicted": [], "at_peak": [], "compute": []}
+    found = {
+        "model": [],
+        "chip": [],
+        "format": [],
+        "tokens": [],
+        "measured": [],
+        "predicted": [],
+        "at_peak": [],
+        "compute": [],
+    }
     for i in range(rows["model"].size):
         bert = rows["source_id"][i] in bert_sources
         shape = model("BERT-large" if bert else "Megatron-LM 1.2B")

@@ -51,6 +51,9 @@ GROUPS = {  # words -> which runs
         (run["params"] >= 0.999e12) & (run["chips"] > SINGLE) & (run["year"] >= SINCE)
     ),
     "mixtures": lambda run: run["mixture"],
+    "mixtures on more than one machine, since 2023": lambda run: (
+        run["mixture"] & (run["chips"] > SINGLE) & (run["year"] >= SINCE)
+    ),
     "8 chips or fewer": lambda run: run["chips"] <= SINGLE,
 }
 

@@ -1,5 +1,6 @@
 """Scaling: the best layout of a job at each number of chips, whether it stays as it is or grows with them."""
 
+from functools import lru_cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -91,6 +92,15 @@ def _powers(most):
     return 2 ** np.arange(int(most).bit_length())
 
 
+@lru_cache(maxsize=16)  # jobs: how chips are wired does not matter here
+def _fitting(model, chips, batch, seq_len, memory_bytes):
+    """`candidates` that fit chips of so much memory."""
+    which, columns = candidates(model, chips=np.array(chips), batch=np.array(batch), seq_len=seq_len)
+    used = footprint.total_bytes(footprint.training_rows(model, Layout(seq_len=seq_len, **columns)))
+    fits = used <= memory_bytes
+    return which[fits], {name: values[fits] for name, values in columns.items()}
+
+
 def best(model, on, *, chips, batch, seq_len, software):
     """The fastest layout that fits, for each number of chips: columns, NaN and 0 where none fits.
 
@@ -100,12 +110,9 @@ def best(model, on, *, chips, batch, seq_len, software):
     """
     record("on", on, Machine, "machine(chip)")
     chips, batch, seq_len = _job(model, chips, batch, seq_len)
-    which, columns = candidates(model, chips=chips, batch=batch, seq_len=seq_len)
+    which, columns = _fitting(model, tuple(chips.tolist()), tuple(batch.tolist()), seq_len, float(on.memory_bytes))
     found = {"chips": chips, "batch": batch, "seconds": np.full(chips.size, np.nan)}
     found |= {name: np.zeros(chips.size, dtype=int) for name in COLUMNS}
-    used = footprint.total_bytes(footprint.training_rows(model, Layout(seq_len=seq_len, **columns)))
-    fits = used <= on.memory_bytes
-    which, columns = which[fits], {name: values[fits] for name, values in columns.items()}
     utilisation = np.full(chips.size, np.nan)
     if which.size:
         took = training.seconds(model, Layout(seq_len=seq_len, **columns), on=on, software=software)

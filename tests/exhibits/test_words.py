@@ -10,12 +10,12 @@ from bottlenecks.studies import ledgers
 
 EXHIBITS = list(registry.load_all().values())
 KEYS = {row["source_id"] for row in data.rows("corpus_sources") if "_" in row["source_id"]}
-LONG = ("01-your-machine", "05-owners", "09-batch", "14-", "15-")  # whose captions still say what belongs into the text
+LONG = ("01-your-machine", "05-owners")  # whose captions still say what belongs into the text
 
 
 @pytest.mark.parametrize("exhibit", EXHIBITS, ids=lambda e: e.slug)
 def test_a_caption_is_short_and_plain(exhibit):
-    assert exhibit.slug.startswith(LONG) or len(exhibit.caption.split()) < 40
+    assert exhibit.slug.startswith(LONG) or len(exhibit.caption.split()) <= 40
     assert exhibit.slug.startswith(LONG) or "`" not in exhibit.caption
 
 
@@ -31,9 +31,12 @@ def test_sources_are_called_by_their_names(slug):
 
 
 def test_6nd_leaves_the_band_where_a_tenth_is_reached():
-    """Exact between two points of the curve: what `tokens_at` finds from other lengths, attention being linear."""
+    """Llama-3-8B, 32 layers of 4,096: counted / 6 = 7,504,658,432 + 131,072 (t + 1), and N = 8,029,995,008.
+
+    1.1 N - 7,504,658,432 = 1,328,336,076.8; over 131,072 that is 10,134.4, so t = 10,133.4.
+    """
     said = registry.exhibit("03-six-n-d")(model_name="Llama-3-8B").summary
-    assert ledgers.tokens_at(model("Llama-3-8B"), over_six_n_d=1.1) == pytest.approx(10_133.1, abs=0.5)
+    assert ledgers.tokens_at(model("Llama-3-8B"), over_six_n_d=1.1) == pytest.approx(10_133.4, abs=0.1)
     assert "leaves the band at 10,134 tokens" in said
 
 

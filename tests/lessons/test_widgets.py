@@ -92,9 +92,12 @@ def test_controls_words_and_picture_come_in_this_order_labels_whole():
     controls, words, image, _ = explorer.box.children
     assert words is explorer.words and image is explorer.image
     assert controls.layout.grid_template_columns.startswith("repeat(2")
-    longest = max(len(label) for label in explorer.labels)
     for control in controls.children:
-        assert int(control.style.description_width.removesuffix("px")) >= 6 * longest
+        assert int(control.style.description_width.removesuffix("px")) >= 7 * len(control.description)
+    left, right = (
+        {c.style.description_width for c in controls.children[side::2]} for side in (0, 1)
+    )  # of a column all labels end at the same place
+    assert len(left) == len(right) == 1
     few = Explorer(ch02.levels).box.children[0]
     assert len(few.children) == 2 and few.layout.grid_template_columns.startswith("repeat(1")
 

@@ -5,7 +5,7 @@ import numpy as np
 from bottlenecks.exhibits.ch01 import K, N
 from bottlenecks.facts import corpus
 from bottlenecks.facts.chips import chip
-from bottlenecks.laws import roofline
+from bottlenecks.laws import roofline, traffic
 from bottlenecks.lessons.checks import Exercise, like
 from bottlenecks.measured import first_estimate
 from bottlenecks.models import ops
@@ -54,8 +54,14 @@ def addition_bytes_per_s(chip_name, rows, width):
     return 3 * 2 * rows * width / table["time_s"][mine][0]
 
 
+def depth_to_hide(device, level):
+    """Depth from which two chips that cut it hide their sum (eq:inner-size), by one of a chip's links."""
+    rates = {"flop_per_s": device.peak_flop_per_s("fp16"), "bytes_per_s": device.level(level).bytes_per_s}
+    return traffic.inner_size_to_hide(chips=2, value_bytes=2, **rates)
+
+
 def hiding_depth(peak_flop_per_s, link_bytes_per_s, value_bytes, chips=2):
-    """Depth from which chips that cut it compute as long as they exchange results; each keeps its share of the sums."""
+    """Depth from which chips that cut the columns compute as long as they send their results to the others."""
     return value_bytes * peak_flop_per_s * (chips - 1) / (2 * link_bytes_per_s)
 
 
@@ -110,14 +116,14 @@ Exercise(
 Exercise(
     id="01.x4",
     unit="",
-    expected=lambda: hiding_depth(H100.peak_flop_per_s("fp16"), H100.link_bytes_per_s, 2),
-    hint="A third time under the same maximum: the bytes that one chip sends over the rate of the link in one direction.",
+    expected=lambda: depth_to_hide(H100, "NIC"),
+    hint="Choose the port of 400 Gbit/s, and find where the link's line meets the arithmetic of two chips.",
     rtol=0.06,  # read off a figure
     slips=lambda: {
-        ridge(H100): "that is the ridge of the memory, and the link is thinner",
-        hiding_depth(
-            H100.peak_flop_per_s("fp16"), 2 * H100.link_bytes_per_s, 2
-        ): "that counts both directions of the link",
+        2 * H100.peak_flop_per_s("fp16") / H100.link_bytes_per_s: "that is NVLink",
+        depth_to_hide(H100, "NIC") / 8: "the port is printed in bits",
+        depth_to_hide(H100, "NIC")
+        / 2: "that is where two chips begin to be faster than one; the sending is hidden later",
     },
     minutes=3,
 )
@@ -252,7 +258,7 @@ Exercise(
 )
 Exercise(
     id="01.6a",
-    hint="Each chip multiplies its part of the depth, and sends to each other chip that one's share of the results. Rows cancel.",
+    hint="Each chip makes its columns of the result and sends them to each of the others. Set the two times equal; rows cancel.",
     judge_with=like(hiding_depth, (989.4e12, 450e9, 2, 2), (1e15, 1e11, 1, 8), (312e12, 300e9, 4, 4)),
     minutes=8,
     stars=3,

@@ -1,0 +1,93 @@
+"""Answers by hand to the exercises of chapters 14 and 15; `lessons/test_checks.py` tries them with all others."""
+
+BY_HAND = {  # base unit; the arithmetic in words
+    "14.x1": 27,  # 3 / (27 + 3)
+    "14.x2": 20.4,  # 32 micro-batches and 125 stages that wait: 32 / 157; the model adds head and embedding
+    "14.x3": 1,  # a copy has one sequence of 8,192 tokens at a time, however many copies there are
+    "14.1": 4.331e11,  # 70e9 x (2 + 4 + 0.1875)
+    "14.2": 17.95,  # 7 / 39
+    "14.3b": 5.185,  # 1.75 / 33.75
+    "14.3c": 5.781,  # (1 + 15 / 16 v) / (1 + 15 / 32 v) = 1.075: v = 15 (1 / 16 - 1.075 / 32) / 0.075
+    "14.4b": 32000,  # 4e14 / 12.5e9
+    "14.4c": 7121,  # 2048 x 153 / 44
+    "14.5b": 5.438,  # 2 x 8 (g - 1) / (72 d) x 666.7: 10.85 % and 16.88 %; 1.16879 / 1.10851
+    "14.5c": 95.35,  # 142 / 135 = 1.05185; / 5.438 %
+    "14.6b": 12000,  # 2 x 8 / 32 x 24,000
+    "14.6c": 5.104,  # 131,072 / 16 = 8,192; 2 x 8 / 128 x 642e12 / 50e9 = 1,605
+    "14.8": 13.04,  # 28,672 x 450e9 / 989.4e12
+    # 4 gathers and 4 scatters forwards and backwards, 2 gathers more backwards: 10 x 2 x 16,384 x 7 / 8 bytes a token and layer,
+    # 131,072 tokens, 126 / 16 layers: 295.95 GB. 18.17 GB to copies. (29.595^0.5 + 7.267^0.5)^2 / 60 = 8.1360^2 / 60
+    "14.9": 1.1032,
+    "15.x1": 8,  # 16,384 / 2,048
+    "15.x2": 1024,  # 2^24 / 2^14
+    "15.x3": 1.333,  # eight passes for six, in all but the head
+    "15.1": 3.077,  # 10 / (9 / 4 + 1)
+    "15.2": 1.6957,  # (32 + 7) / (16 + 7)
+    "15.3b": 22.96,  # 6 x 3.1877e9 / (16 x 16,384 x 1,024) = 71.25; x 7.4 = 527.2; its root
+    "15.3c": 5.740,  # 22.96 / 4
+    "15.4b": 3.8945,  # (128 + 7 / 6) / (32 + 7 / 6) = 129.167 / 33.167
+    "15.4c": 39.36,  # 23.66 / 6.34 = 3.73186; (4 - 3.8945) / (4 - 3.73186) = 0.10553 / 0.26814
+    "15.5b": 0.9009,  # 2,048 / (73,728 + 2,048) = 2.7027 %; a third of it
+    "15.5c": 2.139,  # 18.13 / 13.75 = 1.31855; 1 / 0.31855 - 1
+    "15.6b": 7.639e10,  # 405.85e9 / 32 x (6 + 12 / 512) = 12.683e9 x 6.0234
+    "15.6c": 17.98,  # 32.959 x 2^30 x 512 / 1.008e12
+    "15.8": 2305.5,  # 15.73e12 + 0.7e12 = 16.43e12; / 96e9 = 171.1; 44 x 8,960 / 171
+    "15.9": 6.4142,  # 5 + 0.25 k + 2 / k at k = 8^0.5: 5 + 2 x 0.5^0.5
+}
+
+
+def _one_by_one(forward_s, micro_batches):
+    """1F1B, each stage working off its list as soon as it can."""
+    p, done, clock = len(forward_s), {}, [0.0] * len(forward_s)
+    lists = []
+    for i in range(p):
+        first = min(p - 1 - i, micro_batches)
+        alternating = [w for m in range(micro_batches - first) for w in (("F", m + first), ("B", m))]
+        lists.append(
+            [("F", m) for m in range(first)] + alternating + [("B", micro_batches - first + m) for m in range(first)]
+        )
+    while any(lists):
+        for i, todo in enumerate(lists):
+            while todo:
+                kind, m = todo[0]
+                before = (kind, i - 1, m) if kind == "F" else (kind, i + 1, m)
+                if 0 <= before[1] < p and before not in done:
+                    break
+                clock[i] = max(clock[i], done.get(before, 0.0)) + forward_s[i] * (1 if kind == "F" else 2)
+                done[kind, i, m] = clock[i]
+                todo.pop(0)
+    return max(clock)
+
+
+def _tried(chips, batch, least, cost, most=8):
+    """Every pair of powers of two, priced."""
+    pairs = [(2**i, 2**j) for i in range(4) for j in range(20) if 2**i <= most and 2 ** (i + j) <= chips]
+    fitting = [(g, p) for g, p in pairs if g * p >= least and chips <= batch * g * p]
+    return min(fitting, key=lambda pair: cost * (pair[0] - 1) + (pair[1] - 1) * chips / (batch * pair[0] * pair[1]))
+
+
+# Exercises that take a function: one that is right, written otherwise than the package's, and one with the likely slip.
+FUNCTIONS = {
+    "14.3a": (lambda p, m, v: 1 - m * v / (m * v + p - 1), lambda p, m, v: (p - 1) / (m * v)),
+    "14.4a": (lambda sent, p, w: p / (6 * w / sent), lambda sent, p, w: sent * p / w),
+    "14.5a": (
+        lambda g, d, n, b, p, w: (8 * b * d * (g - 1) / g / w) / (6 * n / g / p),
+        lambda g, d, n, b, p, w: (8 * b * d / w) / (6 * n / g / p),
+    ),
+    "14.6a": (lambda b, dq, dk, p, w: p / w * b * dk / dq, lambda b, dq, dk, p, w: p / w * b),
+    "14.7": (
+        _one_by_one,
+        lambda forward_s, micro_batches: 3 * max(forward_s) * micro_batches + 3 * sum(forward_s) - 3 * forward_s[0],
+    ),
+    "15.3a": (
+        lambda bx, n, b, d, t, inside, port: (bx * n * inside / (8 * b * d * t * port)) ** 0.5,
+        lambda bx, n, b, d, t, inside, port: (bx * n * port / (8 * b * d * t * inside)) ** 0.5,
+    ),
+    "15.4a": (
+        lambda p, m, v, f: f * (m * v + p - 1) / (m * v + f * (p - 1)),
+        lambda p, m, v, f: f * (m + p - 1) / (m + f * (p - 1)),
+    ),
+    "15.5a": (lambda r: 1 + 1 / (1 + r), lambda r: 1 + 1 / r),
+    "15.6a": (lambda n, t, p, g: n / t / p * (6 + 12 / g), lambda n, t, p, g: n / t / p * (6 + 12) / g),
+    "15.7": (_tried, lambda chips, batch, least, cost: (8, max(least // 8, 1))),
+}
