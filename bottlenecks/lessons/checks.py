@@ -1,7 +1,8 @@
 """Exercise checks: right, or what kind of thing is off; never the answer itself.
 
 An exercise is registered in `exercises/chNN.py`, with the function that computes the expected number from the
-package. Ids are "05.3"; "05.3a", "05.3b" for the parts of a chain; "05.x1" for a question below an exhibit.
+package. Ids are "05.3"; "05.3a", "05.3b" for the parts of a chain; "05.x1" for a question below an
+exhibit; "06i.1" for one of an interlude.
 """
 
 import math
@@ -92,11 +93,11 @@ def hint(id):
 
 
 def exercise(id):
-    """The exercise of an id: "05.3", "5.3", "05.3a", "05.x1"."""
+    """The exercise of an id: "05.3", "5.3", "05.3a", "05.x1", "06i.1"."""
     load_all()
     if not isinstance(id, str):
         raise ValueError(f"an exercise's id is a text, such as '05.3'; got {id!r}")
-    written = re.fullmatch(r"\s*0?(\d)(\..*)", id)
+    written = re.fullmatch(r"\s*0?(\d)([iI]?\..*)", id)
     wanted = (f"0{written[1]}{written[2]}" if written else id).strip().lower()
     return EXERCISES[one_of("exercise", wanted, EXERCISES)]
 
