@@ -2,8 +2,7 @@
 
 A model deserves its pages if it errs less than both on sources that nothing was fitted to. The datasheet is the larger
 of two times: operations at the printed peak, weights at the printed bandwidth. The one number multiplies that time, and
-is the one that errs least on the sources of the role `fit`: one for all of training, which is a utilisation, and
-one for each group of inference.
+is the one that errs least on the sources of the role `fit`: one for each group of rows. In training it is a utilisation.
 """
 
 from functools import cache as keep
@@ -36,7 +35,6 @@ def rivals(kind):
         "role": rows["role"],
         "source": found["source"],
         "group": found["group"],
-        "fits with": np.where(kind == "training", "all", found["group"]),
         "rate": rate,
         "datasheet": ratio,
         "model": found["ratio"],
@@ -45,12 +43,12 @@ def rivals(kind):
 
 
 def compared(columns):
-    """`rivals` of rows: columns role, source, group, "fits with" (whose number a row takes), rate, and two ratios."""
+    """`rivals` of rows: columns role, source, group, rate, and two ratios."""
     held = columns["role"] == "held-out"
     lines = []
     for group in np.unique(columns["group"][held]):
         mine = held & (columns["group"] == group)
-        like = (columns["role"] == "fit") & np.isin(columns["fits with"], columns["fits with"][mine])
+        like = (columns["role"] == "fit") & (columns["group"] == group)
         datasheet, rate, source = (columns[name] for name in ("datasheet", "rate", "source"))
         times = best_times(datasheet[like], rate[like], source[like])
         of_number = scaled(datasheet, times, rate)

@@ -6,7 +6,7 @@ from functools import cache
 
 from bottlenecks import data
 
-SAID = {"holds": "holds", "holds-when": "holds under conditions", "fails": "fails"}
+SAID = {"holds": "holds", "holds-when": "holds under conditions", "open": "cannot be decided", "fails": "fails"}
 WORDS = tuple(SAID)
 
 

@@ -112,7 +112,8 @@ Exercise(
     hint="The slope meets the flat part where the bytes in flight are rate times latency. A thread has eight bytes on their way.",
     rtol=0.06,  # read off a figure
     slips=lambda: {
-        H100_PCIE.memory_bytes_per_s * H100_PCIE.level("HBM").latency_s: "that is bytes; each thread waits for eight of them",
+        H100_PCIE.memory_bytes_per_s
+        * H100_PCIE.level("HBM").latency_s: "that is bytes; each thread waits for eight of them",
         A100.memory_bytes_per_s * A100.level("HBM").latency_s / 8: "that is the A100",
     },
     minutes=3,
