@@ -64,21 +64,22 @@ def explanations(side=1024, tile=(128, 128), chip_name=CHIP):
     return every[0], next(choice for choice in every if choice["tile"] == tile and choice["split"] == 1)
 
 
-def inside_tiles(side=2048, tile=(128, 128), chip_name=CHIP):
+def inside_tiles(side=2048, tile=(128, 128), chip_name=CHIP, fixed_s=0.0):
     """What a measured cube asks of the tiles if they were of this size: dealt rate over what the waves leave.
 
     waves, filled, measured and inside FLOP/s, and inside over the dense peak: a share above what any product of the chip
-    reaches says that it was not this tile.
+    reaches says that it was not this tile. `fixed_s` is taken off the time first: a kernel's beginning and end.
     """
     device, (rows, columns) = chip(chip_name), tile
     filled = float(tiling.filled(side, side, tile_rows=rows, tile_columns=columns, cores=device.cores))
-    rate = measured_flop_per_s(side, chip_name)
+    flop, rate = float(roofline.matmul_flop(side, side, side)), measured_flop_per_s(side, chip_name)
+    inside = flop / (flop / rate - fixed_s) / filled
     return {
         "waves": int(tiling.waves(tiling.tiles(side, side, tile_rows=rows, tile_columns=columns), cores=device.cores)),
         "filled": filled,
         "measured": rate,
-        "inside": rate / filled,
-        "of_peak": rate / filled / device.peak_flop_per_s(FORMAT),
+        "inside": inside,
+        "of_peak": inside / device.peak_flop_per_s(FORMAT),
     }
 
 

@@ -72,6 +72,12 @@ def runs():
     return found
 
 
+def error80():
+    """The error of the modelled step that four fifths of the measured single-chip runs stay below."""
+    runs = one_device.one_device_runs()
+    return float(np.quantile(np.abs(runs["predicted"] / runs["measured"] - 1), 0.8))
+
+
 def published():
     """The runs whose source prints a utilisation."""
     return [run for run in runs() if np.isfinite(run["reported"])]

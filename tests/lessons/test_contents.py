@@ -31,7 +31,9 @@ def test_a_chapter_needs_only_earlier_ones_and_lies_on_a_route(row):
 def test_the_chapters_that_are_written_are_those_that_are_there():
     there = {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
     assert {row["slug"] for row in CHAPTERS if row["written"]} == {row["slug"] for row in CHAPTERS} & there
-    others = {name for name in there if name[:2] in ("00", "A1", "A2", "A3") or name[2] == "i"}  # contents, appendices, interludes
+    others = {
+        name for name in there if name[:2] in ("00", "A1", "A2", "A3") or name[2] == "i"
+    }  # contents, appendices, interludes
     assert there - others == {row["slug"] for row in CHAPTERS if row["written"]}
 
 

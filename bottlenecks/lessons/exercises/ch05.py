@@ -7,12 +7,15 @@ from bottlenecks.facts.chips import chip
 from bottlenecks.laws import tiling
 from bottlenecks.lessons.checks import Exercise, like
 from bottlenecks.measured import teeth
+from bottlenecks.models import kernels
 from bottlenecks.studies import cubes
 
 LAUNCHED = {"whole_s": 20e-6, "fixed_s": 4e-6}  # of the product of 05.6b
 TILED = {"tile_rows": 128, "tile_columns": 256}  # of 05.2 and 05.9
 WAVES, WIDEST_ROWS, WIDTH_7B = 6, 2048, 11008  # of 05.9: the budget, the rows, and the width of Llama-2-7B
 V100, A100, H100, B200 = map(chip, ("V100 SXM2 16GB", "A100 SXM 80GB", "H100 SXM5", "B200 SXM (HGX)"))
+
+START_S = kernels.family_constants("Ampere")["fixed_s"]  # beginning and end of a kernel on an A100
 
 
 def most_rows(waves, columns, tile_rows, tile_columns, cores):
@@ -52,7 +55,9 @@ def inside(flop_per_s, tiles, cores):
 
 def asked_bytes_per_clock(side, tile, device=A100):
     """Bytes per tick that each core took from the cache if the measured cube was cut into square tiles of this side."""
-    rate = inside(cubes.measured_flop_per_s(side), (side / tile) ** 2, device.cores)
+    flop = 2 * side**3
+    busy = flop / (flop / cubes.measured_flop_per_s(side) - START_S)  # without beginning and end
+    rate = inside(busy, (side / tile) ** 2, device.cores)
     return rate / device.cores / device.clock_hz * 2 / tile  # 4 t bytes for 2 t^2 operations
 
 
@@ -237,10 +242,11 @@ Exercise(
 Exercise(
     id="05.5b",
     unit="%",
-    expected=lambda: 100 * cubes.inside_tiles()["of_peak"],
+    expected=lambda: 100 * cubes.inside_tiles(fixed_s=START_S)["of_peak"],
     hint="How many tiles of 128 by 128 has a cube of 2,048, and in how many waves do 108 cores take them?",
     slips=lambda: {
         100 * cubes.inside_tiles()["measured"] / A100.peak_flop_per_s("fp16"): "that is the rate with the idle cores",
+        100 * cubes.inside_tiles()["of_peak"]: "that leaves beginning and end in the time",
         100
         * cubes.inside_tiles()["measured"]
         * cubes.inside_tiles()["filled"]
@@ -253,10 +259,10 @@ Exercise(
 Exercise(
     id="05.5c",
     unit="%",
-    expected=lambda: 100 * cubes.inside_tiles(tile=(128, 64))["of_peak"],
+    expected=lambda: 100 * cubes.inside_tiles(tile=(128, 64), fixed_s=START_S)["of_peak"],
     hint="Twice as many tiles. How many waves are that, and how many cores are idle in the last?",
     slips=lambda: {
-        100 * cubes.inside_tiles()["of_peak"]: "that is the tile of 128 by 128",
+        100 * cubes.inside_tiles(fixed_s=START_S)["of_peak"]: "that is the tile of 128 by 128",
         100 * cubes.inside_tiles()["measured"] / A100.peak_flop_per_s("fp16"): "that is the rate with the idle cores",
     },
     minutes=5,

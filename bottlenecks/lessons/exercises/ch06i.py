@@ -71,8 +71,8 @@ def in_8_bits(faster=2):
 
 
 def exchange_s(bytes_each=2):
-    """Seconds in which a port sends every gradient and every weight once."""
-    return 2 * bytes_each * LLAMA.params / PORT_BYTES_PER_S
+    """Seconds in which the eight ports of a machine send every gradient and every weight once."""
+    return 2 * bytes_each * LLAMA.params / (8 * PORT_BYTES_PER_S)
 
 
 def step_s():
@@ -220,8 +220,12 @@ Exercise(
     id="06i.9",
     unit="s",
     expected=exchange_s,
-    hint="Out go the gradients, back come the weights: two bytes for each parameter each way, through a port of 400 Gbit/s.",
-    slips=lambda: {exchange_s() / 8: "the port is sold in bits", exchange_s() / 2: "that is one of the two ways"},
+    hint="Out go the gradients, back come the weights: two bytes for each parameter each way, through eight ports of 400 Gbit/s.",
+    slips=lambda: {
+        8 * exchange_s(): "that is one port for the whole machine",
+        exchange_s() / 2: "that is one of the two ways",
+        exchange_s() / 8: "the ports are sold in bits",
+    },
     minutes=4,
     read="Chapters 12 and 14 will take it up.",
 )
