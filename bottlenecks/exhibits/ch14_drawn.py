@@ -451,7 +451,7 @@ def _under_table(model_name, zero, micro_batches, tokens, port):
     kinds, start, end = zip(*found, strict=True)
     passes = {"forward_s": forward, "backward_s": 2 * forward, "layers": layers}
     if sharded:
-        exposed, hidden = zero_laws.exposed_weights_s(scatter, gather, times=count, **passes)
+        exposed, hidden = zero_laws.exposed_weights_s(scatter, gather, times=count, gathers=2, **passes)
     else:
         exposed, hidden = zero_laws.exposed_gradients_s(
             scatter, gather, times=1, hides_gradients=1, hides_weights=1, **passes

@@ -229,7 +229,7 @@ def code(name, value, choices):
 def nearest(value, choices, *, cutoff=0.4):
     """The choice that `value` most likely means, or None when none resembles it.
 
-    By meaning before spelling: a choice that begins with what was written, one that it begins with (as H1000 with H100), one
+    A slip of the pen first; then by meaning before spelling: a choice that begins with what was written, one that it begins with (as H1000 with H100), one
     that holds it, one of the same number (int4 for fp4); then the nearest spelling, as `difflib` has it.
 
     >>> nearest("williams", ["tinyllama", "williams2009roofline"]), nearest("H1000", ["B100", "H100 PCIe", "H100 SXM5"])
@@ -239,7 +239,8 @@ def nearest(value, choices, *, cutoff=0.4):
     """
     folded = {choice.casefold(): choice for choice in choices}
     text = (value if isinstance(value, str) else shown(value))[:100].casefold()
-    meant = _meant(text, list(folded))
+    slip = difflib.get_close_matches(text, folded, n=1, cutoff=0.9)  # a letter or two
+    meant = slip[0] if slip else _meant(text, list(folded))
     if meant is None:
         meant = next(iter(difflib.get_close_matches(text, folded, n=1, cutoff=cutoff)), None)
     return folded[meant] if meant is not None else None

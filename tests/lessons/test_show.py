@@ -73,7 +73,7 @@ def test_every_column_of_a_card_has_a_heading_and_no_symbol_is_a_dash():
 def test_formulas_in_words_are_set_as_mathematics():
     said = markdown(roofline.tiled_matmul_bytes)
     assert "$t$ ≤ min($m$, $n$)" in said and "$m$ $n$ / $t^2$ tiles" in said
-    assert "probability 1 − $k$/$E$" in markdown(counting.experts_touched)
+    assert "probability 1 − $E_{k}$/E" in markdown(counting.experts_touched)
     assert "$T_{d}$" not in markdown(roofline.time_s)
 
 
