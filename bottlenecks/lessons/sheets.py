@@ -109,6 +109,11 @@ def _achieved(what):
     return first_estimate.achieved_fractions()[what]
 
 
+def _link_depth():
+    chips = {"chips": 2, "value_bytes": 2, "flop_per_s": _h100().peak_flop_per_s("fp16")}
+    return traffic.inner_size_to_hide(**chips, bytes_per_s=_h100().link_bytes_per_s)
+
+
 def _equal_tokens(name):
     """Tokens of a sequence at which causal attention asks for as much as a layer's weights: N_ℓ / (h d_h)."""
     m = model(name)
@@ -170,7 +175,7 @@ NUMBERS = {
     "rows_h100": lambda: plain(_ridge("fp16"), 1),
     "ridge_h100_fp8": lambda: si(_ridge("fp8"), "FLOP/B"),
     "matmul_share": lambda: plain(_achieved("matmul"), 2),
-    "stream_share": lambda: plain(_achieved("stream"), 2),
+    "link_depth": lambda: plain(_link_depth(), 4),
     "in_flight_h100": lambda: si(
         roofline.bytes_in_flight(bytes_per_s=_h100().memory_bytes_per_s, latency_s=_h100().level("HBM").latency_s),
         "B",

@@ -138,7 +138,7 @@ def _side_by_side(controls):
     for column in (controls[i::columns] for i in range(columns)):
         letters = max([len(control.description) for control in column], default=0)
         for control in column:
-            control.style.description_width = f"{7 * letters + 12}px"
+            control.style.description_width = f"{8 * letters + 18}px"
             control.layout.width = "auto"
     grid = {"grid_template_columns": f"repeat({columns}, minmax(0, 1fr))", "grid_gap": "0 20px"}
     return ipywidgets.GridBox(
