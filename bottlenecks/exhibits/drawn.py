@@ -42,6 +42,10 @@ class Scene:
 
     box = boxes
 
+    def shape(self, points, *, fill="none", edge="none", lw=0.8):
+        """An area through its corners."""
+        self.areas.append((np.asarray(points, dtype=float), fill, edge, lw))
+
     def dots(self, x, y, radius, *, fill):
         """Filled circles."""
         ring = radius * np.stack([np.cos(CIRCLE), np.sin(CIRCLE)], -1)

@@ -107,33 +107,66 @@ def mpt_run():
     return corpus.where(rows, mine & (rows["seq_len"] == 65536))
 
 
+PASSES = ("forward", "backward, first half", "backward, second half", "forward, again")  # equal but for the head
+NEEDED, ALONE = ("products", "attention, needed half"), ("products",)
+SQUARE = (*NEEDED, "attention, masked half")
+COUNTED = {  # what of a step each utilisation counts: kinds of blocks, and of how many passes
+    "needed, over the dense peak": (NEEDED, 3),
+    "the full square counted": (SQUARE, 3),
+    "and the recomputed pass (HFU)": (SQUARE, 4),
+    "6ND alone, attention forgotten": (ALONE, 3),
+    "6ND with the embedding, tied or not": ((*ALONE, "embedding, looked up"), 3),
+    "needed, over the sparse peak": (NEEDED, 3),
+    "needed, over the PCIe card's peak": (NEEDED, 3),
+}
+
+
+def blocks(tokens):
+    """Operations per token of MPT-7B by pass and kind of block, sequences of `tokens`: {(pass, kind): FLOP}.
+
+    All layers are computed again, the output head is not. Nobody multiplies by the embedding; some count it.
+    """
+    shape = model("MPT-7B")
+    half, square = (
+        ops.products(ops.forward(shape, batch=1, queries=tokens, causal=causal)) for causal in ("half", "full")
+    )
+    head = ops.total([row for row in half if row.part in ops.ENDS])
+    needed, whole = (ops.total([row for row in rows if row.kind == "attention"]) for rows in (half, square))
+    products = ops.total(half) - needed
+    found = {}
+    for of in PASSES:
+        multiplied = products - (head if of == PASSES[-1] else 0)
+        for kind, flop in zip(SQUARE, (multiplied, needed, whole - needed), strict=True):
+            found[of, kind] = float(flop / tokens)
+    return found | {(of, "embedding, looked up"): 2.0 * shape.head_params for of in PASSES[:-1]}
+
+
+def counts(name, of, kind):
+    """Whether the utilisation of that name counts a kind of block of a pass."""
+    kinds, passes = COUNTED[name]
+    return kind in kinds and of in PASSES[:passes]
+
+
+def counted_flop(name, tokens):
+    """Operations per token that the utilisation of that name counts."""
+    return sum(flop for block, flop in blocks(tokens).items() if counts(name, *block))
+
+
+def divided_by(name):
+    """The peak over which the utilisation of that name is told, in FLOP/s."""
+    dense = chip("H100 SXM5").peak_flop_per_s("bf16")
+    return {KINDS["error"][0]: 2 * dense, KINDS["error"][1]: chip("H100 PCIe").peak_flop_per_s("bf16")}.get(name, dense)
+
+
 def utilisations():
     """One run, many utilisations: what is counted and divided by -> share of a peak.
 
     The first is what this book calls model FLOP utilisation: what the model needs, the causal half,
     over the dense peak of the very chip.
     """
-    run, shape, on = mpt_run(), model("MPT-7B"), chip("H100 SXM5")
+    run = mpt_run()
     tokens, rate = float(run["seq_len"][0]), float(run["tokens_per_s_per_chip"][0])
-    dense = on.peak_flop_per_s("bf16")
-
-    def per_token(**options):
-        rows = ops.training_step(shape, batch=1, tokens=tokens, update=False, **options)
-        return ops.total(ops.products(rows)) / tokens
-
-    needed, square = per_token(), per_token(causal="full")
-    again = per_token(causal="full", recompute="full")
-    multiply, looked_up = shape.active_block_params + shape.head_params, shape.head_params
-    found = {
-        "needed, over the dense peak": needed / dense,
-        "the full square counted": square / dense,
-        "and the recomputed pass (HFU)": again / dense,
-        "6ND alone, attention forgotten": 6 * multiply / dense,
-        "6ND with the embedding, tied or not": 6 * (multiply + looked_up) / dense,
-        "needed, over the sparse peak": needed / (2 * dense),
-        "needed, over the PCIe card's peak": needed / chip("H100 PCIe").peak_flop_per_s("bf16"),
-    }
-    return {what: rate * flop for what, flop in found.items()}
+    return {name: rate * counted_flop(name, tokens) / divided_by(name) for name in COUNTED}
 
 
 KINDS = {  # of `utilisations`, in their order: what sets each apart from the first

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bottlenecks.exhibits import ch01_link, ch02_drawn, ch03_drawn, ch05_drawn
+from bottlenecks.exhibits import ch01_link, ch02_drawn, ch03_drawn, ch05_drawn, ch06_drawn
 from bottlenecks.exhibits.drawn import HEAD, Scene
 from bottlenecks.exhibits.registry import pick, row
 
@@ -14,6 +14,7 @@ DRAWN = {
     ch02_drawn.tiles: ch02_drawn.tiles_scene,
     ch02_drawn.in_flight: ch02_drawn.flight_scene,
     ch05_drawn.dealt: ch05_drawn.dealt_scene,
+    ch06_drawn.counted: ch06_drawn.counted_scene,
 }
 
 

@@ -8,7 +8,7 @@ from bottlenecks.facts import corpus
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.lessons.checks import Exercise, like
-from bottlenecks.studies import era, one_device
+from bottlenecks.studies import era, one_device, widths
 
 DAY_S = 86400
 PCIE, AGAIN = 0.40, 0.30  # utilisations of 06.1 and 06.2
@@ -124,6 +124,17 @@ def open_at(name):
     return 100 * (1 - era.HALF / run(name)["products of the second"])
 
 
+def recomputed_over_needed(tokens):
+    """What the count with the recomputed pass holds, over what is needed."""
+    names = ("and the recomputed pass (HFU)", "needed, over the dense peak")
+    return np.divide(*[one_device.counted_flop(name, tokens) for name in names])
+
+
+def nine_tenths(tokens, fused):
+    """Width from which products own nine tenths of the layers' step on an A100."""
+    return widths.width_of(0.9, A100.name, tokens, fused)
+
+
 Exercise(
     id="06.x1",
     unit="%",
@@ -157,6 +168,32 @@ Exercise(
         np.divide(*[one_chip("BERT-large", A100.name, f, 128) for f in ("fp16", "tf32")]): "that is with 128 tokens",
     },
     minutes=2,
+    kind="compare",
+)
+Exercise(
+    id="06.x4",
+    unit="times",
+    expected=lambda: recomputed_over_needed(2048.0),
+    hint="Move the length, choose both counts one after the other, and divide.",
+    slips=lambda: {
+        recomputed_over_needed(65536.0): "that is with 65,536 tokens",
+        1 / recomputed_over_needed(2048.0): "that is the quotient upside down",
+        era.AGAIN: "that is the rule, without the masked half. Read both counts off",
+    },
+    minutes=3,
+    kind="compare",
+)
+Exercise(
+    id="06.x5",
+    unit="times",
+    expected=lambda: nine_tenths(2048, False) / nine_tenths(2048, True),
+    hint="Change the attention alone. The bold line tells the width, once with scores written out and once fused.",
+    rtol=0.06,  # widths are told with two digits
+    slips=lambda: {
+        nine_tenths(512, False) / nine_tenths(512, True): "that is with 512 tokens",
+        nine_tenths(2048, True) / nine_tenths(2048, False): "that is the quotient upside down",
+    },
+    minutes=3,
     kind="compare",
 )
 Exercise(
