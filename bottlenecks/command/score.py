@@ -15,7 +15,7 @@ def add(commands):
         description="For each source of measurements and group of rows: rows, those scored, "
         "error (mean of |predicted / measured - 1|), bias, worst predicted / measured, and the "
         "share of measurements inside the 80 % interval. Constants are fitted on sources with "
-        "the role fit alone; no number comes from a held-out source. Predictions of the corpus are "
+        "the role fit alone; no constant is fitted on a held-out source. Predictions of the corpus are "
         "kept with the package, so that this takes no time; --fresh computes them.",
         epilog="Example: bottlenecks score kernels --unscored",
     )
