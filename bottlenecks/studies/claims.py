@@ -42,7 +42,7 @@ def _roofline_of_llm():
         claim="W2-roofline-of-llm",
         verdict=word,
         numbers=numbers,
-        because=f"{start}. As an estimate it is short by a factor that grows with the bandwidth of the memory and, in prefill, with the prompt.",
+        because=f"{start}. As an estimate it is short by a factor that is larger on the fastest memories and, in prefill, grows with the prompt.",
         rows=tuple(
             {"steps": name, "measured / bound, median": f"{numbers[key]:.2f}"}
             for name, key in (

@@ -39,7 +39,7 @@ class Verdict:
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         question = claims()[self.claim]["question"]
-        head = f"**The claim {SAID[self.verdict]}.** *{question}* ({self.claim})"
+        head = f"*{question}* **What is claimed {SAID[self.verdict]}.** ({self.claim})"
         marked = [head, self.because, _marked(self.rows), self.foot]
         plain = [f"{self.claim}: {self.verdict}. {self.because}", _plain(self.rows), self.foot]
         return {"text/markdown": "\n\n".join(filter(None, marked)), "text/plain": "\n".join(filter(None, plain))}

@@ -18,7 +18,7 @@ def test_a_verdict_is_a_sentence_a_table_and_a_margin():
     found = shown(rows=({"model": "a", "chips": 8}, {"model": "b", "chips": 16}), margin="two runs.", n=1234)
     question = claims.claims()["W1-compute-bound"]["question"]
     assert found["text/markdown"] == (
-        f"**The claim holds.** *{question}* (W1-compute-bound)\n\nSo it is.\n\n"
+        f"*{question}* **What is claimed holds.** (W1-compute-bound)\n\nSo it is.\n\n"
         "| model | chips |\n| --- | --- |\n| a | 8 |\n| b | 16 |\n\nMargin: two runs. n = 1,234. Range: here."
     )
     assert found["text/plain"].splitlines()[1:] == [

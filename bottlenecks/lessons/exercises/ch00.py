@@ -136,7 +136,7 @@ Exercise(
 QUESTIONS = {  # as the contents page asks them
     "00.1": "A matrix of 4,096 by 8,192 is multiplied with one of 8,192 by 1,024. How many numbers has the result?",
     "00.2": "A matrix of 3 by 4 is multiplied with one of 4 by 5. How many operations is that, if a multiplication is "
-    "one and an addition another, and each sum starts from nothing?",
+    "one and an addition another, and each sum starts from zero, so that its first addition counts too?",
     "00.3": "What is 6 × 10¹² over 3 × 10⁴?",
     "00.4": "How long do 150 GB take at 3 TB/s?",
     "00.5": "A port is sold with 400 Gbit/s. How many bytes per second is that?",
