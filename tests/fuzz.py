@@ -187,7 +187,7 @@ RATES = ("Device of", "Machine of", "Efficiency of")  # whose rates may be witho
 
 
 def junk(call, argument, rng):
-    """Something that an argument can not be."""
+    """Something that an argument cannot be."""
     if argument in call.numbers:
         nonsense = [j for j in NEVER if _is_nonsense(call, argument, j)]
     else:

@@ -85,7 +85,7 @@ def _folder(out):
         if not os.access(folder, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        raise OSError(f"can not write into {folder} ({error.strerror}): pass another with --out") from error
+        raise OSError(f"cannot write into {folder} ({error.strerror}): pass another with --out") from error
     return folder
 
 

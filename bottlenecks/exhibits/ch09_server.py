@@ -151,7 +151,7 @@ WIDEST_S = 0.11  # end of the axis
 @keep
 def _design_grid(model_name, chip_name, weights):
     """Steps over chips, batches and contexts."""
-    dealt = [n if model(model_name).heads % n == 0 else 1 for n in CHIPS]  # heads that can not be: no step is asked for
+    dealt = [n if model(model_name).heads % n == 0 else 1 for n in CHIPS]  # heads that cannot be: no step is asked for
     serving = serving_of(chip_name, model_name, FORMATS[weights], np.array(dealt)[:, None, None])
     return step_of(serving, np.array(DESIGNED, dtype=float)[:, None], np.array(CONTEXTS, dtype=float))
 

@@ -236,7 +236,7 @@ def _kinds(table):
     """The kinds of work that a schedule has, each with its colour."""
     kinds = set(pick(table, "work", "kind").tolist())
     found = {words: colours[0] for kind, (words, colours) in WORK.items() if kind in kinds}
-    lighter = {"second chunk: lighter": "#EA9256"} if row(table).schedule == "interleaved" else {}
+    lighter = {"second slice: lighter": "#EA9256"} if row(table).schedule == "interleaved" else {}
     return found | lighter | {"idle": "#A8A8A8"}
 
 

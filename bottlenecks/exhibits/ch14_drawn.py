@@ -590,7 +590,7 @@ under_backward = Exhibit(
     controls={
         "model_name": Control(label="model", values=tuple(STAGES), start="Llama-3.1-405B"),
         "zero": Control(label="ZeRO", values=("ZeRO 1", "ZeRO 3"), start="ZeRO 1"),
-        "micro_batches": Control(label="micro-batches", values=(1, 2, 4, 8, 16), start=8),
+        "micro_batches": Control(label="micro-batches", values=(1, 2, 4, 8, 16), start=16),
         "tokens": Control(label="tokens in each", values=tuple(2**i for i in range(11, 16)), start=8192),
         "port": Control(label="port", values=tuple(PORTS), start="400 Gbit/s"),
     },

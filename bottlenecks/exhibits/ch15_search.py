@@ -228,7 +228,7 @@ def _map_axes(figure):
     scale.set_xticklabels(["0", "10", "20", "30", "40", "50 %"], fontsize=8.5)
     scale.grid(False)
     figure.text(0.395, 0.062, "of the peak (MFU)", va="center", fontsize=9)
-    words = "hatched: lacks so many bytes a chip\n·  can not be divided"
+    words = "hatched: lacks so many bytes a chip\n·  cannot be divided"
     figure.text(0.65, 0.062, words, va="center", fontsize=9, color=GREY, linespacing=1.3)
     return ax
 
@@ -336,7 +336,7 @@ map = Exhibit(
     caption="For each pair of tensor ranks and stages, the best of all other choices. Colour and number: share of "
     "the peak (MFU). Blue frame: the fastest; rings: published layouts; dashed: your choice.",
     alt="A grid of tensor-parallel ranks against pipeline stages: cells that fit are shaded and numbered by "
-    "utilisation, those that do not are hatched with the bytes they lack, those that can not be divided have a dot; "
+    "utilisation, those that do not are hatched with the bytes they lack, those that cannot be divided have a dot; "
     "the fastest and a chosen cell are framed and described beside.",
     controls={
         "model_name": Control(label="model", values=tuple(TASKS), start="Llama-3.1-405B"),

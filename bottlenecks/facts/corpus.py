@@ -110,7 +110,7 @@ def read(path, name):
     """A reader's own CSV file in the columns of a table (`Own`); a row with a fault keeps its place.
 
     Columns may be left out (blank), stand in any case, and others may be added (text only); blank lines
-    are skipped. A cell that can not be read is blank, and its row's fault says so. There is no role and no mark.
+    are skipped. A cell that cannot be read is blank, and its row's fault says so. There is no role and no mark.
     """
     one_of("table", name, TABLES)
     header, body, faults = rows_of(path)

@@ -130,7 +130,7 @@ def naming(path):
             "EROFS": ": name a file in a folder that you may write to",
             "EISDIR": f": name a file in it, such as {Path(path) / 'out.csv'}",
         }.get(errno.errorcode.get(error.errno), "")
-        raise type(error)(f"can not write {path} ({why}){hint}") from error
+        raise type(error)(f"cannot write {path} ({why}){hint}") from error
 
 
 def _target(path, new):

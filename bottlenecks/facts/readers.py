@@ -53,9 +53,9 @@ def _text(path):
     try:
         raw = Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        raise ValueError(f"{str(path)[:200]} can not be read as a CSV file: {error}") from None
+        raise ValueError(f"{str(path)[:200]} cannot be read as a CSV file: {error}") from None
     if raw.startswith(UTF16):
-        raise ValueError(f"{path} can not be read as a CSV file: it is UTF-16; save it as UTF-8")
+        raise ValueError(f"{path} cannot be read as a CSV file: it is UTF-16; save it as UTF-8")
     return raw.decode("utf-8-sig", "surrogateescape")
 
 

@@ -39,7 +39,7 @@ def llm_steps():
 
 
 def _left_out(model_name, phase, weight_dtype, suspect, speculative, chip_name):
-    """Why a row can not be scored by one pass through the weights, or ''."""
+    """Why a row cannot be scored by one pass through the weights, or ''."""
     if suspect:
         return f"suspect: {suspect}"
     if model(model_name).experts is not None:

@@ -21,7 +21,7 @@ from bottlenecks.models.layouts import Layout
 def layout_of(row):
     """(model, layout, assumed, reason) of a row of `corpus.table("training")`.
 
-    `assumed` names what the row leaves open. Where `reason` is not '', the row can not be expressed,
+    `assumed` names what the row leaves open. Where `reason` is not '', the row cannot be expressed,
     and model and layout are None.
     """
     assumed = Assumed()

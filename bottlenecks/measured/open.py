@@ -11,7 +11,7 @@ fastest that fits in memory (`choose`), of
 - a batch of 2M tokens, 4M above 50B parameters, and no less than 1,024 a chip; 2,048 tokens of a
   sequence, from 2024 8,192, of an encoder 512; as many chips as twice the states fill.
 
-What a row states and the layout can not have (a size that does not divide another) is taken as near as
+What a row states and the layout cannot have (a size that does not divide another) is taken as near as
 can be, and said.
 """
 
@@ -370,7 +370,7 @@ def _say_choice(found, best, fitting, assumed):
 
 
 def _say_nearest(best, run, assumed):
-    """Numbers that the row states and the layout can not have."""
+    """Numbers that the row states and the layout cannot have."""
     for rule, where in broken(run.shape, _together([best])).items():
         if np.any(where):
             assumed.add(f"{rule}, which the row's layout does not")

@@ -533,7 +533,7 @@ def batched_flop_per_s(row_values, *, device):
 
     Matrix units are fed 16 bytes at a time. Where heads lie side by side in one row, and a head is not
     a multiple of that, no head but the first starts where such a load may, and the library's batched
-    kernel does the product on the vector units. One large matrix can be padded; these can not.
+    kernel does the product on the vector units. One large matrix can be padded; these cannot.
 
     Holds for: cores with matrix units, and libraries of 2022; fused kernels pad a head on the chip.
     Source: nvidia-matmul-guide, "Tensor Core requirements"; anthony2024codesign has the same drop by

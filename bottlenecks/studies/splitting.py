@@ -307,11 +307,11 @@ def schedule_name(name, *, stages, chunks):
     """A pipeline's schedule in words.
 
     >>> schedule_name("interleaved", stages=8, chunks=4), schedule_name("1f1b", stages=1, chunks=1)
-    ('interleaved, 4 chunks a stage', '-')
+    ('interleaved, 4 slices per stage', '-')
     """
     if stages == 1:
         return "-"
-    return NAMES.get(name) or f"interleaved, {chunks:.0f} chunks a stage"
+    return NAMES.get(name) or f"interleaved, {chunks:.0f} slices per stage"
 
 
 def best_table(found, count):

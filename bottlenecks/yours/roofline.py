@@ -47,7 +47,7 @@ def measure(budget_s: float = 45.0, max_bytes: int = 1 << 30, progress=None) -> 
     """Measure this machine within about `budget_s` seconds (at most two more, however slow it is).
 
     Allocates less than `max_bytes` and less than a quarter of the memory that is free. Calls
-    `progress(fraction, text)`. A probe that can not run here becomes an entry of `skipped`.
+    `progress(fraction, text)`. A probe that cannot run here becomes an entry of `skipped`.
     The result holds no user name, host name or path, so it can be shown to anyone.
     """
     positive("budget_s", budget_s)
@@ -176,7 +176,7 @@ def save(result: dict, folder=None) -> Path:
     except OSError as error:
         why = error.strerror or getattr(error.__cause__, "strerror", None) or error
         raise OSError(
-            f"can not write into {folder} ({why}): set BOTTLENECKS_DATA to a "
+            f"cannot write into {folder} ({why}): set BOTTLENECKS_DATA to a "
             "folder that you may write to, or pass one (--folder)"
         ) from error
 

@@ -168,7 +168,7 @@ def test_figures_list(capsys):
 def test_an_unwritable_folder(capsys, tmp_path):
     (tmp_path / "file").write_text("")
     status, _, err = run(capsys, "figures", "02-energy", "--out", str(tmp_path / "file" / "below"))
-    assert status == 2 and "can not write into" in err and "--out" in err
+    assert status == 2 and "cannot write into" in err and "--out" in err
 
 
 def test_a_full_disk_keeps_picture_and_table(capsys, tmp_path, monkeypatch):
@@ -207,7 +207,7 @@ def test_measure_saves(capsys, tmp_path, measured):
 def test_measure_loses_nothing_when_it_can_not_save(capsys, tmp_path, measured):
     (tmp_path / "file").write_text("")
     status, out, err = run(capsys, "measure", "--folder", str(tmp_path / "file" / "below"))
-    assert status == 2 and "can not write into" in err
+    assert status == 2 and "cannot write into" in err
     assert json.loads(out.splitlines()[-1]) == RESULT
 
 
@@ -260,11 +260,11 @@ def test_predict_needs_six_columns(capsys, tmp_path):
     ("text", "argv", "message"),
     [
         ("chip,m\nT4,8\n", ["kernel", "in.csv"], "kind 'kernel' is unknown; did you mean 'kernels'"),
-        ("chip,kernel,m\nT4,matmul,8\n", ["kernels", "none.csv"], "none.csv can not be read as a CSV file"),
+        ("chip,kernel,m\nT4,matmul,8\n", ["kernels", "none.csv"], "none.csv cannot be read as a CSV file"),
         ("chips,rows\nT4,8\n", ["kernels", "in.csv"], "no column is one of"),
         ("chip,kernel,m\nT4,matmul,8\n", ["kernels", "in.csv", "-o", "in.csv"], "in.csv is the input itself"),
         ("chip,kernel,m\nT4,matmul,8\n", ["kernels", "in.csv", "-o", "link.csv"], "link.csv is the input itself"),
-        ("chip,kernel,m\nT4,matmul,8\n", ["kernels", "in.csv", "-o", "no/out.csv"], "can not write"),
+        ("chip,kernel,m\nT4,matmul,8\n", ["kernels", "in.csv", "-o", "no/out.csv"], "cannot write"),
         ("chip,kernel,low\nT4,matmul,8\n", ["kernels", "in.csv", "-o", "out.csv"], "a column 'low' as well"),
     ],
 )

@@ -395,10 +395,10 @@ def test_a_wrong_file_is_refused_with_its_place(tmp_path, text, message):
 
 def test_a_file_that_is_none(tmp_path):
     for path in (tmp_path / "none.csv", tmp_path):
-        with pytest.raises(ValueError, match="can not be read as a CSV file"):
+        with pytest.raises(ValueError, match="cannot be read as a CSV file"):
             corpus.read(path, "kernels")
     (tmp_path / "wide.csv").write_bytes("chip,kernel\n".encode("utf-16"))
-    with pytest.raises(ValueError, match="can not be read as a CSV file: it is UTF-16; save it as UTF-8"):
+    with pytest.raises(ValueError, match="cannot be read as a CSV file: it is UTF-16; save it as UTF-8"):
         corpus.read(tmp_path / "wide.csv", "kernels")
 
 

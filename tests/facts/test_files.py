@@ -79,7 +79,7 @@ def test_a_full_disk_leaves_every_file_as_it_was(tmp_path, monkeypatch, where):
             full()
     else:
         monkeypatch.setattr(os, where, full)
-    with pytest.raises(OSError, match=r"can not write .*[ab] \(No space left on device\); what was in it"):
+    with pytest.raises(OSError, match=r"cannot write .*[ab] \(No space left on device\); what was in it"):
         files.write_together({tmp_path / "a": "after", tmp_path / "b": second})
     assert names(tmp_path) == ["a", "b"]
     assert [(tmp_path / name).read_text() for name in "ab"] == ["before"] * 2
@@ -100,7 +100,7 @@ def test_what_is_no_error_of_the_system_leaves_nothing_behind_either(tmp_path):
 def test_a_folder_that_may_only_be_read(tmp_path):
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(OSError, match=r"can not write .*a \(Permission denied\): name a file that you may write"):
+        with pytest.raises(OSError, match=r"cannot write .*a \(Permission denied\): name a file that you may write"):
             files.write(tmp_path / "a", "new")
     finally:
         tmp_path.chmod(0o700)
@@ -112,7 +112,7 @@ def test_a_folder_where_nothing_can_be_made(tmp_path, monkeypatch):
 
     (tmp_path / "a").write_text("before")
     monkeypatch.setattr(files.Path, "open", refused)
-    with pytest.raises(OSError, match=r"can not write .*a \(Permission denied\): name a file that you may write"):
+    with pytest.raises(OSError, match=r"cannot write .*a \(Permission denied\): name a file that you may write"):
         files.write(tmp_path / "a", "new")
     monkeypatch.undo()
     assert (tmp_path / "a").read_text() == "before"
@@ -121,7 +121,7 @@ def test_a_folder_where_nothing_can_be_made(tmp_path, monkeypatch):
 def test_what_is_no_place_for_a_file(tmp_path):
     (tmp_path / "file").write_text("before")
     with pytest.raises(
-        IsADirectoryError, match=r"can not write .* \(it is a folder\): name a file in it, such as .*out"
+        IsADirectoryError, match=r"cannot write .* \(it is a folder\): name a file in it, such as .*out"
     ):
         files.write(tmp_path, "new")
     with pytest.raises(OSError, match="name a file in a folder that is there"):
@@ -172,7 +172,7 @@ def test_links(tmp_path):
     assert (tmp_path / "far" / "b").read_text() == "after"
     assert (tmp_path / "twin").read_text() == "before"
     (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(OSError, match="can not write .*loop"):
+    with pytest.raises(OSError, match="cannot write .*loop"):
         files.write(tmp_path / "loop", "after")
 
 
@@ -193,7 +193,7 @@ def test_devices_and_pipes_are_written_and_open_files_refused(tmp_path):
             files.write(f"/dev/fd/{file.fileno()}", "lost")
     assert (tmp_path / "a").read_text() == "before"
     if os.path.exists("/dev/full"):
-        with pytest.raises(OSError, match="can not write /dev/full"):
+        with pytest.raises(OSError, match="cannot write /dev/full"):
             files.write("/dev/full", "x" * 100_000)
 
 
@@ -230,6 +230,6 @@ def test_lines_are_whole_on_a_full_disk(tmp_path):
     with files.created(tmp_path / "a") as lines:
         lines._file = Disk(lines._file)
         lines.write("1,2\n")
-        with pytest.raises(OSError, match=r"can not write .*a \(No space left on device\); what was in it"):
+        with pytest.raises(OSError, match=r"cannot write .*a \(No space left on device\); what was in it"):
             lines.write("3,4,5\n")
     assert (tmp_path / "a").read_text() == "1,2\n"

@@ -89,7 +89,7 @@ def test_nothing_is_left_half_written(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(frame, "_write", full)
-    with pytest.raises(OSError, match=r"can not write .*out.csv \(No space left"):
+    with pytest.raises(OSError, match=r"cannot write .*out.csv \(No space left"):
         frame.predict_file("kernels", tmp_path / "in.csv", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text() == "before\n"
     assert {p.name for p in tmp_path.iterdir()} == {"in.csv", "out.csv"}

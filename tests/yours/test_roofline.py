@@ -168,7 +168,7 @@ def test_an_interrupted_run_leaves_no_child():
 
 
 def test_a_failing_probe_lands_in_skipped(monkeypatch):
-    """One that breaks in its process, and one whose process can not be started."""
+    """One that breaks in its process, and one whose process cannot be started."""
     found = [("skipped", {"probe": "toy", "reason": "KeyError: 'nonsense'"})]
     assert list(m.probe_rows("toy", "nonsense", 1, 5.0, 1 << 20)) == found
     rows = listen_to("print('[\"launch\", {}]'); raise MemoryError('too big')")
@@ -204,7 +204,7 @@ def test_a_full_disk_leaves_no_half_of_a_measurement(tmp_path, made, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match=r"can not write into .* \(No space left on device\): set BOTTLENECKS_DATA"):
+    with pytest.raises(OSError, match=r"cannot write into .* \(No space left on device\): set BOTTLENECKS_DATA"):
         m.save(made, tmp_path)
     assert not list(tmp_path.iterdir())
 

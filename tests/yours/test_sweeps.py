@@ -136,7 +136,7 @@ def test_a_file_without_rows_is_taken_away(tmp_path, monkeypatch, capsys):
     ("argv", "message"),
     [
         (["--corpus", "old.csv"], "old.csv is there already and is not written over"),
-        (["--corpus", "nowhere/mine.csv"], "can not write nowhere"),
+        (["--corpus", "nowhere/mine.csv"], "cannot write nowhere"),
         (["--corpus", "mine.csv", "--seconds", "1"], "must be from 5 to 3600, got 1.0"),
         (["--corpus", "mine.csv", "--seconds", "nan"], "--seconds must be finite"),
         (["--corpus", "mine.csv", "--json"], "leave out --json"),
