@@ -13,6 +13,7 @@ from bottlenecks.facts.units import plain
 from bottlenecks.yours.roofline import user_folder
 
 FILE = "progress.jsonl"
+OUTSIDE = {"00": "Are you ready?", "06i": "Train Llama-3-70B for 30 days"}  # what has exercises and is no chapter
 TOLD = set()  # problems that were told once
 
 
@@ -80,7 +81,7 @@ def by_chapter(exercises, kept=None):
 
 def lines(rows):
     """The table of `by_chapter` as rows of text, with the chapters' questions and a sum."""
-    questions = {number: row["question"] for number, row in chapters().items()} | {"00": "Are you ready?"}
+    questions = {number: row["question"] for number, row in chapters().items()} | OUTSIDE
     whole = {name: sum(row[name] for row in rows) for name in ("right", "tried", "total", "done_min", "min")}
     return [
         {

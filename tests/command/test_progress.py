@@ -24,6 +24,7 @@ def test_the_table(capsys, folder):
     head, first, *_, last = out.splitlines()
     assert status == 0 and head.split() == ["chapter", "right", "tried", "of", "minutes"]
     assert first.startswith("00 Are you ready?") and first.split()[-6:] == ["1", "1", "10", "2", "of", "16"]
+    assert all(len(line.split()) > 7 for line in out.splitlines()[2:-1])  # each names what it counts
     assert last.split()[:3] == ["all", "1", "1"]
 
 
