@@ -5,7 +5,7 @@ from functools import cache as keep
 import numpy as np
 
 from bottlenecks.exhibits.ch09 import serving_of
-from bottlenecks.exhibits.drawn_parts import HEAD, INK, SMALL, flat, funnel, laid, outlines, ruler, sheet
+from bottlenecks.exhibits.drawn_parts import HEADLINE, INK, SMALL, flat, funnel, laid, outlines, page, ruler
 from bottlenecks.exhibits.labels import key, labels, text
 from bottlenecks.exhibits.marks import boxes, segments, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
@@ -152,7 +152,7 @@ def _clock_layer(ax):
 
 def _clock_draw(figure):
     height = 516
-    ax = sheet(figure, height)
+    ax = page(figure, height)
     key(figure, dict(KINDS.values()), 0.018, 1 - 78 / height)
 
     def telling(table):
@@ -168,7 +168,7 @@ def _clock_draw(figure):
         return f"{here.layers:.0f} layers, {plain(here.exchanges)} all-reduces.{room}"
 
     return updating(
-        text(ax, 14, 12, telling, **HEAD | {"fontsize": 11.5}),
+        text(ax, 14, 12, telling, **HEADLINE | {"fontsize": 11.5}),
         text(ax, 14, 50, counted, **SMALL),
         *_clock_step(ax),
         text(ax, ACROSS[0], FIRST_ROW - 20, "one layer, enlarged (black line: its bytes at full rate)", **SMALL),
@@ -273,7 +273,7 @@ def head_places(table):
 
 def _heads_draw(figure):
     height = 398
-    ax = sheet(figure, height)
+    ax = page(figure, height)
     words = {"query head": QUERY, "keys and values, or the latent": KEPT, "a further copy": COPIED}
     key(figure, words, 0.018, 1 - 66 / height)
 
@@ -304,7 +304,7 @@ def _heads_draw(figure):
         return f"A token adds {si(here.whole_bytes, 'B')} to a cache that is kept once; here it is kept {times}, {si(together, 'B')} in all."
 
     return updating(
-        text(ax, 14, 12, telling, **HEAD),
+        text(ax, 14, 12, telling, **HEADLINE),
         text(ax, 14, 44, lambda t: HEADS[row(t).model], **SMALL),
         labels(
             ax,
@@ -424,7 +424,7 @@ def _users_words(table):
 
 
 def _users_draw(figure):
-    ax = sheet(figure, 448)
+    ax = page(figure, 448)
 
     def level(table):
         return user_blocks(table)["weights"][2, 0]
@@ -448,7 +448,7 @@ def _users_draw(figure):
         return f"{here.model}, {plural(here.users, 'user')}, {here.context:,.0f} tokens each: {si(here.weight_bytes + here.cache_bytes, 'B')} read in a step"
 
     return updating(
-        text(ax, 14, 12, telling, **HEAD | {"fontsize": 11.5}),
+        text(ax, 14, 12, telling, **HEADLINE | {"fontsize": 11.5}),
         text(ax, 14, 50, "Heights are bytes. A step makes one token for each user.", **SMALL),
         boxes(ax, lambda t: user_blocks(t)["weights"], COLOUR["memory"]),
         boxes(ax, caches, COLOUR["cache"], snap=False),

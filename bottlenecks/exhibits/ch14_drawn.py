@@ -5,7 +5,7 @@ from functools import cache as keep
 import numpy as np
 
 from bottlenecks.exhibits.ch14 import ERA, HELD
-from bottlenecks.exhibits.drawn_parts import HEAD, INK, SMALL, WIDE, flat, funnel, laid, outlines, ruler, sheet
+from bottlenecks.exhibits.drawn_parts import HEADLINE, INK, SMALL, WIDE, flat, funnel, laid, outlines, page, ruler
 from bottlenecks.exhibits.labels import key, labels, text
 from bottlenecks.exhibits.marks import boxes, segments, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
@@ -157,14 +157,14 @@ def _floors(ax):
 
 
 def _zero_draw(figure):
-    ax = sheet(figure, 494)
+    ax = page(figure, 494)
 
     def telling(table):
         here, kept, whole = row(table), *pick(table, "book", "kept_bytes", "whole_bytes")
         return f"ZeRO {here.stage:.0f} among {plural(here.copies, 'copy')}: each keeps {plain(kept.sum())} of {plain(whole.sum())} bytes per parameter"
 
     return updating(
-        text(ax, 14, 12, telling, **HEAD),
+        text(ax, 14, 12, telling, **HEADLINE),
         text(ax, 14, 54, "Shelves: of every parameter's bytes (grey), those that a copy keeps (colour).", **SMALL),
         *_shelves(ax),
         text(
@@ -308,7 +308,7 @@ def _cut_words(table):
 
 
 def _cut_draw(figure):
-    ax = sheet(figure, 546)
+    ax = page(figure, 546)
 
     def pieces(table):
         at = cut_pieces(table)
@@ -350,7 +350,7 @@ def _cut_draw(figure):
         return "X A B" if n == 1 else f"{n} summands (X A$_i$) B$_i$"
 
     return updating(
-        text(ax, 14, 12, telling, **HEAD),
+        text(ax, 14, 12, telling, **HEADLINE),
         text(
             ax, 14, 50, "Each colour is one chip. Columns of A and the rows of B that meet them lie together.", **SMALL
         ),
@@ -520,7 +520,7 @@ def _under_facts(table):
 
 
 def _under_draw(figure):
-    ax = sheet(figure, 452)
+    ax = page(figure, 452)
     left, right = LANE
     key(figure, dict(SHOWN.values()), 0.018, 1 - 76 / 452)
 
@@ -544,7 +544,7 @@ def _under_draw(figure):
         return x, right, TOP[3] + 30, left, right, NEAR[0] - 34
 
     return updating(
-        text(ax, 14, 12, telling, **HEAD),
+        text(ax, 14, 12, telling, **HEADLINE),
         text(
             ax,
             14,

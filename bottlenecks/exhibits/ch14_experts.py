@@ -4,7 +4,7 @@ from functools import cache as keep
 
 import numpy as np
 
-from bottlenecks.exhibits.drawn_parts import HEAD, SMALL, flat, outlines, sheet
+from bottlenecks.exhibits.drawn_parts import HEADLINE, SMALL, flat, outlines, page
 from bottlenecks.exhibits.labels import key, labels, text
 from bottlenecks.exhibits.marks import boxes, segments, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
@@ -134,7 +134,7 @@ def _prices(ax):
 
 def _experts_draw(figure):
     height = 526
-    ax = sheet(figure, height)
+    ax = page(figure, height)
     key(
         figure,
         {"expert": "#D0D0D0", "chosen": COLOUR["compute"], "crosses the network": COLOUR["network"]},
@@ -167,7 +167,7 @@ def _experts_draw(figure):
 
     dot = ([TOKEN[0] - 34], [TOKEN[0] + 34], [TOKEN[1] - 10], [TOKEN[1] + 10])
     return updating(
-        text(ax, 14, 12, telling, **HEAD | {"fontsize": 11.5}),
+        text(ax, 14, 12, telling, **HEADLINE | {"fontsize": 11.5}),
         text(ax, 14, 50, counted, **SMALL),
         segments(ax, lambda t: _wires(t, False), zorder=0.5, colors="#8C8C8C", linewidths=1.3, linestyles=":"),
         segments(ax, lambda t: _wires(t, True), zorder=0.5, colors=COLOUR["network"], linewidths=1.6),

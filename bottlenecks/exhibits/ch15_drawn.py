@@ -5,7 +5,7 @@ from functools import cache as keep
 import numpy as np
 
 from bottlenecks.exhibits.ch14 import ERA
-from bottlenecks.exhibits.drawn_parts import HEAD, INK, SMALL, flat, outlines, sheet
+from bottlenecks.exhibits.drawn_parts import HEADLINE, INK, SMALL, flat, outlines, page
 from bottlenecks.exhibits.labels import labels, text
 from bottlenecks.exhibits.marks import boxes, segments, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
@@ -139,7 +139,7 @@ def _groups_list(ax):
 
 
 def _groups_draw(figure):
-    ax = sheet(figure, 556)
+    ax = page(figure, 556)
 
     def telling(table):
         here = row(table)
@@ -179,7 +179,7 @@ def _groups_draw(figure):
         return [((ALL[1] + 2, ALL[2]), (ONE[0] - 12, ONE[2])), ((ALL[1] + 2, ALL[2] + tall), (ONE[0] - 12, ONE[3]))]
 
     return updating(
-        text(ax, 14, 12, telling, **HEAD | {"fontsize": 11.5}),
+        text(ax, 14, 12, telling, **HEADLINE | {"fontsize": 11.5}),
         text(ax, 14, 44, "Outlined: one group of each kind, the one that has the first chip.", **SMALL),
         labels(ax, captions, size=9.5),
         boxes(ax, copies, stages, snap=False),

@@ -1,24 +1,22 @@
-"""Parts of drawings to scale: a sheet measured in hundredths of an inch, rulers, frames, brackets and an enlargement."""
+"""Parts of drawings to scale: a page measured in hundredths of an inch, rulers, outlines and an enlargement."""
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from bottlenecks.exhibits.drawn import INK, sheet
 from bottlenecks.exhibits.labels import labels
 from bottlenecks.exhibits.marks import segments
 from bottlenecks.facts.units import si
 
-WIDE = 760  # of every sheet: as a page shows it, one unit is one pixel
-INK = "#222222"
-HEAD = {"fontsize": 12, "weight": "bold", "va": "top"}  # what the drawing shows now
+WIDE = 760  # of every page: as a screen shows it, one unit is one pixel
+HEADLINE = {"fontsize": 12, "weight": "bold", "va": "top"}  # what the drawing shows now
 SMALL = {"fontsize": 9.5, "va": "center"}
 
 
-def sheet(figure, height):
-    """Axes over the whole figure, x to the right up to `WIDE`, y downwards up to `height`."""
-    figure.set_size_inches(WIDE / 100, height / 100)
-    ax = figure.add_axes([0, 0, 1, 1])
+def page(figure, height):
+    """A sheet over the whole figure, x to the right up to `WIDE`, y downwards up to `height`."""
+    ax = sheet(figure, WIDE / 100, height / 100)
     ax.set(xlim=(0, WIDE), ylim=(height, 0))
-    ax.set_axis_off()
     return ax
 
 
@@ -42,19 +40,14 @@ def ruler(ax, left, right, y, ends, unit, *, most=7):
     return (segments(ax, lines, colors=INK, linewidths=0.8), labels(ax, words, size=9, align="center"))
 
 
-def frame(left, right, low, high):
-    """The outline of a rectangle, for `marks.segments`."""
-    return [((left, low), (right, low), (right, high), (left, high), (left, low))]
-
-
 def outlines(edges):
-    """Outlines of many rectangles of equal kind: edges are their left, right, low and high."""
-    x0, x1, y0, y1 = (np.ravel(v) for v in np.broadcast_arrays(*edges))
-    return [frame(*each)[0] for each in zip(x0, x1, y0, y1, strict=True)]
+    """Outlines of rectangles, for `marks.segments`: edges are their left, right, low and high."""
+    x0, x1, y0, y1 = flat(*edges)
+    return list(np.stack([x0, y0, x1, y0, x1, y1, x0, y1, x0, y0], -1).reshape(-1, 5, 2))
 
 
 def laid(ends, start, left, right):
-    """Places on a sheet of values from `start[0]` to `start[1]`."""
+    """Places on a page of values from `start[0]` to `start[1]`."""
     low, high = start
     return left + (np.asarray(ends, dtype=float) - low) / (high - low) * (right - left)
 
