@@ -240,6 +240,7 @@ def nearest(value, choices, *, cutoff=0.4):
     folded = {choice.casefold(): choice for choice in choices}
     text = (value if isinstance(value, str) else shown(value))[:100].casefold()
     slip = difflib.get_close_matches(text, folded, n=1, cutoff=0.9)  # a letter or two
+    text = re.sub(r"(?<=\d)o+", lambda found: "0" * len(found[0]), text)  # H1O0
     meant = slip[0] if slip else _meant(text, list(folded))
     if meant is None:
         meant = next(iter(difflib.get_close_matches(text, folded, n=1, cutoff=cutoff)), None)

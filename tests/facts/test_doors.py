@@ -19,6 +19,9 @@ from bottlenecks.facts.formats import FORMATS
         ("H1000", ["B100", "H100 PCIe"], "H100 PCIe"),
         ("h10o sxm5", ["B100", "H100 SXM5"], "H100 SXM5"),
         ("int16", ["fp16", "bf16"], "fp16"),  # of several with the number the nearest spelling
+        ("H1O0", ["A10", "H100 SXM5"], "H100 SXM5"),  # a letter for a digit
+        ("B2OO", ["B100", "B200"], "B200"),
+        ("gpt4o", ["gpt-40b", "gpt-4o"], "gpt-4o"),
         ("zzz", ["abc"], None),
         ("", ["abc"], None),
         (5, ["abc"], None),
