@@ -1,7 +1,7 @@
-"""What a measured training run leaves open: every layout that it could mean, and the one that is chosen.
+"""What a measured training run leaves open: every layout that it could mean, and what each weighs.
 
-A practitioner of the time tunes what is open: of the layouts that could be meant (`layouts`), the
-fastest that fits in memory (`choose`), of
+What is open is a distribution. A practitioner tunes, but does not find the optimum: of the layouts that could be
+meant (`layouts`) and fit in memory, one that takes twice the time is chosen 2^-TASTE times as often (`weigh`), of
 
 - tensor parallelism within 8 chips and 1 to 32 stages, more where they divide; a compiler's chips
   (TPU from 2022) shard everything, with one batch a step;
@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bottlenecks.facts.doors import one_of
-from bottlenecks.models import footprint, training
+from bottlenecks.models import constants, footprint, training
 from bottlenecks.models.layouts import Layout, broken, divisors, legal, slotted
 
 BATCH_TOKENS = 2**21  # tokens of a step whose batch is not stated; twice as many for a LARGE model
@@ -36,6 +36,7 @@ COMPILED = ("TPU", "Neuron")  # families of chips whose compiler shards what a p
 TOKENS = 2048  # tokens of a sequence whose length is not stated, before 2024; later 8,192
 POLICIES = ("none", "selective", "products", "full")  # of recomputation, as the first word of the column
 STAGES = (1, 2, 4, 8, 16, 32)
+TASTE = constants.training()["any", "taste"]
 CHUNKS = tuple(range(1, 13))  # of a stage that are tried; `layouts.broken` leaves those that are equal
 
 
@@ -327,23 +328,54 @@ OPEN_FIELDS = {  # of a layout, in words and by the respect in which they widen 
 }
 
 
-def choose(found, run, on, assumed):
-    """The fastest layout of those that fit, as a practitioner would tune: its fields."""
+class Weighed(NamedTuple):
+    """Layouts that a row could mean, each with its seconds for a token and chip, and its weight; they sum to one."""
+
+    found: list
+    each_s: np.ndarray
+    weights: np.ndarray
+    fitting: np.ndarray  # in our count of bytes
+
+    def say(self, i, run, assumed):
+        """What was open, and how the i-th layout settles it."""
+        _say_choice(self.found, self.found[i], self.fitting[i], assumed)
+        _say_nearest(self.found[i], run, assumed)
+
+
+def weigh(found, run, on, timed=False):
+    r"""The layouts that a row leaves open, weighed as practitioners choose (`Weighed`).
+
+    $$w_i \propto \left(\frac{T_{\min}}{T_i}\right)^{\beta}$$  (eq:taste)
+
+    T_i    -      time of a layout, for a token and chip  [s]
+    T_min  -      the least among those that fit             [s]
+    β      TASTE  how strongly practitioners prefer speed    [-]
+
+    `timed`: seconds are asked for also where one layout alone is possible.
+
+    Holds for: runs whose owner looked for a fast layout among those that fit in memory.
+    Source: a discrete choice (logit in the logarithm of time), fitted by `fits.training.taste` on runs that state theirs.
+    """
     found = _lawful(found, run.shape)
-    best = found[0]
-    if len(found) > 1:
-        layout = _together(found)
-        short = _shortfall(run.shape, _kept(layout, on, run.year), found, on)
-        each_s = training.seconds(run.shape, layout, on=on, software=run.software)
-        each_s = each_s * layout.chips / (layout.micro_batch * layout.micro_batches * layout.dp)
-        fits = short <= -RESERVED * on.memory_bytes
-        if not fits.any():  # the run did run: our bytes are off, and those nearest to fitting may have fitted
-            fits = short <= short.min() + RESERVED * on.memory_bytes
-        i = int(np.argmin(np.where(fits, each_s, np.inf)))
-        best, fitting = found[i], short[i] <= -RESERVED * on.memory_bytes
-        _say_choice(found, best, fitting, assumed)
-    _say_nearest(best, run, assumed)
-    return best
+    if len(found) == 1 and not timed:
+        return Weighed(found, np.ones(1), np.ones(1), np.ones(1, bool))
+    layout = _together(found)
+    short = _shortfall(run.shape, _kept(layout, on, run.year), found, on)
+    each_s = training.seconds(run.shape, layout, on=on, software=run.software)
+    each_s = each_s * layout.chips / (layout.micro_batch * layout.micro_batches * layout.dp * layout.seq_len)
+    fitting = short <= -RESERVED * on.memory_bytes
+    # where none fits our bytes are off, for the run did run: those nearest to fitting may have fitted
+    may = fitting if fitting.any() else short <= short.min() + RESERVED * on.memory_bytes
+    weights = np.where(may, (each_s[may].min() / each_s) ** TASTE, 0.0)
+    return Weighed(found, each_s, weights / weights.sum(), fitting)
+
+
+def middle(values, weights):
+    """(place of the weighted median, weighted standard deviation of the logarithms) of some times."""
+    order = np.argsort(values, kind="stable")
+    at = order[np.searchsorted(np.cumsum(weights[order]), 0.5 * weights.sum())]
+    logs = np.log(values) - np.log(values[at])
+    return int(at), float(np.sqrt(np.average(logs**2, weights=weights)))
 
 
 def _lawful(found, shape):
@@ -358,14 +390,14 @@ def _together(found):
 
 
 def _say_choice(found, best, fitting, assumed):
-    """What was open, and that it is the fastest that fits."""
+    """What was open, and what stands for it."""
     words = []
     for name, (text, respect) in OPEN_FIELDS.items():
         if len({k[name] for k in found}) > 1:
             words.append(text.format(**best))
             assumed.open |= {respect} - {""}
     if words:
-        tail = ": the fastest that fits" if fitting else "; the memory predicted does not fit"
+        tail = ": the middle of what fits" if fitting else "; the memory predicted does not fit"
         assumed.add("; ".join(words) + tail, "" if fitting else "memory")
 
 
