@@ -97,12 +97,17 @@ def fit(logs, sources, levels, open=None, start=None):
     `open`: deviation over what each row leaves open. `start`: a fit near by, which saves time.
     """
     some = cells(logs, sources, levels)
-    designs = {factor: found[:, None] == np.unique(found[found != ""]) for factor, found in some.levels.items()}
+    designs = _designs(some)
     deviations, weights = _deviations(some, designs, start)
     effects = _effects(some, designs, deviations, weights)
     practice = Practice(effects, {"": 1.0}, (-1.2816, 1.2816))
     middle = np.log(predicted(practice, levels)[0])
     return _with_spreads(practice, logs - middle, sources, levels, np.zeros(logs.size) if open is None else open)
+
+
+def _designs(some):
+    """{factor: which cells belong to each of its levels}."""
+    return {factor: found[:, None] == np.unique(found[found != ""]) for factor, found in some.levels.items()}
 
 
 def _deviations(some, designs, start):
@@ -190,18 +195,20 @@ def _with_spreads(practice, off, sources, levels, open):
     return practice._replace(ends=tuple(float(scaled[order][np.searchsorted(share, end)]) for end in ENDS))
 
 
-def left_out(logs, sources, levels, open):
-    """(times, low, high) of rows, each by a fit to all sources but its own."""
-    found = np.full((3, logs.size), np.nan)
-    some = cells(logs, sources, levels)
-    designs = {factor: of[:, None] == np.unique(of[of != ""]) for factor, of in some.levels.items()}
-    start, _ = _deviations(some, designs, None)
-    for source in np.unique(sources):
+def left_out(logs, sources, levels, open, used, factors):
+    """(times, low, high) of rows: of the sources used, each by a fit to all others; else `factors`."""
+    found = np.array(np.broadcast_arrays(*factors))
+    some, start = _of_rows(logs, sources, levels, open, used), None
+    start, _ = _deviations(cells(*some[:3]), _designs(cells(*some[:3])), None)
+    for source in np.unique(sources[used]):
         mine = sources == source
-        others = {factor: of[~mine] for factor, of in levels.items()}
-        without = fit(logs[~mine], sources[~mine], others, open[~mine], start)
+        without = fit(*_of_rows(logs, sources, levels, open, used & ~mine), start)
         found[:, mine] = predicted(without, {factor: of[mine] for factor, of in levels.items()}, open[mine])
-    return found
+    return tuple(found)
+
+
+def _of_rows(logs, sources, levels, open, mask):
+    return logs[mask], sources[mask], {factor: of[mask] for factor, of in levels.items()}, open[mask]
 
 
 # ---- the table

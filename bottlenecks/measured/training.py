@@ -187,7 +187,12 @@ def _machine(name, format, port, watts):
 
 def predict(cases, *, owners=True):
     """`predictions` of the cases."""
-    return predictions(cases, spread=lambda case: (1.0, 1.0), owner=_owner if owners else None)
+    return predictions(cases, owner=_owner if owners else None)
+
+
+def classes(cases):
+    """{factor: level of each row}: what kind of program, and whether the model is a mixture."""
+    return {"program": cases.columns["program"], "shape": groups(cases)}
 
 
 def _owner(case):
