@@ -359,7 +359,7 @@ def _inference_flop_per_s(rows):
 def _weights_bytes_per_s(rows):
     """Bytes of the weights a token uses over the time of a decode step at batch 1, of one chip."""
     spelled = rows["weight_dtype"].tolist()
-    stored = {text: formats.stored(text) for text in set(spelled)}
+    stored = {text: formats.find_stored(text) for text in set(spelled)}
     each = {text: formats.bytes_per_value(how) if how else np.nan for text, how in stored.items()}
     whole = np.array([each[text] for text in spelled]) // 0.5 * 0.5  # of the values, without their blocks' scales
     weights = rows["active_params"] * whole

@@ -24,7 +24,6 @@ MEASURED = ("latency_s", "s_per_output_token", "tokens_per_s", "ttft_s")
 MOST_SEQUENCES = 2048  # that serving stacks schedule at once unless told otherwise
 OPEN_OUTPUT = 200  # tokens of an answer whose length is left out, as benchmarks of one user make
 OPEN_CONTEXT = 1024  # tokens in the cache, where lengths are left out
-SERVED = ("fp8", "nvfp4", "mxfp4")  # formats of weights beside which serving stacks leave the head whole
 TEXTS = ("chip_name", "chip", "model", "phase", "weight_dtype", "act_dtype", "kv_dtype", "software", "software_date")
 TEXTS += ("load", "stationary")  # rows of a case are alike in these
 SWITCHES = ("n_chips", "tp", "pp", "ep", "speculative")  # and in these
@@ -151,37 +150,34 @@ def _chip(first):
     raise ValueError(why_unknown(str(first["chip"])))
 
 
-def _first(text):
-    """The first format that a text names, or ''."""
-    return next(iter(formats.named(str(text))), "")
-
-
 def _formats(first, shape, on):
     """(of products, of weights, of the head, of the cache, what was assumed)."""
-    spelled, assumed = str(first["weight_dtype"]), []
+    assumed = []
     wide = next((f for f in ("bf16", "fp16", "fp32") if f in on.peaks), None)
     if wide is None:
         raise ValueError(f"{on.name} has no 16-bit peak")
     if _software(first, on).sums_in_16_bits and "fp16_acc16" in on.peaks:
         wide = "fp16_acc16"
-    weights = formats.stored(spelled)
+    weights = formats.stored(str(first["weight_dtype"]), "weight_dtype")
+    if not weights and (weights := formats.find_stored(str(first["model"]))):
+        assumed.append(f"{weights} weights, by the model's name")
     if not weights:
         weights = shape.stored_format or "bf16"
         assumed.append("weights in four bits" if shape.stored_format else "16-bit weights")
-    head = "bf16" if weights in SERVED else None
+    head, multiplied, cached = formats.beside(weights)
     if weights == "bf16" and "bf16" not in on.peaks:
         weights = "fp16"
-    asked = _first(first["act_dtype"]) or (weights if weights == "fp8" else wide)
+    asked = next(iter(formats.operands("act_dtype", str(first["act_dtype"]))), multiplied or wide)
     products = asked if asked in on.peaks and bytes_per_value(asked) < 2 else wide
     if bytes_per_value(asked) < 2 and products == wide:
         assumed.append(f"{asked} operands multiplied as {wide}")
     if shape.stored_format and weights == "fp8":
         weights = shape.stored_format  # the experts, nearly all of it, come in four bits and stay so
-    cache = _first(first["kv_dtype"])
+    cache = formats.stored(str(first["kv_dtype"]), "kv_dtype") or cached
     if not cache:
         cache = "fp8" if products in ("fp8", "fp4") else "bf16"
         assumed += [f"{cache} cache"] * (cache == "fp8")
-    return products, weights, head, cache, assumed
+    return products, weights, head or None, cache, assumed
 
 
 def _plan(first, shape, on, software, hosted, weight_format, head_format, cache_format):

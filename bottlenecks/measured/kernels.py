@@ -8,7 +8,7 @@ import numpy as np
 from bottlenecks.facts import corpus
 from bottlenecks.facts.chips import chip, why_unknown
 from bottlenecks.facts.doors import one_of
-from bottlenecks.facts.formats import FORMATS, bytes_per_value, named
+from bottlenecks.facts.formats import FORMATS, bytes_per_value, named, operands
 from bottlenecks.laws import roofline
 from bottlenecks.measured.cases import Cases, alike, impossible, largest, predictions, sorted_out
 from bottlenecks.models import kernels
@@ -165,7 +165,7 @@ def _traffic(mine, rows, device, kernel):
     )
     if kernel.startswith("elementwise") and not word:
         raise ValueError(f"no model of the kernel {kernel!r}")
-    value_bytes = bytes_per_value(next(iter(named(str(mine["dtype"][0]))), "bf16"))
+    value_bytes = bytes_per_value(next(iter(operands("dtype", str(mine["dtype"][0]))), "bf16"))
     others = np.nan_to_num(1 + mine["kv_heads"] / mine["heads"], nan=2.0)
     touched = touched * (others if kind == "rotary" else 1.0)
     moved = np.where(np.isfinite(mine["bytes"]), mine["bytes"], touched * value_bytes * mine["m"] * mine["n"])

@@ -132,6 +132,7 @@ def _chip(row, assumed):
 
 def _format(row, device, assumed):
     """The format of the layers' products, or one that the chip multiplies as fast."""
+    formats.operands("compute_dtype", row["compute_dtype"])
     format = formats.narrowest(row["compute_dtype"])
     if not format:
         eight = next((f for f in ("fp8", "int8") if f in device.peaks), "bf16")

@@ -192,7 +192,16 @@ def test_generations_grow():
 def test_every_source_is_in_the_bibliography_and_every_entry_is_used():
     cited = {
         key
-        for table in ("chips", "chip_levels", "energy", "models", "software", "corpus_columns", *TABLES)
+        for table in (
+            "chips",
+            "chip_levels",
+            "energy",
+            "models",
+            "formats_stored",
+            "software",
+            "corpus_columns",
+            *TABLES,
+        )
         for row in data.rows(table)
         for key in data.keys(row["sources"])
     }
