@@ -336,6 +336,7 @@ CELLS = (
         "x" * 20_000,
     ),
     *("", " ", "H100", "bf61", "none", "nonsense", "１２", "1_000", "Infinity", "8;8", "\t8"),
+    *("4k", "64M", "85%", "3,14", "1,2,3", "12 GB", "5 ms", "OOM", "9" * 400 + "k", "1e308T", "no/config.json"),
 )
 ROUGH = ("short", "long", "latin", "quote", "closed quote")
 
