@@ -132,7 +132,11 @@ def read(path, name):
     and its row's fault says so; what was measured may say that nothing was (OOM, N/A, -). No role and no mark.
     """
     one_of("table", name, TABLES)
-    file = rows_of(path)
+    return of_cells(path, rows_of(path), name)
+
+
+def of_cells(path, file, name):
+    """The same of cells that are read already; `path` is what they are called in messages."""
     expected = data.columns(TABLES[name])
     places = _places(path, file.header, name)
     if not places:

@@ -12,6 +12,7 @@ from concurrent import futures
 from functools import partial
 from pathlib import Path
 
+import made_up
 import pytest
 
 from bottlenecks import __main__ as command
@@ -521,6 +522,41 @@ def test_a_short_name_of_a_chip_is_understood_in_any_case(capsys, tmp_path):
         found.append(capsys.readouterr().out)
     assert "'h100': SXM or PCIe is not said" in found[0] and "'H100': SXM or PCIe is not said" in found[1]
     assert "is not said" not in found[2]
+
+
+def test_read_writes_rows_that_predict_takes(capsys, tmp_path):
+    (tmp_path / "run.log").write_text(made_up.ALL_REDUCE, encoding="utf-8")
+    log, rows = str(tmp_path / "run.log"), str(tmp_path / "rows.csv")
+    status, out, err = run(capsys, "read", log)
+    assert status == 0 and err.startswith(f"{log}: nccl-tests, 3 rows of collectives\n") and "not read: 29: " in err
+    assert [row["collective"] for row in csv.DictReader(io.StringIO(out))] == ["all_reduce", "all_reduce", "all_gather"]
+    status, said, err = run(capsys, "read", log, "-o", rows, "--set", "chip=H100 SXM5", "--set", "n_nodes=1")
+    assert status == 0 and err == "" and said.endswith(f"{rows}: now `bottlenecks predict collectives {rows}`\n")
+    assert Path(rows).read_text(encoding="utf-8").count(",H100 SXM5,") == 3
+    assert "16 ranks in one domain of 8" in said
+    assert run(capsys, "predict", "collectives", rows, "-o", str(tmp_path / "out.csv"))[0] == 0
+    assert (tmp_path / "run.log").read_text(encoding="utf-8") == made_up.ALL_REDUCE
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["none.log"], "none.log cannot be read"),
+        (["in.log", "--set", "chip"], "--set takes COLUMN=VALUE"),
+        (["in.log", "--set", "chop=T4"], "column of collectives 'chop' is unknown; did you mean 'chip'?"),
+        (["in.log", "--kind", "vllm"], "kind 'vllm' is unknown"),
+        (["in.log", "--kind", "serve"], "in.log (serve) has no result that can be a row"),
+        (["in.log", "-o", "in.log"], "in.log is the log itself: name another file"),
+        (["in.log", "-o", "no/rows.csv"], "cannot write no/rows.csv"),
+        (["rows.csv"], "rows.csv is no log that can be read; there are: nccl-tests,"),
+    ],
+)
+def test_read_refuses_in_one_line(capsys, tmp_path, monkeypatch, argv, message):
+    monkeypatch.chdir(tmp_path)
+    Path("in.log").write_text(made_up.ALL_REDUCE, encoding="utf-8")
+    Path("rows.csv").write_text("chip,m\nT4,8\n", encoding="utf-8")
+    status, out, err = run(capsys, "read", *argv)
+    assert status == 2 and out == "" and err.count("\n") == 1 and message in err, err
 
 
 def test_a_model_may_be_a_config_beside_the_file(capsys, tmp_path):
