@@ -104,9 +104,9 @@ def read(log, given):
                 rows.append(
                     common | each | {"in_place": str(in_place), "doubt": doubt, "_": (operation, root, run.per_process)}
                 )
-    _name_collectives(rows, log.name)
+    doubts = _name_collectives(rows, log.name)
     left_out = [f"{plural(empty, 'line')} of 0 bytes"] if empty else []
-    return Found([{c: v for c, v in row.items() if c != "_"} for row in rows], _told(rows), left_out, unread)
+    return Found([{c: v for c, v in row.items() if c != "_"} for row in rows], _told(rows) + doubts, left_out, unread)
 
 
 def _line(line, run):
@@ -149,7 +149,11 @@ def _collective(run, file):
 
 
 def _name_collectives(rows, file):
-    """Where nothing names the collective: what its operation, root and bandwidths leave. Ranks, where none are listed."""
+    """Where nothing names the collective: what its operation, root and bandwidths leave. Ranks, where none are listed.
+
+    Returns what does not fit together, in words.
+    """
+    doubts = []
     for group in {(r["collective"], r["n_gpus"], r["_"]) for r in rows}:
         mine = [r for r in rows if (r["collective"], r["n_gpus"], r["_"]) == group]
         largest = max(mine, key=lambda r: float(r["busbw_GBps"] or 0))
@@ -163,8 +167,12 @@ def _name_collectives(rows, file):
                     f"no line and no name of {file} says which collective it is, such as all_reduce_perf, and redop "
                     f"{operation or 'blank'} with root {root} fits several: add --set collective=all_gather, for instance"
                 )
+        told = _ranks(collective, share)
+        if ranks and told and ranks != told:
+            doubts.append(f"{ranks} ranks are listed, and {collective}'s bandwidths tell {told}: --set n_gpus={told}?")
         for row in mine:
-            row["collective"], row["n_gpus"] = collective, ranks or _ranks(collective, share) or per_process
+            row["collective"], row["n_gpus"] = collective, ranks or told or per_process
+    return doubts
 
 
 def _meant(operation, root, share):

@@ -132,5 +132,6 @@ def _row(report, given):
         "software_date": month(report.get("date", "")) or report.get("date", "")[:7],
     }
     lengths = f"{row['input_len']} tokens in, {row['output_len']} out in the mean of {requests:.0f} requests"
-    server = stack or f"a server that is not named (backend {shown(report.get('backend', ''))})"
+    backend = report.get("backend", "")
+    server = stack or "a server that is not named" + (f" (backend {shown(backend)})" if backend else "")
     return row, f"{model or 'a model that is not named'} on {server}: {lengths}; {words}"

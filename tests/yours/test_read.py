@@ -118,6 +118,13 @@ def test_what_nothing_names_follows_from_operation_root_and_bandwidths(found, op
         found(LINE.format(op="none", root=-1, alg=214.75, bus=187.91))
 
 
+def test_a_list_of_ranks_that_the_bandwidths_gainsay(found):
+    ranks = "\n".join(made_up.RANKS.splitlines()[:2])
+    got = found(ranks + "\n" + LINE.format(op="sum", root=-1, alg=214.75, bus=375.81))
+    has(got.rows[0], n_gpus=2)
+    assert "2 ranks are listed, and all_reduce's bandwidths tell 8: --set n_gpus=8?" in got.told
+
+
 def test_ranks_that_are_not_listed():
     assert logs_collectives._ranks("all_reduce", 1.0) == "2" and logs_collectives._ranks("all_to_all", 0.96875) == "32"
     assert logs_collectives._ranks("all_gather", 0.99) == ""  # a hundred, or some more: three digits cannot tell
