@@ -16,6 +16,7 @@ from bottlenecks import data
 from bottlenecks.facts import formats
 from bottlenecks.facts.architectures import find_model, model, models
 from bottlenecks.facts.chips import chip, why_unknown
+from bottlenecks.facts.configs import from_config
 from bottlenecks.facts.doors import nearest, positive
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.measured import choices
@@ -240,6 +241,8 @@ class Asked(NamedTuple):
 def _model(name):
     if not name:
         raise ValueError("no model is named")
+    if name.endswith(".json"):
+        return from_config(name)
     found = find_model(name)
     if not found:
         near = nearest(name, models())
