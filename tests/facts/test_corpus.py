@@ -47,6 +47,8 @@ def test_every_data_file_has_a_reader():
         "power_measured",
         "models",
         "named_runs",
+        "kernel_grids",
+        "collective_grids",
         "corpus_sources",
         "corpus_columns",
         "families",
