@@ -19,17 +19,20 @@ from bottlenecks.facts.readers import rows_of
 
 TABLES = {  # name -> file
     "kernels": "kernels_measured",
+    "kernel_grids": "kernel_grids",
     "inference": "inference_measured",
     "training": "training_measured",
     "mlperf_training": "mlperf_training",
     "nanogpt_speedrun": "nanogpt_speedrun",
     "korthikanti2022": "korthikanti2022_table5_fig1_fig7",
     "collectives": "collectives_measured",
+    "collective_grids": "collective_grids",
     "nccl_tuning_constants": "nccl_tuning_constants",
     "input_pipeline": "input_pipeline_measured",
     "stragglers": "stragglers",
     "speculative_speedup": "speculative_speedup",
 }
+LIKE = {"kernel_grids": "kernels", "collective_grids": "collectives"}  # tables whose columns are those of another
 UNITS = {  # of a file -> (unit here, times what); any other unit stays as it is
     "us": ("s", 1e-6),
     "ms": ("s", 1e-3),
@@ -268,7 +271,8 @@ def called(source):
 def _about(name):
     """The rows of data/corpus_columns.csv for a table's file; what it says itself goes first."""
     shared, own = (
-        {row["column"]: row for row in data.rows("corpus_columns") if row["table"] == of} for of in ("", name)
+        {row["column"]: row for row in data.rows("corpus_columns") if row["table"] in of}
+        for of in (("",), (LIKE.get(name, name), name))
     )
     return {column: own.get(column) or shared[column] for column in data.columns(TABLES[name])}
 

@@ -57,9 +57,6 @@ class Efficiency:
     segment_s: float = 0.0  # what cutting a message adds, as eq:pipeline's fill
     segment_nvlink4_s: float = 0.0
     segment_nvlink5_s: float = 0.0
-    # (where, low, high): 80 % of measured / predicted lie between. Where: link, latency (what binds),
-    # and beyond, for groups that leave the innermost domain; the last that applies counts.
-    spread: tuple = ()
 
     def __post_init__(self):
         for name in NUMBERS:
@@ -83,18 +80,13 @@ def reachable(efficiency):
 @cache
 def fitted():
     """The `Efficiency` that data/network_constants.csv holds."""
-    kept = data.rows("network_constants")
-    numbers = {row["constant"]: float(row["value"]) for row in kept if not row["low"]}
-    spread = ((row["constant"][7:], float(row["low"]), float(row["high"])) for row in kept if row["low"])
-    return Efficiency(**numbers, spread=tuple(spread))
+    return Efficiency(**{row["constant"]: float(row["value"]) for row in data.rows("network_constants")})
 
 
 class Timed(NamedTuple):
     """One element for each configuration."""
 
     seconds: np.ndarray
-    low_s: np.ndarray  # 80 % interval; the prediction itself without a spread
-    high_s: np.ndarray
     algorithm: np.ndarray
     protocol: np.ndarray
     bound: np.ndarray  # latency, link or port: what owns the largest share
@@ -172,18 +164,13 @@ def collective_time(
             f"no way to run {collective!r} by {algorithms!r} under {protocols!r}; there are "
             f"algorithms {', '.join(ALGORITHMS)} and protocols {', '.join(PROTOCOLS)}"
         )
-    first = occupied(tiers, ranks, per_domain)[0]
     return fastest(
-        found,
-        ranks=ranks,
-        beyond=np.asarray(ranks) > first,
-        efficiency=efficiency,
-        call_s=0.0 if collective == "p2p" else least_s(launch, efficiency),
+        found, ranks=ranks, efficiency=efficiency, call_s=0.0 if collective == "p2p" else least_s(launch, efficiency)
     )
 
 
-def fastest(found, *, ranks, beyond, efficiency, call_s):
-    """The fastest of the ways, as Timed. `beyond`: whether the group leaves its innermost domain."""
+def fastest(found, *, ranks, efficiency, call_s):
+    """The fastest of the ways, as Timed."""
     least, which, bound = np.inf, 0, "link"
     for i, way in enumerate(found):
         seconds, latency_s, at_port = way_s(way, efficiency)
@@ -194,13 +181,9 @@ def fastest(found, *, ranks, beyond, efficiency, call_s):
     alone = np.broadcast_to(np.asarray(ranks) == 1, least.shape)
     bound = np.where(least < call_s, "latency", bound)
     least = np.where(alone, 0.0, np.maximum(least, call_s))
-    low, high = np.ones(least.shape), np.ones(least.shape)
-    for name, below, above in efficiency.spread:
-        mine = beyond if name == "beyond" else (bound == name) | (name == "link")
-        low, high = np.where(mine, below, low), np.where(mine, above, high)
     algorithm = np.where(alone, "", np.array([way.algorithm for way in found])[which])
     protocol = np.where(alone, "", np.array([way.protocol for way in found])[which])
-    return Timed(least, least * low, least * high, algorithm, protocol, bound)
+    return Timed(least, algorithm, protocol, bound)
 
 
 def fastest_s(found, *, ranks, efficiency, call_s):

@@ -15,9 +15,3 @@ def training():
 def inference():
     """data/inference_constants.csv: constant -> value."""
     return {row["constant"]: float(row["value"]) for row in data.rows("inference_constants")}
-
-
-def spread():
-    """(low, high): 80 % of measured over predicted seconds of runs like those fitted lie between."""
-    row = next(row for row in data.rows("training_constants") if row["constant"] == "spread")
-    return float(row["low"]), float(row["high"])

@@ -16,7 +16,7 @@ from bottlenecks.facts.chips import Chip, chips
 from bottlenecks.facts.doors import MOST, PLAIN, numbers, one_of, rate, record, seen_by, settle, switch
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.facts.units import si
-from bottlenecks.laws import tiling
+from bottlenecks.laws import power, tiling
 
 # Sides of a tile of the result (nvidia-matmul-guide lists them); then: into how many parts the
 # depth is cut when there are too few tiles for the cores.
@@ -106,6 +106,11 @@ def device(chip, format="bf16", *, constants=None):
     link = chip.link_bytes_per_s
     size = bytes_per_value(format)
     reached = chip.peak_flop_per_s(format) * known[f"matmul_{width(format)}"]
+    if chip.tdp_watts and np.isfinite(
+        known.get("flop_per_joule_16", np.inf)
+    ):  # a board of few watts sustains less (eq:power-cap)
+        per_joule = known["flop_per_joule_16"] * 2 / size
+        reached = reached * power.sustained_share(reached, flop_per_joule=per_joule, watts=chip.tdp_watts)
     older = core_clocks * OLDER_PER_CLOCK * 2 / size * known["matmul_16"]
     return Device(
         name=chip.name,
@@ -220,9 +225,6 @@ RESOURCES = {  # who owns a kernel's second, for `shares`
 }
 
 
-MAIN = {"matmul": "matmul_16", "elementwise": "stream", "attention": "matmul_16"}  # of a spread
-
-
 # ---- constants
 
 
@@ -236,7 +238,7 @@ def constants_table():
 def family_constants(family):
     """Constant -> value for a family of chips, from it or from the family it is like."""
     names = dict.fromkeys(name for _, name in constants_table())
-    known = {n: float(constants_table()[_home(family, n), n]["value"]) for n in names}
+    known = {n: float(row["value"]) for n in names if (row := constants_table().get((_home(family, n), n)))}
     if _narrow_from_wide(family):
         known["matmul_8"] = known["matmul_16"]
     return known
@@ -256,16 +258,6 @@ def inherited(family, format):
     return tuple(
         f"{name} of {'all families' if home == 'any' else home}" for name, home in homes.items() if home != family
     )
-
-
-def spread(kind, family):
-    """(low, high): factors on a prediction between which 80 % of measured times lie.
-
-    Wider for a family without measurements of its own.
-    """
-    measured = (family, MAIN[one_of("kind", kind, MAIN)]) in constants_table()
-    row = constants_table()["any", f"spread_{kind}" if measured else f"spread_{kind}_inherited"]
-    return float(row["low"]), float(row["high"])
 
 
 def _home(family, name):

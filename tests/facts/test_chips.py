@@ -211,7 +211,6 @@ def test_every_source_is_in_the_bibliography_and_every_entry_is_used():
         "dense_products",
         "kernel_grids",
         "collective_grids",
-        "inference_servers",
     )
     cited |= {row["source_id"] for file in (*corpus.TABLES.values(), *beside) for row in data.rows(file)}
     text = _text_of_the_package()

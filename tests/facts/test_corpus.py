@@ -49,7 +49,6 @@ def test_every_data_file_has_a_reader():
         "named_runs",
         "kernel_grids",
         "collective_grids",
-        "inference_servers",
         "corpus_sources",
         "corpus_columns",
         "families",

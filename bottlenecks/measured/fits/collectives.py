@@ -9,7 +9,6 @@ import numpy as np
 
 from bottlenecks.facts import corpus
 from bottlenecks.measured import collectives as measured_collectives
-from bottlenecks.measured.fits import interval
 from bottlenecks.models import collectives
 from bottlenecks.models.collectives import Efficiency
 
@@ -21,36 +20,21 @@ MOVED = 1e-3  # of the loss, for a number that moves by a factor of e
 
 
 def fit():
-    """The efficiencies of least error on the sources of role `fit`, with their spread.
+    """The efficiencies of least error on the sources of role `fit`.
 
     Loss: the mean over sources of the mean |log(predicted / measured)|, so that a long sweep does not
     outvote a short one. Left out: suspect rows, copies between two chips, which a copy engine makes,
-    and an algorithm forced against the library's choice. Spread: residuals of each source under a
-    fit to the others, every source with the same weight.
+    and an algorithm forced against the library's choice.
     """
     rows = corpus.table("collectives")
     rows = corpus.where(rows, _to_fit(rows))
     cases = measured_collectives.cases(rows)
     found, asked = _ways_of_rows(cases)
-    seen = rows["source_id"]
-    best = _search(found, asked, _weights(seen, seen != ""))
-    logs = np.empty(seen.size)
-    for source in dict.fromkeys(seen.tolist()):
-        other = _search(found, asked, _weights(seen, seen != source))
-        mine = seen == source
-        logs[mine] = np.log(asked["measured_s"] / _seconds(found, asked, other))[mine]
-    waits = measured_collectives.predict(cases, efficiency=best)["held_up"] == "latency"
-    # One row leaves a domain and tells no spread: two tiers are taken to err independently.
-    spread = (
-        ("link", *interval.ends(logs[~waits], seen[~waits])),
-        ("latency", *interval.ends(logs[waits], seen[waits])),
-        ("beyond", *interval.ends(logs * 2**0.5, seen)),
-    )
-    return replace(best, spread=spread)
+    return _search(found, asked, _weights(rows["source_id"], rows["source_id"] != ""))
 
 
 def rows():
-    """The rows of data/network_constants.csv, as dictionaries: numbers, then spreads by where."""
+    """The rows of data/network_constants.csv, as dictionaries: the numbers of an `Efficiency`."""
     best = fit()
     blank = {"low": "", "high": "", "rows": str(int(_to_fit(corpus.table("collectives")).sum()))}
     numbers = [
@@ -63,10 +47,7 @@ def rows():
         {"constant": name, "value": f"{value:.4g}", **blank, "rows": count, "unit": unit}
         for (name, unit), value in zip((("shot", "1"), ("shot_s", "s")), shots(), strict=True)
     ]
-    return numbers + [
-        {"constant": f"spread_{where}", "value": "1", **blank, "low": f"{low:.4g}", "high": f"{high:.4g}", "unit": "1"}
-        for where, low, high in best.spread
-    ]
+    return numbers
 
 
 def _to_fit(rows):

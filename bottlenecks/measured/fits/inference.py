@@ -1,4 +1,4 @@
-"""Fit of what inference adds to kernels and wires: two constants, and the spread of measurements.
+"""Fit of what inference adds to kernels and wires: two constants.
 
 `fit()` is what `data/inference_constants.csv` holds; sources with the role fit alone enter it.
 """
@@ -9,7 +9,6 @@ import numpy as np
 
 from bottlenecks.facts import corpus
 from bottlenecks.measured import inference
-from bottlenecks.measured.fits import interval
 
 GRID = np.geomspace(1, 6, 61)  # values of `experts_times` that are tried
 WAITS_S = np.arange(0, 40.5e-6, 0.5e-6)  # values of `last_s` that are tried
@@ -28,8 +27,7 @@ def fit(grid=GRID, waits_s=WAITS_S):
 
     `last_s` has the least mean |log(predicted / measured)| over dense models on several chips, in steps that no
     host launches, every source with the same weight; then `experts_times` over routed models on hosted stacks,
-    every model on a chip with the same weight. Spreads are what 80 % of measured over predicted times of the fit
-    sources lie within; a kind that few sources measure has a wider one.
+    every model on a chip with the same weight.
     """
     rows = rows_to_fit()
     cases = inference.cases(rows)
@@ -42,8 +40,7 @@ def fit(grid=GRID, waits_s=WAITS_S):
         name: found | {"unit": unit} | _seen(rows, mine)
         for name, found, unit, mine in (("experts_times", times, "1", routed), ("last_s", last, "s", several))
     }
-    known = times["value"], last["value"]
-    return fitted | {f"spread_{kind}": _spread(cases, *known, kind) for kind in inference.SPREADS}
+    return fitted
 
 
 def _least(loss, grid):
@@ -76,22 +73,6 @@ def _loss(cases, chosen, times, last_s, of=None):
     if of is None:
         return float(each.mean())
     return float(np.mean([each[np.array(of) == source].mean() for source in sorted(set(of))]))
-
-
-def _spread(cases, times, last_s, kind):
-    """The interval of a kind: root mean square over sources, wider the fewer there are (Student's t)."""
-    logs = _logs(cases, [case for case in cases.found if case.kind == kind], times, last_s)
-    known = np.isfinite(logs)
-    logs, seen = logs[known], cases.columns["source_id"][known]
-    half = interval.half(logs, seen)
-    return {
-        "value": 1.0,
-        "low": 1 / half,
-        "high": half,
-        "unit": "1",
-        "rows": logs.size,
-        "sources": np.unique(seen).tolist(),
-    }
 
 
 def table(fitted):

@@ -7,7 +7,9 @@ holds the file to it.
 
 import numpy as np
 
+from bottlenecks import data
 from bottlenecks.facts import corpus
+from bottlenecks.facts.chips import chip
 from bottlenecks.measured import kernels as measured_kernels
 from bottlenecks.measured.cases import Cases
 from bottlenecks.models import kernels
@@ -24,10 +26,12 @@ START = {
     "resident": 0.4,
     "best_of_sweep": 1.0,
     "link": 0.8,
+    "flop_per_joule_16": np.inf,
     **{f"worked_{k}": 12.0 for k in kernels.WORKED},
 }
 FRACTIONS = ("matmul_32", "matmul_16", "matmul_8", "stream", "resident", "best_of_sweep", "link")
 UNITS = {
+    "flop_per_joule_16": "FLOP/J",
     "fixed_s": "s",
     "light_s": "s",
     "tile_s": "s",
@@ -39,6 +43,8 @@ SINGLES = ("sustained products", "cubes", "best of a sweep")  # products timed a
 STREAMS = ("stream scale", "stream triad", "stream copy", "stream mul", "stream add")
 WIDE = {"32": ("fp32",), "16": ("fp16", "bf16", "tf32"), "8": ("fp8", "int8")}
 LAYERS = {"activation": "SiLU", "norm": "norm", "rotary": "rotary"}
+PER_JOULE = 1e12  # FLOP, where a search for it starts
+BOARDS, WIDE_WATTS = 3, 3.0  # boards of a family, and how far apart in watts, that tell how much a joule does
 POINTS, ROUNDS = 11, 6  # values tried around each constant; times that all are tried
 
 
@@ -47,7 +53,7 @@ class Fit:
 
     def __init__(self, *, without=(), strangers=()):
         """Leaves out the sources `without`, and what is measured on the families `strangers`."""
-        every = corpus.table("kernels")
+        every = _with_grids(corpus.table("kernels"))
         kept = (every["role"] == "fit") & (every["suspect"] == "")
         kept |= (every["role"] == "fit") & np.char.startswith(every["kernel"], "elementwise")
         self.rows = corpus.where(every, kept & ~np.isin(every["source_id"], without))
@@ -120,20 +126,49 @@ class Fit:
         return tuple(np.quantile(wanted, (0.1, 0.9))) if len(wanted) > 2 else (np.nan, np.nan)
 
 
+def _with_grids(rows):
+    """The corpus's rows, and products of `kernel_grids` on families of which it has no grid of a layer's shapes.
+
+    Bare 16-bit products alone: the others time what an engine does beside them.
+    """
+    grids = corpus.table("kernel_grids")
+    known = {row["chips"] for key, row in corpus.sources("kernels").items() if GRID in data.keys(row["shows"])}
+    families = {chip(name).family for name in known}
+    strange = np.array([chip(name).family not in families for name in grids["chip_name"].tolist()])
+    more = corpus.where(grids, strange & (grids["kernel"] == "matmul") & (grids["dtype"] == "bf16"))
+    blank = {np.dtype(float): np.nan}
+    size = more["m"].size
+    return {
+        name: np.concatenate([of, more[name] if name in more else np.full(size, blank.get(of.dtype, ""))])
+        for name, of in rows.items()
+    }
+
+
 def fit(*, without=(), strangers=()):
     """Every constant, in the order in which they can be told apart."""
     f = Fit(without=without, strangers=strangers)
     families = sorted({case.chip.family for case in f.cases})
     own = ("matmul_16", "stream", "fixed_s")
-    shown = corpus.showing("kernels", GRID)
+    shown, sampled = corpus.showing("kernels", GRID), tuple(corpus.sources("kernel_grids"))
     grids = {g: f.select(family=g, kind="matmul", sources=shown, formats=WIDE["16"]) for g in families}
     grids = {g: pairs for g, pairs in grids.items() if pairs}
     keys = [(g, name) for g in grids for name in own]
     shared = [("any", "effective_cache_bytes_per_clock"), ("any", "tile_s")]
     f.step(keys + shared, [pair for pairs in grids.values() for pair in pairs])
+    for family in families:  # what all share is taken from whole grids
+        pairs = f.select(family=family, kind="matmul", sources=sampled)
+        f.step([(family, name) for name in own] if pairs else [], pairs)
+        grids |= {family: pairs} if pairs else {}
     for family in families:  # memory, from streams
         if (family, "stream") not in f.values:
             f.step([(family, "stream")], f.select(family=family, kernels=STREAMS))
+    burst = (*shown, *sampled, *corpus.showing("kernels", SINGLES[0]), *corpus.showing("kernels", SINGLES[1]))
+    for family in families:  # boards of a family that differ in watts
+        pairs = f.select(family=family, kind="matmul", sources=burst, formats=WIDE["16"])
+        watts = {case.chip.tdp_watts for case, _ in pairs}
+        if len(watts) >= BOARDS and max(watts) > WIDE_WATTS * min(watts):
+            f.values[family, "flop_per_joule_16"] = PER_JOULE
+            f.step([(family, "matmul_16"), (family, "flop_per_joule_16")], pairs)
     streams = {key: value for key, value in f.values.items() if key[1] == "stream"}
     middle = np.median(list(streams.values()))
     for key in streams:  # one program is one witness: halfway to the median of all families
@@ -161,46 +196,6 @@ def fit(*, without=(), strangers=()):
     return f
 
 
-def spreads():
-    """Kind of kernel -> ((low, high), (low, high)) of measured over predicted, 80 % of rows.
-
-    First for families with measurements: each source predicted from a fit without it. Then for
-    those that inherit: each family predicted from a fit without it. Sources count alike.
-    """
-    whole = fit()
-    sources = sorted(set(whole.rows["source_id"].tolist()))
-    families = sorted({case.chip.family for case in whole.cases})
-    left = {s: fit(without=(s,)) for s in sources}
-    strange = {f: fit(strangers=(f,)) for f in families}
-    found = {}
-    for kind in ("matmul", "attention", "elementwise"):
-        pairs = {s: whole.select(kind=kind, sources=(s,)) for s in sources}
-        known = [_ends(_as_seen(left[s], whole, pairs[s])) for s in sources if pairs[s]]
-        pairs = {f: whole.select(kind=kind, family=f) for f in families}
-        unknown = [_ends(_as_seen(strange[f], whole, pairs[f])) for f in families if pairs[f]]
-        known, unknown = np.mean(known, axis=0), np.mean(unknown, axis=0)
-        if kind == "attention":  # one source alone: what it says of strangers, and products' own
-            known = _hull(unknown, np.log(found["matmul"][0]))
-        found[kind] = np.exp(known), np.exp(_hull(known, unknown))
-    return found
-
-
-def _hull(one, other):
-    return np.array([min(one[0], other[0]), max(one[1], other[1])])
-
-
-def _as_seen(fitted, whole, pairs):
-    """Residuals of rows of one fit under the constants of another."""
-    present, whole.values = whole.values, fitted.values
-    errors = whole.residuals(pairs)
-    whole.values = present
-    return errors
-
-
-def _ends(errors):
-    return np.quantile(errors, (0.1, 0.9))
-
-
 def rows():
     """The rows of data/kernel_constants.csv, as dictionaries."""
     f = fit()
@@ -210,9 +205,6 @@ def rows():
         low, high = f.range((family, name)) if pairs else (np.nan, np.nan)
         sources = sorted({s for c, m in pairs for s in f.rows["source_id"][c.rows[m]].tolist()})
         table.append(_row(family, name, value, low, high, sum(int(m.sum()) for _, m in pairs), sources))
-    for kind, pair in spreads().items():
-        for suffix, (low, high) in zip(("", "_inherited"), pair, strict=True):
-            table.append(_row("any", f"spread_{kind}{suffix}", 1.0, low, high, 0, []))
     return sorted(table, key=lambda row: _order((row["family"], row["constant"])))
 
 

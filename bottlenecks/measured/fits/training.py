@@ -12,7 +12,6 @@ import numpy as np
 from bottlenecks.facts import corpus
 from bottlenecks.laws import power
 from bottlenecks.measured import training
-from bottlenecks.measured.fits import interval
 from bottlenecks.models import constants
 from bottlenecks.models import training as step
 
@@ -125,18 +124,8 @@ def fit():
     return found
 
 
-def spread():
-    """(low, high) of measured over predicted seconds, as data/training_constants.csv has them."""
-    f = Fit()
-    logs = [np.log(f.measured_s[id(case)] / case.step.seconds) for case in f.cases.found]
-    sources = [f.cases.columns["source_id"][case.rows] for case in f.cases.found]
-    logs, sources = np.concatenate(logs), np.concatenate(sources)
-    return interval.ends(logs[np.isfinite(logs)], sources[np.isfinite(logs)])
-
-
 def rows():
     """The rows of data/training_constants.csv, as dictionaries."""
-    low, high = spread()
     lines = [
         {
             "of": of,
@@ -148,13 +137,4 @@ def rows():
         }
         for (of, name), found in fit().items()
     ]
-    blank = dict.fromkeys(lines[0], "")
-    spread_row = {
-        "of": "any",
-        "constant": "spread",
-        "value": "1",
-        "low": f"{low:.4g}",
-        "high": f"{high:.4g}",
-        "unit": "1",
-    }
-    return [*lines, blank | spread_row]
+    return lines
