@@ -50,7 +50,7 @@ def test_every_data_file_has_a_reader():
         "corpus_sources",
         "corpus_columns",
         "families",
-        *("formats_stored", "cloud_instances"),
+        *("formats_stored", "cloud_instances", "model_names"),
         "kernel_constants",
         "kernel_constant_names",
         "inference_constants",
