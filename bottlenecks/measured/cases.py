@@ -1,7 +1,8 @@
 """What all kinds of measured rows share: rows that one call predicts, rows that can be none, predictions.
 
 A kind of measurement is a module with `cases(columns)`, made once, and with what is asked of them:
-`predict(cases)`, `headline(cases, seconds)` in the unit of each row, and `groups(cases)` to be scored under.
+`predict(cases)`, reference seconds; `headline(cases, seconds)` in the unit of each row; `groups(cases)` to be scored
+under; and `classes(cases)`, {factor: array of levels}, to which practice belongs.
 """
 
 from typing import NamedTuple
@@ -15,7 +16,8 @@ from bottlenecks.laws import shares
 class Cases(NamedTuple):
     """All rows of a table as cases; a row is in one, or there is a reason why it is in none.
 
-    A case has `rows`, `on` (what it ran on), `time(on)` in seconds, and `assumed`: one text, or one a row.
+    A case has `rows`, `on` (what it ran on), `time(on)` in seconds, and, one for all or one a row, `assumed` in words and
+    `open`, the deviation of the logarithm of the time over what is left open.
     """
 
     columns: dict
@@ -106,25 +108,24 @@ def alike(columns, texts, numbers=(), blanks=(), among=True):
     return [np.array(rows) for rows in together.values()]
 
 
-def predictions(cases, *, spread, owner):
-    """Seconds of every row, with the interval, the owner and what was assumed: name -> array.
+def predictions(cases, *, owner):
+    """Reference seconds of every row, its owner and what was assumed: name -> array.
 
-    `spread(case)` has the factors of the interval; `owner(case)` the resource with the largest share,
-    or None where nobody asks. `seconds`, `low_s`, `high_s` are NaN where `reason` says why.
+    `open`: deviation of the logarithm of the time over what a row leaves open. `owner(case)`: the resource with the
+    largest share, or None where nobody asks. `seconds` is NaN where `reason` says why.
     """
     size = cases.reasons.size
-    found = {name: np.full(size, np.nan) for name in ("seconds", "low_s", "high_s")}
+    found = {"seconds": np.full(size, np.nan), "open": np.zeros(size)}
     found |= {name: np.full(size, "", dtype=object) for name in ("bound", "assumed")}
     reasons = cases.reasons.astype(object)
     for case in cases.found:
         if case.rows.size:
             try:
-                seconds = case.time(case.on)
+                found["seconds"][case.rows] = case.time(case.on)
             except ValueError as problem:
                 reasons[case.rows] = str(problem)
                 continue
-            for name, factor in zip(("seconds", "low_s", "high_s"), (1.0, *spread(case)), strict=True):
-                found[name][case.rows] = seconds * factor
+            found["open"][case.rows] = case.open
             found["assumed"][case.rows] = case.assumed
             found["bound"][case.rows] = owner(case) if owner else ""
     lost = (reasons == "") & ~(np.isfinite(found["seconds"]) & (found["seconds"] > 0))

@@ -11,6 +11,7 @@ from bottlenecks.measured.cases import impossible
 from bottlenecks.models import collectives, wiring
 
 PEAK_BYTES = 8 * 2.0**30  # message of a row that prints a peak and no size
+SMALL_BYTES, LARGE_BYTES = 2.0**16, 2.0**26  # of messages that latency, or bandwidth, has alone
 NODES = 4  # of a row that names ports and no count
 OWNERS = {"link": "network", "port": "network", "latency": "latency"}
 
@@ -196,18 +197,18 @@ def _batches(columns, asked, reasons):
 
 
 def predict(cases, *, owners=True, efficiency=None):
-    """Seconds of every row, with the interval, the owner and what was assumed: name -> array.
+    """Reference seconds of every row, the owner and what was assumed: name -> array, as `measured.cases.predictions`.
 
     Also the `algorithm` and the `protocol` taken, and `held_up`: by the link, the port or the latency.
     `efficiency`: `collectives.fitted()` unless given.
     """
     count = cases.reasons.size
-    found = {name: np.full(count, np.nan) for name in ("seconds", "low_s", "high_s")}
+    found = {"seconds": np.full(count, np.nan), "open": np.zeros(count)}
     found |= {name: np.full(count, "", "U12") for name in ("held_up", "algorithm", "protocol")}
     for rows, arguments in cases.found:
         at = collectives.collective_time(**arguments, efficiency=efficiency or collectives.fitted())
         found["held_up"][rows] = at.bound
-        for name in ("seconds", "low_s", "high_s", "algorithm", "protocol"):
+        for name in ("seconds", "algorithm", "protocol"):
             found[name][rows] = getattr(at, name)
     taken = (cases.asked["assumed"], found["algorithm"], found["protocol"])
     words = [(why, f"{algorithm} {protocol}".strip()) for why, algorithm, protocol in zip(*taken, strict=True)]
@@ -216,6 +217,13 @@ def predict(cases, *, owners=True, efficiency=None):
         "assumed": np.array(["; ".join(filter(None, each)) for each in words], dtype=str),
         "reason": cases.reasons,
     }
+
+
+def classes(cases):
+    """{factor: level of each row}: who ran it, where, and how large a message."""
+    asked = cases.asked["message_bytes"]
+    size = np.where(asked < SMALL_BYTES, "small", np.where(asked < LARGE_BYTES, "middle", "large"))
+    return {"program": cases.columns["program"], "where": groups(cases), "size": size}
 
 
 def headline(cases, seconds):

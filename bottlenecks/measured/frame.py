@@ -1,9 +1,9 @@
 """Predict: every kind of model through one frame, on the corpus or on a reader's file; `scores` has the errors.
 
 A kind of model is a module of `measured` (see `measured.cases`). Its `cases(columns)` are made once;
-`predict(cases)` has for every row what it predicts with its interval, the owner of its time, what was
-assumed and, where nothing is predicted, why; `headline(cases, seconds)` puts these and the measurement
-in the row's own unit.
+`predict(cases)` has for every row the seconds of a well-tuned program, the owner of its time, what was
+assumed and, where nothing is predicted, why; `practice` says how far runs of its classes stay behind, with the
+interval; `headline(cases, seconds)` puts these and the measurement in the row's own unit.
 """
 
 import csv
@@ -16,9 +16,10 @@ import numpy as np
 
 from bottlenecks.facts import corpus, files
 from bottlenecks.facts.doors import one_of
-from bottlenecks.measured import collectives, inference, kernels, training
+from bottlenecks.measured import collectives, inference, kernels, practice, training
 
 KINDS = MappingProxyType({"kernels": kernels, "inference": inference, "collectives": collectives, "training": training})
+TIMES = ("s", "us", "ms/token")  # units that are times; the others are rates
 ADDED = ("predicted", "low", "high", "measured", "unit", "ratio", "bound", "assumed", "reason")
 
 
@@ -31,15 +32,18 @@ def predict(kind, columns, *, owners=True):
     """
     model = KINDS[one_of("kind", kind, KINDS)]
     cases = model.cases(columns)
-    return in_own_units(kind, cases, model.predict(cases, owners=owners))
+    found = model.predict(cases, owners=owners)
+    return in_own_units(
+        kind, cases, found, practice.predicted(practice.kept(kind), model.classes(cases), found["open"])
+    )
 
 
-def in_own_units(kind, cases, found):
-    """The columns of `ADDED` from what a kind's `predict` returns, which is in seconds."""
+def in_own_units(kind, cases, found, factors):
+    """The columns of `ADDED` from what a kind's `predict` returns, reference seconds, and practice's (times, low, high)."""
     model = KINDS[kind]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        measured, predicted, unit = model.headline(cases, found["seconds"])
-        ends = [model.headline(cases, found[end])[1] for end in ("low_s", "high_s")]
+        measured, predicted, unit = model.headline(cases, found["seconds"] * factors[0])
+        ends = [model.headline(cases, found["seconds"] * factor)[1] for factor in factors[1:]]
         ratio = predicted / measured
     return {
         "predicted": predicted,
@@ -101,6 +105,13 @@ def _text(value):
     if isinstance(value, str):
         return value
     return "" if np.isnan(value) else f"{value:.5g}"
+
+
+def slower(kind, cases, seconds):
+    """Logarithm of measured over predicted seconds of each row, in whatever unit it states; NaN where either is missing."""
+    measured, predicted, unit = KINDS[kind].headline(cases, seconds)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(measured / predicted) * np.where(np.isin(unit, TIMES), 1, -1)
 
 
 def reasons(found):

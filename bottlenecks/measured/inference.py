@@ -42,6 +42,7 @@ class Case(NamedTuple):
     hosted: bool  # by a stack whose routed experts have a fitted constant
     routed: bool  # a mixture of experts
     together: bool  # over several chips that sum in each layer, in steps that no host launches
+    open: object = 0.0  # deviation of the logarithm of the time over what the rows leave open
 
 
 @cache
@@ -310,12 +311,12 @@ def predict(cases, *, owners=True):
     Seconds are those of a prompt, a step, or a run from start to end; of a saturated server, those
     between two tokens of all its sequences together.
     """
+    return predictions(cases, owner=largest(RESOURCES) if owners else None)
 
-    def spread(case):
-        row = constants()[f"spread_{case.kind}"]
-        return float(row["low"]), float(row["high"])
 
-    return predictions(cases, spread=spread, owner=largest(RESOURCES) if owners else None)
+def classes(cases):
+    """{factor: level of each row}: what kind of program, and what it did."""
+    return {"program": cases.columns["program"], "work": groups(cases)}
 
 
 def headline(cases, seconds):

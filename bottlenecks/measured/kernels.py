@@ -51,6 +51,7 @@ class Case(NamedTuple):
     kind: str
     time: Callable
     chosen: str  # what the rows leave open, in words
+    open: float = 0.0  # deviation of the logarithm of the time over it
 
     @property
     def on(self):
@@ -232,11 +233,15 @@ def _format(dtype, device):
 
 def predict(cases, *, owners=True):
     """`predictions` of the cases."""
+    return predictions(cases, owner=largest(kernels.RESOURCES) if owners else None)
 
-    def spread(case):
-        return kernels.spread(case.kind, case.chip.family)
 
-    return predictions(cases, spread=spread, owner=largest(kernels.RESOURCES) if owners else None)
+def classes(cases):
+    """{factor: level of each row}: what kind of program, what work, in how wide a format."""
+    work, width = (np.full(cases.reasons.size, "", dtype=object) for _ in range(2))
+    for case in cases.found:
+        work[case.rows], width[case.rows] = case.kind, kernels.width(case.format)
+    return {"program": cases.columns["program"], "work": work.astype(str), "width": width.astype(str)}
 
 
 def headline(cases, seconds):

@@ -14,6 +14,7 @@ from bottlenecks.measured.shapes import Assumed, gpt, model_of
 from bottlenecks.measured.training import software_of
 from bottlenecks.models.footprint import total_bytes, training_rows
 from bottlenecks.models.layouts import Layout
+from bottlenecks.models.software import TODAY
 
 # ---- a row of the corpus as a model and a layout
 
@@ -35,7 +36,8 @@ def _layout(row, assumed):
     if not row["recipe"]:
         raise ValueError("the row does not say which states its optimizer holds")
     shape = model_of(row, assumed)
-    software, year = software_of(row, chip(row["chip_name"]), assumed)
+    software, year = software_of(row, chip(row["chip_name"]), row["software_date"] or TODAY)
+    assumed.add(f"software of {year}")
     run = Run(row, shape, chip(row["chip_name"]), software, year)
     tp, pp, cp = (run.number(name) for name in ("tp", "pp", "cp"))
     dp = run.number("dp", int(row["n_chips"]) // (tp * pp * cp))

@@ -1,11 +1,11 @@
-"""What a measured training run leaves open: every layout that it could mean, and the one that is chosen.
+"""What a measured training run leaves open: every layout that it could mean, and what each weighs.
 
-A practitioner of the time tunes what is open: of the layouts that could be meant (`layouts`), the
-fastest that fits in memory (`choose`), of
+What is open is a distribution. A practitioner tunes, but does not find the optimum: of the layouts that could be
+meant (`layouts`) and fit in memory, one that takes twice the time is chosen 2^-TASTE times as often (`weigh`), of
 
 - tensor parallelism within 8 chips and 1 to 32 stages, more where they divide; a compiler's chips
   (TPU from 2022) shard everything, with one batch a step;
-- chunks of a stage, from 2024, where micro-batches are few for the stages;
+- chunks of a stage, since they were published, where micro-batches are few for the stages;
 - recomputation: none, in part, all; all before 2022 and in compiled programs, but of encoders;
 - a micro-batch of 1 with stages or long contexts, else any to 16; expert parallelism that divides;
 - a batch of 2M tokens, 4M above 50B parameters, and no less than 1,024 a chip; 2,048 tokens of a
@@ -15,14 +15,16 @@ What a row states and the layout cannot have (a size that does not divide anothe
 can be, and said.
 """
 
+import re
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from bottlenecks.facts.doors import one_of
-from bottlenecks.models import footprint, training
+from bottlenecks.models import constants, footprint, training
 from bottlenecks.models.layouts import Layout, broken, divisors, legal, slotted
+from bottlenecks.models.software import since
 
 BATCH_TOKENS = 2**21  # tokens of a step whose batch is not stated; twice as many for a LARGE model
 LARGE = 50e9  # parameters from where on a step has twice the tokens: brown2020gpt3, Table 2.1, has 3.2M at 175B
@@ -35,7 +37,9 @@ LONG = 16384  # tokens, from where on contexts may be cut
 COMPILED = ("TPU", "Neuron")  # families of chips whose compiler shards what a program leaves whole
 TOKENS = 2048  # tokens of a sequence whose length is not stated, before 2024; later 8,192
 POLICIES = ("none", "selective", "products", "full")  # of recomputation, as the first word of the column
+CUSTOM = ("custom", "selected", "partial", "some")  # words for a policy that is not told
 STAGES = (1, 2, 4, 8, 16, 32)
+TASTE = constants.training()["any", "taste"]
 CHUNKS = tuple(range(1, 13))  # of a stage that are tried; `layouts.broken` leaves those that are equal
 
 
@@ -178,12 +182,12 @@ def seq_len(run, assumed):
 
 def _sharded(run, assumed):
     """Are weights dealt out over chips, as stated, or as a compiler does when not told?"""
-    if run.compiled and not run.given("tp") and run.row["zero"] != 3 and run.year >= "2022":
+    if run.compiled and not run.given("tp") and zero_stage(run.row) != 3 and run.year >= "2022":
         assumed.add("fully sharded", "sharding")
         return True
-    if not run.given("zero"):
+    if np.isnan(zero_stage(run.row)):
         assumed.add("optimiser states " + ("shared over data-parallel ranks" if run.year >= "2023" else "whole"))
-    return run.row["zero"] == 3
+    return zero_stage(run.row) == 3
 
 
 def _states(run, ranks, sharded):
@@ -191,7 +195,18 @@ def _states(run, ranks, sharded):
     group = None
     if run.given("zero_ranks"):
         group = _divisor(run.row["zero_ranks"], ranks)
-    return 3 if sharded else run.number("zero", int(run.year >= "2023")), group
+    stage = zero_stage(run.row)
+    return 3 if sharded else int(run.year >= "2023") if np.isnan(stage) else int(stage), group
+
+
+def zero_stage(row):
+    """Stage of ZeRO that a row states, as a number or in the words of its source; NaN where neither tells."""
+    if np.isfinite(row["zero"]):
+        return row["zero"]
+    words = row["zero_fsdp"].casefold()
+    if found := re.search(r"zero[- ]?(\d)", words):
+        return float(found[1])
+    return 3.0 if re.search("fsdp|hsdp|fully.shard", words) else 1.0 if re.search("dist.*opt|zero", words) else np.nan
 
 
 def _divisor(most, of):
@@ -264,9 +279,10 @@ def _chunks(run, ranks, stages, chunks):
     if schedule == "interleaved" and chunks == 1 and stages > 1:
         return [c for c in CHUNKS[1:] if _there(run.shape, stages * c)]
     told = run.given("vpp") or chunks > 1 or schedule
+    known = run.year >= str(since("interleaved"))
     each = run.row["global_batch_seqs"] * ranks / run.row["n_chips"]
     few = each / run.number("micro_batch") < 8 * stages
-    if told or stages == 1 or run.year < "2024" or not few:
+    if told or stages == 1 or not known or not few:
         return (chunks,)
     return [c for c in CHUNKS if _there(run.shape, stages * c)]
 
@@ -290,8 +306,11 @@ def _experts(run, tp, ranks):
 def _recomputes(run):
     """Which activations are computed again: as stated, or each policy of that time."""
     unfused, stated = run.software.attention == "unfused", run.row["recompute"]
-    if stated:
-        policy = one_of("recompute", stated.replace(",", " ").split()[0].casefold(), POLICIES)
+    policy = stated.replace(",", " ").split()[0].casefold() if stated else ""
+    if policy in CUSTOM:
+        return ("products", "full")
+    if policy:
+        one_of("recompute", policy, (*POLICIES, *CUSTOM))
         # what is kept of a fused attention is little: norms at most
         return ("none" if policy == "selective" and not unfused else policy,)
     if run.shape.both_ways:  # encoders are small: nothing, where there is room
@@ -327,23 +346,54 @@ OPEN_FIELDS = {  # of a layout, in words and by the respect in which they widen 
 }
 
 
-def choose(found, run, on, assumed):
-    """The fastest layout of those that fit, as a practitioner would tune: its fields."""
+class Weighed(NamedTuple):
+    """Layouts that a row could mean, each with its seconds for a token and chip, and its weight; they sum to one."""
+
+    found: list
+    each_s: np.ndarray
+    weights: np.ndarray
+    fitting: np.ndarray  # in our count of bytes
+
+    def say(self, i, run, assumed):
+        """What was open, and how the i-th layout settles it."""
+        _say_choice(self.found, self.found[i], self.fitting[i], assumed)
+        _say_nearest(self.found[i], run, assumed)
+
+
+def weigh(found, run, on, timed=False):
+    r"""The layouts that a row leaves open, weighed as practitioners choose (`Weighed`).
+
+    $$w_i \propto \left(\frac{T_{\min}}{T_i}\right)^{\beta}$$  (eq:taste)
+
+    T_i    -      time of a layout, for a token and chip  [s]
+    T_min  -      the least among those that fit             [s]
+    β      TASTE  how strongly practitioners prefer speed    [-]
+
+    `timed`: seconds are asked for also where one layout alone is possible.
+
+    Holds for: runs whose owner looked for a fast layout among those that fit in memory.
+    Source: a discrete choice (logit in the logarithm of time), fitted by `fits.training.taste` on runs that state theirs.
+    """
     found = _lawful(found, run.shape)
-    best = found[0]
-    if len(found) > 1:
-        layout = _together(found)
-        short = _shortfall(run.shape, _kept(layout, on, run.year), found, on)
-        each_s = training.seconds(run.shape, layout, on=on, software=run.software)
-        each_s = each_s * layout.chips / (layout.micro_batch * layout.micro_batches * layout.dp)
-        fits = short <= -RESERVED * on.memory_bytes
-        if not fits.any():  # the run did run: our bytes are off, and those nearest to fitting may have fitted
-            fits = short <= short.min() + RESERVED * on.memory_bytes
-        i = int(np.argmin(np.where(fits, each_s, np.inf)))
-        best, fitting = found[i], short[i] <= -RESERVED * on.memory_bytes
-        _say_choice(found, best, fitting, assumed)
-    _say_nearest(best, run, assumed)
-    return best
+    if len(found) == 1 and not timed:
+        return Weighed(found, np.ones(1), np.ones(1), np.ones(1, bool))
+    layout = _together(found)
+    short = _shortfall(run.shape, _kept(layout, on, run.year), found, on)
+    each_s = training.seconds(run.shape, layout, on=on, software=run.software)
+    each_s = each_s * layout.chips / (layout.micro_batch * layout.micro_batches * layout.dp * layout.seq_len)
+    fitting = short <= -RESERVED * on.memory_bytes
+    # where none fits our bytes are off, for the run did run: those nearest to fitting may have fitted
+    may = fitting if fitting.any() else short <= short.min() + RESERVED * on.memory_bytes
+    weights = np.where(may, (each_s[may].min() / each_s) ** TASTE, 0.0)
+    return Weighed(found, each_s, weights / weights.sum(), fitting)
+
+
+def middle(values, weights):
+    """(place of the weighted median, weighted standard deviation of the logarithms) of some times."""
+    order = np.argsort(values, kind="stable")
+    at = order[np.searchsorted(np.cumsum(weights[order]), 0.5 * weights.sum())]
+    logs = np.log(values) - np.log(values[at])
+    return int(at), float(np.sqrt(np.average(logs**2, weights=weights)))
 
 
 def _lawful(found, shape):
@@ -358,14 +408,14 @@ def _together(found):
 
 
 def _say_choice(found, best, fitting, assumed):
-    """What was open, and that it is the fastest that fits."""
+    """What was open, and what stands for it."""
     words = []
     for name, (text, respect) in OPEN_FIELDS.items():
         if len({k[name] for k in found}) > 1:
             words.append(text.format(**best))
             assumed.open |= {respect} - {""}
     if words:
-        tail = ": the fastest that fits" if fitting else "; the memory predicted does not fit"
+        tail = ": the middle of what fits" if fitting else "; the memory predicted does not fit"
         assumed.add("; ".join(words) + tail, "" if fitting else "memory")
 
 

@@ -14,7 +14,7 @@ from bottlenecks import data
 from bottlenecks.facts import corpus, files
 from bottlenecks.facts.doors import one_of
 from bottlenecks.laws import shares
-from bottlenecks.measured import frame
+from bottlenecks.measured import frame, practice
 from bottlenecks.models.machine import RESOURCES
 
 NUMBERS = ("seconds", "predicted", "low", "high", "measured")  # the first in seconds, the others in `unit`
@@ -50,8 +50,22 @@ def fresh(kind, *, owners=True):
     cases = model.cases(rows)
     predicted = model.predict(cases, owners=owners)
     found = {"source": rows["source_id"], "group": model.groups(cases), "seconds": predicted["seconds"]}
-    found |= frame.in_own_units(kind, cases, predicted)
+    found |= frame.in_own_units(kind, cases, predicted, _left_out(kind, rows, cases, predicted))
     return _closed(found | (_of_runs(cases, owners) if kind == "training" else {}))
+
+
+def practised(kind, rows, cases, predicted):
+    """Which rows practice is learned on: measured, fair, of sources that no constant is fitted on; and their logarithms."""
+    logs = frame.slower(kind, cases, predicted["seconds"])
+    return np.isfinite(logs) & (rows["role"] == "held-out") & (rows["suspect"] == "") & (rows["duplicate_of"] < 0), logs
+
+
+def _left_out(kind, rows, cases, predicted):
+    """Practice's factors for each row, by a fit to all sources but its own."""
+    levels = frame.KINDS[kind].classes(cases)
+    used, logs = practised(kind, rows, cases, predicted)
+    factors = practice.predicted(practice.kept(kind), levels, predicted["open"])
+    return practice.left_out(logs, rows["source_id"], levels, predicted["open"], used, factors)
 
 
 def _closed(found):

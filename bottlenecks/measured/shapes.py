@@ -19,15 +19,19 @@ ACTIVE = 1 / 10  # of the parameters of a mixture that a token meets, where noth
 
 
 class Assumed:
-    """What a row leaves open: in words, and in how many respects of weight (they widen its interval)."""
+    """What a row leaves open: in words, and in which respects of weight."""
 
-    def __init__(self):
-        self.words, self.open = [], set()
+    def __init__(self, words=(), respects=()):
+        self.words, self.open = list(words), set(respects)
 
     def add(self, words, respect=""):
         """One choice; `respect`, where it is of weight: shape, chips, batch, sharding, layout, recomputation, memory."""
         self.words.append(words)
         self.open |= {respect} - {""}
+
+    def copy(self):
+        """The same, to which other choices may be added."""
+        return Assumed(self.words, self.open)
 
     def __str__(self):
         return "; ".join(dict.fromkeys(self.words))

@@ -14,22 +14,18 @@ from bottlenecks.facts import formats
 from bottlenecks.facts.chips import chip, meant, why_unknown
 from bottlenecks.facts.doors import one_of
 from bottlenecks.laws import shares
+from bottlenecks.measured import choices
 from bottlenecks.measured import open as left_open
 from bottlenecks.measured.cases import Cases, impossible, predictions
 from bottlenecks.measured.shapes import Assumed, model_of
-from bottlenecks.models import constants, training, wiring
+from bottlenecks.models import training, wiring
 from bottlenecks.models.kernels import IMPLEMENTATIONS
 from bottlenecks.models.layouts import Layout
 from bottlenecks.models.machine import RESOURCES, machine
-from bottlenecks.models.software import TODAY, at, find_stack
+from bottlenecks.models.software import at, find_stack
 
 MEASURED = ("step_time_s", "tokens_per_s_per_chip", "flop_per_s_per_chip", "mfu", "hfu")
 COMPILERS = {"TPU": "XLA", "Neuron": "Neuron"}  # family of chips -> the stack that compiles for it
-SPREAD = constants.spread()
-FITTED_FAMILIES = ("Ampere", "Hopper", "Volta")
-FITTED_NARROW = ("", "fp8")
-# Mixtures were fitted on two sources: by Student's t that is 1.87 times as wide as on fourteen.
-MIXTURE_RESPECTS = 2.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,7 +38,7 @@ class Case:
     on: object
     software: object
     assumed: np.ndarray  # what each row leaves open, in words
-    open: np.ndarray  # in how many respects of weight
+    open: np.ndarray  # deviation of the logarithm of the time over what each row leaves open
 
     def time(self, on):
         """Seconds of a step of each row."""
@@ -52,21 +48,6 @@ class Case:
     def step(self):
         """The step with its seconds, tokens, FLOP and rows."""
         return training.step(self.model, self.layout, on=self.on, software=self.software, memory=False)
-
-    @property
-    def unlike(self):
-        """In how many respects each row differs from every run that was fitted.
-
-        Another family of chips, its products never timed, another narrow format; a mixture, an encoder,
-        recurrent layers; contexts that are cut; and each choice of weight left open.
-        """
-        on, model = self.on, self.model
-        common = (on.family not in FITTED_FAMILIES) + any("matmul" in text for text in on.assumed)
-        common += ((on.product_format if on.narrow else "") not in FITTED_NARROW) + MIXTURE_RESPECTS * (
-            model.experts is not None
-        )
-        common += model.both_ways + (model.ssm_layers > 0)
-        return common + np.greater(self.layout.cp, 1) + self.open
 
 
 # ---- rows to cases
@@ -78,17 +59,16 @@ def cases(columns):
     for i, values in enumerate(zip(*(columns[n].tolist() for n in names), strict=True)):
         if reasons[i]:
             continue
-        assumed = Assumed()
         try:
-            shape, on, software, known = _run(dict(zip(names, values, strict=True)), assumed)
+            shape, on, software, known, width, assumed = _run(dict(zip(names, values, strict=True)))
         except ValueError as problem:
             reasons[i] = str(problem)
             continue
         key = (_values(shape), _values(software), id(on))
-        groups.setdefault(key, []).append((i, known, assumed, shape, on, software))
+        groups.setdefault(key, []).append((i, known, assumed, shape, on, software, width))
     found = []
     for members in groups.values():
-        places, layouts, assumed, shapes, machines, programs = zip(*members, strict=True)
+        places, layouts, assumed, shapes, machines, programs, widths = zip(*members, strict=True)
         columns_of = {n: np.array([left_open.plain(known, n) for known in layouts]) for n in layouts[0]}
         found.append(
             Case(
@@ -98,7 +78,7 @@ def cases(columns):
                 on=machines[0],
                 software=programs[0],
                 assumed=np.array([str(each) for each in assumed], dtype=object),
-                open=np.array([len(each.open) for each in assumed]),
+                open=np.array(widths),
             )
         )
     return Cases(columns, found, reasons.astype(str))
@@ -108,16 +88,37 @@ def _values(record):
     return tuple(getattr(record, f.name) for f in fields(record))
 
 
-def _run(row, assumed):
-    """(model, machine, software, fields of the layout) of a row; ValueError: why it can be none."""
+def _run(row):
+    """(model, machine, software, fields of the layout, width, what is assumed) of a row; ValueError: why it can be none.
+
+    What the row leaves open is evaluated over its plausible values; the one of the median time stands for all, and
+    `width` is the standard deviation of the logarithm of the time over them.
+    """
+    assumed = Assumed()
     device = _chip(row, assumed)
-    format = _format(row, device, assumed)
-    shape = model_of(row, assumed)
-    software, year = software_of(row, device, assumed)
-    port, watts = (row[n] if np.isfinite(row[n]) else None for n in ("port_bytes_per_s", "power_limit_watts"))
-    on = _machine(device.name, format, port, watts)
-    run = left_open.Run(row, shape, device, software, year)
-    return shape, on, software, left_open.choose(left_open.layouts(run, assumed), run, on, assumed)
+    format, shape = _format(row, device, assumed), model_of(row, assumed)
+    on = _machine(
+        device.name,
+        format,
+        *(row[n] if np.isfinite(row[n]) else None for n in ("port_bytes_per_s", "power_limit_watts")),
+    )
+    programs = _programs(row, device)
+    worlds = []
+    for software, year, weight in programs:
+        said = assumed.copy()
+        said.add(f"software of {year}" + (", the middle of what may be" if len(programs) > 1 else ""))
+        run = left_open.Run(row, shape, device, software, year)
+        worlds.append(
+            (run, said, weight, left_open.weigh(left_open.layouts(run, said), run, on, timed=len(programs) > 1))
+        )
+    each_s = np.concatenate([weighed.each_s for *_, weighed in worlds])
+    weights = np.concatenate([weight * weighed.weights for *_, weight, weighed in worlds])
+    at, width = left_open.middle(each_s, weights)
+    for run, said, _, weighed in worlds:
+        if at < len(weighed.found):
+            weighed.say(at, run, said)
+            return shape, on, run.software, weighed.found[at], width, said
+        at -= len(weighed.found)
 
 
 def _chip(row, assumed):
@@ -144,11 +145,19 @@ def _format(row, device, assumed):
     return found
 
 
-def software_of(row, device, assumed):
-    """(what the program does, the year whose tuned stack it is measured by): its release, and what the row states."""
-    date = row["software_date"] or TODAY
+def _programs(row, device):
+    """((software, year of the tuned stack that it is measured by, weight), ...) of a row: several where no date is stated."""
+    known = {}
+    for date, weight in ((row["software_date"], 1.0),) if row["software_date"] else choices.dates(device):
+        software, year = software_of(row, device, date)
+        *_, before = known.get(_values(software), (0.0,))
+        known[_values(software)] = (software, year, before + weight)
+    return tuple(known.values())
+
+
+def software_of(row, device, date):
+    """(what the program of a row does, the year whose tuned stack it is measured by): its release, and what is stated."""
     year = at("tuned", date).name
-    assumed.add(f"software of {year}")
     stack = find_stack(row["software"]) or COMPILERS.get(device.family, "tuned")
     stated = {
         "attention": one_of("attention", row["attention"], ("", *IMPLEMENTATIONS)) or None,
@@ -179,7 +188,12 @@ def _machine(name, format, port, watts):
 
 def predict(cases, *, owners=True):
     """`predictions` of the cases."""
-    return predictions(cases, spread=lambda case: spread(case.unlike), owner=_owner if owners else None)
+    return predictions(cases, owner=_owner if owners else None)
+
+
+def classes(cases):
+    """{factor: level of each row}: what kind of program, and whether the model is a mixture."""
+    return {"program": cases.columns["program"], "shape": groups(cases)}
 
 
 def _owner(case):
@@ -188,16 +202,6 @@ def _owner(case):
     if np.all(first["compute"] > 0.5):
         return "compute"
     return shares.largest(shares.shares(case.time, case.on, RESOURCES))
-
-
-def spread(respects=0):
-    """(low, high): factors on a prediction between which 80 % of measured times lie.
-
-    A respect in which a run is like none that was fitted is taken for one more error of the same
-    size, independent of the others.
-    """
-    wider = np.sqrt(1 + np.asarray(respects))
-    return tuple(np.exp(wider * np.log(end)) for end in SPREAD)
 
 
 def headline(cases, seconds):
