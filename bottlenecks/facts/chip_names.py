@@ -95,7 +95,7 @@ def boards_of(name):
     if not stated.core:
         return []
     rows = [each for each in _catalog() if stated.core in each[2] and _agrees(stated, each[0], each[3])]
-    exact = [each for each in rows if {float(each[0]["memory_sold"])} >= set(stated.gb)]
+    exact = [each for each in rows if stated.gb and {float(each[0]["memory_sold"])} >= set(stated.gb)]
     rows = exact or rows
     named = [each for each in rows if each[1].core == stated.core]
     return [each[0]["name"] for each in named or rows]
@@ -132,7 +132,12 @@ def _agrees(stated, row, forms):
 
 
 def _is_memory(gb, row):
-    """Is a number of GB the memory of a chip: as sold, or as the device reports it in either unit?"""
+    """Is a number of GB the memory of a chip: as sold, or as the device reports it in either unit?
+
+    Memory that a processor shares is sold in many sizes, and tells no chip from another.
+    """
+    if row["kind"] == "APU":
+        return True
     reported = float(row["memory_reported_bytes"] or "nan")
     known = (float(row["memory_sold"]), reported / 1e9, reported / 2**30)
     return any(abs(gb / each - 1) <= SOLD_AS for each in known)

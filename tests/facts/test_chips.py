@@ -287,6 +287,21 @@ NAMES = {  # what people write -> the catalog's name
     "Apple M2 Ultra": "Apple M2 Ultra",
     "M3 Max": "Apple M3 Max",
     "M3 Max (40-core GPU)": "Apple M3 Max",
+    "M3 Max 128GB": "Apple M3 Max",  # shared memory is sold in many sizes
+    "Apple M4": "Apple M4",
+    "NVIDIA H100-NVL-94GB": "H100 NVL",
+    "NVIDIA H200-NVL-141GB": "H200 NVL",
+    "A100-PCIE-40GB": "A100 PCIe 40GB",
+    "RTX 3090 Ti": "RTX 3090 Ti",
+    "4060 Ti 16GB": "RTX 4060 Ti 16GB",
+    "RTX 2080 Ti": "RTX 2080 Ti",
+    "Tesla P40": "P40",
+    "AMD Instinct MI250": "MI250",
+    "Intel Data Center GPU Max 1550": "Data Center GPU Max 1550",
+    "Wormhole n150": "Tenstorrent Wormhole n150",
+    "Jetson AGX Orin": "Jetson AGX Orin 64GB",
+    "g5.xlarge": "A10G",
+    "Standard_NC40ads_H100_v5": "H100 NVL",
     "Trainium2": "Trainium2",
     "trn2": "Trainium2",
     # instances of clouds
@@ -323,7 +338,7 @@ def test_names_resolve_by_their_parts(written):
 
 NOT_NAMES = (  # that some part contradicts, or that leave a part open
     *("H100 SXM6", "H100 PCIe 94GB", "H100-PCIe (700W)", "A100 SXM 96GB", "AMD H100", "AMD H200", "NVIDIA MI300X"),
-    *("L40S SXM", "RTX 4090 Laptop", "RTX 4090 D", "RTX 6000", "RTX 3060", "M3 Max 30-Core GPU", "M3 Max 16GB"),
+    *("L40S SXM", "RTX 4090 Laptop", "RTX 4090 D", "RTX 6000", "RTX 3060", "M3 Max 30-Core GPU"),
     *("H800/H100 (SM90)", "V100 (not stated)", "NVIDIA H100-SXM5-96GB", "H100 80GB HBM3e", "MI300", "v5p-128"),
     *("H100", "A100", "V100", "H20", "GH200", "DGX A100", "p5x.48xlarge", "a3", "GB", "SXM", "80GB", ""),
 )
@@ -337,13 +352,14 @@ def test_names_that_are_none_or_several(written):
 @pytest.mark.parametrize(
     ("written", "several"),
     [
-        ("H100", {"H100 SXM5", "H100 PCIe"}),
-        ("A100", {"A100 SXM 40GB", "A100 SXM 80GB", "A100 PCIe 80GB"}),
+        ("H100", {"H100 SXM5", "H100 PCIe", "H100 NVL"}),
+        ("RTX 4060 Ti", {"RTX 4060 Ti 8GB", "RTX 4060 Ti 16GB"}),
+        ("A100", {"A100 SXM 40GB", "A100 SXM 80GB", "A100 PCIe 40GB", "A100 PCIe 80GB"}),
         ("A100 80GB", {"A100 SXM 80GB", "A100 PCIe 80GB"}),
         ("V100", {"V100 SXM2 16GB", "V100 SXM2 32GB", "V100 PCIe 16GB"}),
         ("V100 16 GB", {"V100 SXM2 16GB", "V100 PCIe 16GB"}),
         ("GH200", {"GH200 (96GB)", "GH200 (144GB HBM3e)"}),
-        ("H200", {"H200 SXM"}),
+        ("H200", {"H200 SXM", "H200 NVL"}),
         ("B200", {"B200 SXM (HGX)"}),
         ("H20", {"H20 SXM"}),
         ("H800", {"H800 SXM"}),
