@@ -54,13 +54,14 @@ def verbs():
         models,
         predict,
         progress,
+        read,
         score,
         search,
         sources,
         systems,
     )
 
-    return figures, measure, predict, score, fits, search, chips, models, systems, sources, progress
+    return figures, measure, read, predict, score, fits, search, chips, models, systems, sources, progress
 
 
 def _parser():

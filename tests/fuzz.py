@@ -336,6 +336,7 @@ CELLS = (
         "x" * 20_000,
     ),
     *("", " ", "H100", "bf61", "none", "nonsense", "１２", "1_000", "Infinity", "8;8", "\t8"),
+    *("4k", "64M", "85%", "3,14", "1,2,3", "12 GB", "5 ms", "OOM", "9" * 400 + "k", "1e308T", "no/config.json"),
 )
 ROUGH = ("short", "long", "latin", "quote", "closed quote")
 
@@ -419,7 +420,26 @@ LINES = (
     ("sources", "williams2009roofline"),
     ("predict", "kernels", "nowhere.csv"),
     ("score", "kernels"),
+    ("read", "nowhere.log", "--kind", "serve", "--set", "chip=T4"),
 )
+
+
+# ---- logs
+
+
+def bad_log(text, rng):
+    """A log in which lines or words are lost, doubled, cut off or another."""
+    lines = text.splitlines()
+    for _ in range(rng.integers(1, 6)):
+        at, how = rng.integers(len(lines)), rng.integers(5)
+        words = lines[at].split(" ")
+        words[rng.integers(len(words))] = CELLS[rng.integers(len(CELLS))]
+        lines[at : at + 1] = ([], [lines[at]] * 2, [lines[at][: len(lines[at]) // 2]], [" ".join(words)], ["{", "[1"])[
+            how
+        ]
+        if not lines:
+            break
+    return "\n".join(lines[: rng.integers(1, len(lines) + 1)] if rng.random() < 0.2 else lines)
 
 
 def bad_line(rng):

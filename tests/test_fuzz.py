@@ -6,12 +6,14 @@
 import csv
 import io
 
+import made_up
 import numpy as np
 import pytest
-from fuzz import Hang, bad_file, bad_line, bounded, calls, junk, narrow, outcome
+from fuzz import Hang, bad_file, bad_line, bad_log, bounded, calls, junk, narrow, outcome
 
 from bottlenecks.__main__ import main
 from bottlenecks.measured import frame, scores
+from bottlenecks.yours import read
 
 SEED = 20261129
 
@@ -105,6 +107,26 @@ def file_outcome(kind, content, picked, bad, folder, owners):
         if row["ratio"] and not float(row["ratio"]) > 0:
             return f"row {i} has the ratio {row['ratio']}"
     return ""
+
+
+def test_a_broken_log_gives_rows_or_a_reason(tries, tmp_path):
+    rng, failures = np.random.default_rng(SEED), []
+    for i in range(tries["files"]):
+        name = tuple(made_up.LOGS)[i % len(made_up.LOGS)]
+        text = bad_log(made_up.LOGS[name][0], rng)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        try:
+            with bounded(20):
+                found = read.read(tmp_path / name, given={"chip": "T4"})
+        except ValueError as problem:
+            if not str(problem).strip():
+                failures.append(f"{name}: an error without words")
+        except (Exception, Hang) as problem:
+            failures.append(f"{name}: {type(problem).__name__}: {problem}: {text[-300:]!r}")
+        else:
+            if not found.rows or any(set(row) != set(found.rows[0]) for row in found.rows):
+                failures.append(f"{name}: rows of different columns")
+    assert not failures, f"{len(failures)} of {tries['files']}:\n{told(failures)}"
 
 
 def test_a_command_line_of_nonsense_is_answered(tries, capsys, tmp_path, monkeypatch):

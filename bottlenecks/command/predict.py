@@ -21,7 +21,12 @@ def add(commands):
         "are those of the package's kernels_measured.csv, inference_measured.csv, collectives_measured.csv or "
         "training_measured.csv; for a matrix product chip, kernel, dtype, m, n and k are "
         "enough, for a training run chip, n_chips, model and global_batch_seqs. Others may "
-        "stand beside them.",
+        "stand beside them. A model may be the path of a Hugging Face config.json, seen from IN.csv. Cells are cut by "
+        "commas, semicolons or tabs. Numbers may be written 4,096, 1e6, 4k, 64M, 64 MiB, 85%%, 12.5 ms, and a column may "
+        "be in another unit than ours (time_ms, message_MB). k, M and G are thousands, millions and billions, but of "
+        "bytes (64M, as nccl-tests has it) and of the tokens of a sequence (4k) powers of 1,024; KB, MB and GB are "
+        "thousands, KiB, MiB and GiB powers of 1,024. In files cut by semicolons or tabs 3,14 is 3.14. A measurement "
+        "may be blank, OOM, N/A or -; a cell that cannot be read costs its row alone, which says so.",
         epilog="Example: bottlenecks predict kernels mine.csv -o predicted.csv",
     )
     parser.add_argument("kind", metavar="KIND", help="what the rows are: kernels, inference, collectives or training")

@@ -5,13 +5,13 @@ is NaN and a blank text ''. `columns(name)` explains them. No row is ever droppe
 columns are added (`ADDED`), and `where` selects.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
 
 from bottlenecks import data
-from bottlenecks.facts import formats
+from bottlenecks.facts import cells, formats
 from bottlenecks.facts.chips import chip, find_chip
 from bottlenecks.facts.doors import nearest, one_of, shown
 from bottlenecks.facts.networks import links
@@ -56,6 +56,24 @@ NEEDED = {
     "training": ("chip", "model"),
 }
 
+# Columns that say what came out: where no number came out, that is no fault of the row.
+RATES = (
+    "latency_s",
+    "ms_per_output_token",
+    "ttft_s",
+    "tokens_per_s",
+    "tokens_per_s_per_chip",
+    "hbm_GBps_achieved",
+    "mfu",
+)
+MEASURED = {
+    "kernels": ("time_us", "tflops", "GBps"),
+    "inference": RATES,
+    "collectives": ("time_us", "algbw_GBps", "busbw_GBps"),
+    "training": ("step_time_s", "tokens_per_s_per_chip", "tflops_per_chip", "mfu", "hfu", "mem_gib_per_chip"),
+}
+TOKENS = ("seq_len", "kv_len", "input_len", "output_len")  # of a sequence: 4k are 4,096
+
 # ---- facts about sources
 
 # The column that names the chip, where it is not `chip`; MLPerf's own words tell boards apart.
@@ -96,7 +114,7 @@ CACHED = ("elementwise residual add", "shared-cache read")  # the data fit in th
 def table(name):
     """All rows of a measured table: column -> array, in base SI, with the columns of `ADDED`."""
     one_of("table", name, TABLES)
-    rows = _in_si(name, data.columns(TABLES[name]))
+    rows = _in_si(name, data.columns(TABLES[name]), partial(_numbers, name))
     rows["role"] = _by_source(name, rows, "role")
     rows["suspect"] = _suspect(name, rows)
     rows["duplicate_of"] = _duplicate_of(name, rows)
@@ -116,41 +134,73 @@ class Own(NamedTuple):
 def read(path, name):
     """A reader's own CSV file in the columns of a table (`Own`); a row with a fault keeps its place.
 
-    Columns may be left out (blank), stand in any case, and others may be added (text only); blank lines
-    are skipped. A cell that cannot be read is blank, and its row's fault says so. There is no role and no mark.
+    Columns may be left out (blank), stand in any case, in another unit (`time_ms`), and others may be added (text
+    only); blank lines are skipped. Numbers are read as `facts.cells` has it. A cell that cannot be read is blank,
+    and its row's fault says so; what was measured may say that nothing was (OOM, N/A, -). No role and no mark.
     """
     one_of("table", name, TABLES)
-    header, body, faults = rows_of(path)
+    return of_cells(path, rows_of(path), name)
+
+
+def of_cells(path, file, name):
+    """The same of cells that are read already; `path` is what they are called in messages."""
     expected = data.columns(TABLES[name])
-    folded = {column.casefold(): column for column in expected}
-    ours = [folded.get(column.casefold(), column) for column in header]
-    twice = [column for i, column in enumerate(header) if ours[i] in ours[:i]]
-    if twice:
-        raise ValueError(f"{path}: two columns are called {shown(twice[0])}")
-    if not set(expected) & set(ours):
-        raise ValueError(f"{path}: no column is one of {', '.join(expected)}; got {shown(', '.join(header))}")
-    missing = [column for column in NEEDED.get(name, ()) if column not in ours]
+    places = _places(path, file.header, name)
+    if not places:
+        raise ValueError(f"{path}: no column is one of {', '.join(expected)}; got {shown(', '.join(file.header))}")
+    missing = [column for column in NEEDED.get(name, ()) if column not in places]
     if missing:
         raise ValueError(
             f"{path}: a file of {name} needs the columns {', '.join(NEEDED[name])}; missing: {', '.join(missing)}"
         )
-    given = {column: tuple(line[i] for line in body) for i, column in enumerate(header)}
-    mine, blank = dict(zip(ours, given.values(), strict=True)), ("",) * len(body)
-    every = {c: tuple(map(str.strip, mine.get(c, blank))) for c in expected}
-    columns = _in_si(name, every, faults)
-    return Own(given, columns, np.array(["; ".join(each) for each in faults], dtype=object))
+    given = {column: tuple(line[i] for line in file.rows) for i, column in enumerate(file.header)}
+    texts = dict.fromkeys(expected, ("",) * len(file.rows))
+    texts |= {c: tuple(line[place.at].strip() for line in file.rows) for c, place in places.items()}
+    columns = _in_si(name, texts, partial(_readers_numbers, name, places, file), file.faults)
+    return Own(given, columns, np.array(["; ".join(each) for each in file.faults], dtype=object))
 
 
-def _in_si(name, texts, faults=None):
-    """Columns of text as arrays in base SI, and the catalog's names of the chips; `faults`, a list a row, are added to."""
-    rows = {}
-    for column, cells in texts.items():
-        about = _about(name)[column]
-        if about["unit"] == "text":
-            rows[about["name"]] = np.array(cells, dtype=str)
+class Place(NamedTuple):
+    """Where a column stands in a reader's file, under which name, and what a bare number is in."""
+
+    at: int
+    header: str
+    scale: float
+    unit: str
+
+
+def _places(path, header, name):
+    """Column of a table -> its `Place` in a file; a name in any case goes before one in another unit."""
+    about = _about(name)
+    folded = {column.casefold(): column for column in about}
+    names = {each["name"]: column for column, each in about.items()}
+    found, others = {}, []
+    for i, written in enumerate(header):
+        column = None if cells.says_bits(written) and written not in about else folded.get(written.casefold())
+        if column in found:
+            raise ValueError(f"{path}: two columns are called {shown(written)}")
+        if column:
+            found[column] = Place(i, written, *_unit(about[column]))
         else:
-            with np.errstate(over="ignore"):
-                rows[about["name"]] = _numbers(column, cells, faults) * _scale(about)
+            others.append((i, written))
+    for i, written in others:
+        meant = cells.heading(written, names)
+        column = names[meant[0]] if meant else None
+        if column and about[column]["unit"] != "text":
+            _, scale, unit = meant
+            found.setdefault(column, Place(i, written, scale, unit or _unit(about[column])[1]))
+    return found
+
+
+def _in_si(name, texts, number, faults=None):
+    """Columns of text as arrays in base SI, by `number(column, cells)`, and the catalog's names of the chips.
+
+    `faults`, a list a row, are added to.
+    """
+    rows = {}
+    for column, texts_of in texts.items():
+        about = _about(name)[column]
+        rows[about["name"]] = np.array(texts_of, dtype=str) if about["unit"] == "text" else number(column, texts_of)
     if "unit" in rows:  # one a row
         rows["value"] = rows["value"] * np.array([UNITS.get(u, (u, 1.0))[1] for u in rows["unit"]])
         rows["unit"] = np.array([UNITS.get(u, (u, 1.0))[0] for u in rows["unit"]])
@@ -176,10 +226,10 @@ def unread(header, name):
     >>> unread(["model", "global_batch", "colour"], "training")
     {'global_batch': 'global_batch_seqs', 'colour': ''}
     """
-    known = data.columns(TABLES[name])
-    given, folded = {column.casefold() for column in header}, {column.casefold() for column in known}
-    left = [column for column in known if column.casefold() not in given]
-    others = [column for column in header if column.casefold() not in folded]
+    places = _places("", header, name)
+    read = {place.at for place in places.values()}
+    left = [column for column in data.columns(TABLES[name]) if column not in places]
+    others = [column for i, column in enumerate(header) if i not in read]
     return {column: nearest(column, left, cutoff=0.7) or "" for column in others}
 
 
@@ -242,31 +292,40 @@ def _about(name):
     return {column: own.get(column) or shared[column] for column in data.columns(TABLES[name])}
 
 
-def _numbers(column, cells, faults):
-    """A column of numbers, NaN where blank; where a cell is no number its row has a fault, if rows may have any."""
-    try:
-        found = np.array([cell or "nan" for cell in cells], dtype=float)
-    except ValueError:
-        found = np.array([_number(cell) for cell in cells])
-    wrong = np.flatnonzero(~np.isfinite(found) & np.array([cell != "" for cell in cells], dtype=bool))
-    for i in wrong.tolist():
-        told = f"{column} must be a number or blank, got {shown(cells[i])}"
-        if faults is None:
-            raise ValueError(f"row {i + 1}: {told}")
-        faults[i].append(told)
-    found[wrong] = np.nan
+def _numbers(name, column, texts):
+    """A column of numbers of the package's own file in base SI, NaN where blank."""
+    return np.array([text or "nan" for text in texts], dtype=float) * _unit(_about(name)[column])[0]
+
+
+def _readers_numbers(name, places, file, column, texts):
+    """The same of a reader's file; where a cell is no number its row has a fault, but for what was not measured."""
+    found = np.full(len(texts), np.nan)
+    if column not in places:
+        return found
+    place, measured = places[column], column in MEASURED.get(name, ())
+    step = 1024 if place.unit == "B" or column in TOKENS else 1000
+    decimal = file.cut != "," and cells.has_decimal_comma(texts)
+    for i, text in enumerate(texts):
+        if not text or (measured and text.casefold() in cells.NO_NUMBER):
+            continue
+        why = ""
+        try:
+            value = cells.number(text, place.scale, place.unit, step=step, decimal_comma=decimal)
+        except ValueError as problem:
+            value, why = np.nan, str(problem)
+        if np.isfinite(value):
+            found[i] = value
+        else:
+            file.faults[i].append(
+                f"{place.header} must be a number or blank, got {shown(text)}" + f": {why}" * bool(why)
+            )
     return found
 
 
-def _number(text):
-    try:
-        return float(text or "nan")
-    except ValueError:
-        return np.nan
-
-
-def _scale(about):
-    return UNITS.get(about["unit"], ("", 1.0))[1]
+def _unit(about):
+    """(scale, base unit) of a bare number in a column of a file."""
+    unit, scale = UNITS.get(about["unit"], (about["unit"], 1.0))
+    return scale, unit
 
 
 def _chip_names(rows, column, faults=None):

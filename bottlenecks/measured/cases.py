@@ -29,7 +29,7 @@ TOKENS, MOST_LAYERS, WIDEST = 10**9, 10**4, 10**8
 LIMITS = {  # column -> (least, most, is it whole); a column that is not named is finite and above zero
     **dict.fromkeys(("m", "n", "k", "batch", "global_batch_seqs", "bytes", "threads"), (1, COUNT, True)),
     **dict.fromkeys(("seq_len", "kv_len", "padded_tokens", "micro_batch"), (1, TOKENS, True)),
-    **dict.fromkeys(("input_len", "output_len"), (0, TOKENS, True)),
+    **dict.fromkeys(("input_len", "output_len"), (0, TOKENS, False)),  # means may be broken
     **dict.fromkeys(("layers", "moe_topk", "pp", "vpp"), (1, MOST_LAYERS, True)),
     **dict.fromkeys(("hidden", "ffn", "vocab"), (1, WIDEST, True)),
     **dict.fromkeys(("heads", "kv_heads", "head_dim", "moe_experts"), (1, 10**5, True)),
@@ -106,6 +106,15 @@ def alike(columns, texts, numbers=(), blanks=(), among=True):
         if used:
             together.setdefault(tuple(key), []).append(i)
     return [np.array(rows) for rows in together.values()]
+
+
+def middles(values, weights):
+    """(place of the weighted median along the first axis, weighted deviation of the logarithms about it), of each column."""
+    order = np.argsort(values, axis=0, kind="stable")
+    share = np.cumsum(np.take_along_axis(weights, order, axis=0), axis=0) / weights.sum(axis=0)
+    at = np.take_along_axis(order, np.argmax(share >= 0.5, axis=0)[None], axis=0)[0]
+    logs = np.log(values / np.take_along_axis(values, at[None], axis=0)[0])
+    return at, np.sqrt(np.average(logs**2, axis=0, weights=weights))
 
 
 def predictions(cases, *, owner):

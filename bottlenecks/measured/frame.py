@@ -72,6 +72,8 @@ def predict_file(kind, path, out, *, owners=True):
     is_open = hasattr(out, "write")
     if not is_open and Path(out).exists() and Path(out).samefile(path):
         raise ValueError(f"{out} is the input itself: name another file")
+    if "model" in columns:
+        columns = columns | {"model": _configs(columns["model"], Path(path).parent)}
     found = _with_faults(kind, columns, faults, owners)
     texts = {c: v for c, v in given.items() if c not in ADDED}
     texts |= {name: [_text(v) for v in found[name].tolist()] for name in ADDED}
@@ -80,6 +82,11 @@ def predict_file(kind, path, out, *, owners=True):
     else:
         files.write(out, partial(_write, texts=texts))
     return found | {"unread": corpus.unread([name for name in given if name not in ADDED], kind)}
+
+
+def _configs(names, folder):
+    """Names of models; where one is a configuration file's, its path seen from the file that names it."""
+    return np.array([str(folder / name) if name.endswith(".json") else name for name in names.tolist()], dtype=str)
 
 
 def _with_faults(kind, columns, faults, owners):

@@ -1,8 +1,13 @@
-"""Rows of the inference corpus, and of a reader's own file, as calls of `inference`."""
+"""Rows of the inference corpus, and of a reader's own file, as calls of `inference`.
+
+What a row leaves open (lengths, sequences at once, the date of the software) is evaluated over its plausible values;
+the one of the median time stands for the row, and the others widen its interval.
+"""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -12,23 +17,25 @@ from bottlenecks.facts import formats
 from bottlenecks.facts.architectures import find_model, model
 from bottlenecks.facts.architectures import why_unknown as why_unknown_model
 from bottlenecks.facts.chips import chip, why_unknown
+from bottlenecks.facts.configs import from_config
 from bottlenecks.facts.doors import positive
 from bottlenecks.facts.formats import bytes_per_value
-from bottlenecks.measured.cases import Cases, alike, impossible, largest, predictions, sorted_out
+from bottlenecks.measured import choices
+from bottlenecks.measured.cases import Cases, alike, impossible, largest, middles, predictions, sorted_out
+from bottlenecks.measured.open import TASTE
 from bottlenecks.models import engines, inference, requests
 from bottlenecks.models.machine import RESOURCES, machine
-from bottlenecks.models.software import SERVER, TODAY, at, find_stack
+from bottlenecks.models.software import SERVER, Software, at, find_stack
 
 PHASES = ("prefill", "decode", "end_to_end")
 LENGTHS = ("input_len", "output_len")
 MEASURED = ("latency_s", "s_per_output_token", "tokens_per_s", "ttft_s")
 MOST_SEQUENCES = 2048  # that serving stacks schedule at once unless told otherwise
-OPEN_OUTPUT = 200  # tokens of an answer whose length is left out, as benchmarks of one user make
-OPEN_CONTEXT = 1024  # tokens in the cache, where lengths are left out
+FULL = 0.97  # share of the memory that a server can give at most
 TEXTS = ("chip_name", "chip", "model", "phase", "weight_dtype", "act_dtype", "kv_dtype", "software", "software_date")
 TEXTS += ("load", "stationary")  # rows of a case are alike in these
+SWITCHED = tuple(field.name for field in fields(Software) if field.name != "name")
 SWITCHES = ("n_chips", "tp", "pp", "ep", "speculative")  # and in these
-SPREADS = ("one chip", "many chips", "saturated")  # kinds of rows that have their own
 
 
 class Case(NamedTuple):
@@ -38,6 +45,7 @@ class Case(NamedTuple):
     on: object  # the server
     time: Callable
     kind: str
+    tokens: np.ndarray  # that a rate counts in these seconds
     assumed: str
     hosted: bool  # by a stack whose routed experts have a fitted constant
     routed: bool  # a mixture of experts
@@ -45,9 +53,20 @@ class Case(NamedTuple):
     open: object = 0.0  # deviation of the logarithm of the time over what the rows leave open
 
 
+class World(NamedTuple):
+    """One way to settle what rows leave open; None: nothing to settle."""
+
+    software: object
+    prompt: float | None = None  # tokens
+    output: float | None = None  # tokens
+    full: float | None = None  # sequences at once, as a share of those that fit
+    tp: int | None = None  # chips of a copy
+    weight: float = 1.0
+
+
 @cache
 def constants():
-    """What software adds, and the spread of measurements: name -> row of the file."""
+    """What software adds: name -> row of the file."""
     return {row["constant"]: row for row in data.rows("inference_constants")}
 
 
@@ -61,23 +80,37 @@ def server(where, shape, format="bf16"):
     return machine(where, format, experts_times=1.0 if shape.experts is None else value("experts_times"))
 
 
+# ---- rows to cases
+
+
 def cases(columns):
     """`Cases` of a table of inference."""
     reasons = impossible(columns)
     for i in np.flatnonzero(~np.isin(columns["phase"], PHASES)):
         reasons[i] = f"phase must be one of {', '.join(PHASES)}, got {str(columns['phase'][i])!r}"
-    columns = columns | {"load": _load(columns)}
+    columns = settled(columns)
     found = []
     for alike_rows in alike(columns, TEXTS, SWITCHES, ("batch", *LENGTHS, *MEASURED), among=reasons == ""):
-        found += sorted_out(lambda rows: [_case({c: columns[c][rows] for c in columns}, rows)], alike_rows, reasons)
+        found += sorted_out(lambda rows: _cases({c: columns[c][rows] for c in columns}, rows), alike_rows, reasons)
     return Cases(columns, found, reasons.astype(str))
 
 
-def _load(columns):
-    """ "saturated" where requests never run out: stated, or a whole run with neither a batch nor a latency."""
+def settled(columns):
+    """The columns with the load of each row, and rates of all chips where only those of one are printed."""
+    rate = columns["tokens_per_s"]
+    rate = np.where(np.isnan(rate), columns["tokens_per_s_per_chip"] * columns["n_chips"], rate)
+    return columns | {"load": _load(columns, rate), "tokens_per_s": rate}
+
+
+def _load(columns, rate):
+    """ "saturated" where requests never run out: stated, or a whole run with neither a batch nor a latency; "full" where
+    a rate is printed of one phase, and not of how many sequences; else "static".
+    """
     unknown = np.isnan(columns["batch"]) & np.isnan(columns["latency_s"])
     found = np.where(unknown & (columns["load"] == ""), "saturated", columns["load"])
-    return np.where((columns["phase"] == "end_to_end") & (found == "saturated"), "saturated", "static")
+    whole = columns["phase"] == "end_to_end"
+    full = unknown & np.isfinite(rate) & np.isnan(columns["s_per_output_token"]) & np.isnan(columns["ttft_s"])
+    return np.where(whole, np.where(found == "saturated", "saturated", "static"), np.where(full, "full", "static"))
 
 
 def groups(cases):
@@ -87,52 +120,130 @@ def groups(cases):
 
 def groups_of(columns):
     """Phase, and whether chips share the work; a saturated server's rows together."""
-    c = columns | {"load": _load(columns)}
+    c = settled(columns)
     many = np.where(c["n_chips"] > 1, "many chips", "one chip")
     phase = np.where(c["phase"] == "end_to_end", "static", c["phase"])
     found = np.char.add(np.char.add(phase, ", "), many)
     return np.where(c["load"] == "saturated", "saturated", found)
 
 
-def _case(mine, rows):
-    """The case of rows alike in all but numbers; ValueError: why there is none."""
-    first = {c: v[0] for c, v in mine.items()}
-    shape = _model(str(first["model"]))
+def _cases(mine, rows):
+    """The cases of rows alike in all but numbers; ValueError: why there are none."""
+    worlds = _worlds({c: v[0] for c, v in mine.items()})
+    if len(worlds) == 1:
+        return [_case(mine, rows, worlds[0])]
+    each = [_case(mine, rows, world) for world in worlds]
+    seconds = np.array([np.broadcast_to(case.time(case.on) / case.tokens, rows.shape) for case in each])
+    chosen, open = middles(seconds, _weights(worlds, seconds))
+    found = []
+    for which in np.unique(chosen).tolist():
+        few = chosen == which
+        settled = _case({c: v[few] for c, v in mine.items()}, rows[few], worlds[which])
+        found.append(settled._replace(open=open[few]))
+    return found
+
+
+def _weights(worlds, seconds):
+    """Of each world and row: as practitioners chose, and between cuts of the same by speed (eq:taste)."""
+    weights = np.empty(seconds.shape)
+    others = [world._replace(tp=None) for world in worlds]
+    for kind in set(others):
+        mine = np.array([other == kind for other in others])
+        speed = (seconds[mine].min(axis=0) / seconds[mine]) ** TASTE
+        weights[mine] = kind.weight * speed / speed.sum(axis=0)
+    return weights
+
+
+def _worlds(first):
+    """Every way to settle what rows like the first leave open."""
     on = _chip(first)
+    programs = _programs(first, on)
+    prompts, outputs = (
+        ((None, 1.0),) if np.isfinite(first[name]) or _unasked(first, name) else tuple(choices.weights(name).items())
+        for name in LENGTHS
+    )
+    full = tuple(choices.weights("full").items()) if first["load"] == "full" else ((None, 1.0),)
+    return [
+        World(software, prompt, output, share, tp, w * x * y * z)
+        for (software, w), (prompt, x), (output, y), (share, z) in product(programs, prompts, outputs, full)
+        for tp in _cuts(first, on)
+    ]
+
+
+def _cuts(first, on):
+    """Chips of a copy of the model that a server's row leaves possible: (None,) where they are stated, or tuned for latency."""
+    n = first["n_chips"]
+    if (
+        first["load"] == "static"
+        or np.isfinite(first["tp"])
+        or np.isfinite(first["ep"])
+        or on.kind == "TPU"
+        or not n > 1
+    ):
+        return (None,)
+    shape = _model(str(first["model"]))
+    least = _least_chips(shape, on, formats.stored(str(first["weight_dtype"])) or shape.stored_format or "bf16")
+    found = [tp for tp in (1, 2, 4, 8) if n % tp == 0 and tp >= least and shape.heads % tp == 0]
+    return tuple(found) or (None,)
+
+
+def _unasked(first, name):
+    """Does no time of a row depend on a length? A prompt's is that of its tokens alone."""
+    return name == "output_len" and first["phase"] == "prefill"
+
+
+def _case(mine, rows, world):
+    """The case of rows alike in all but numbers, in one world; ValueError: why there is none."""
+    first = {c: v[0] for c, v in mine.items()}
+    shape, on, software = _model(str(first["model"])), _chip(first), world.software
     if first["speculative"] == 1:
         raise ValueError("speculative decoding: the acceptance rate is not in the row")
-    format, weight_format, head_format, cache_format, assumed = _formats(first, shape, on)
-    phase, saturated = str(first["phase"]), first["load"] == "saturated"
-    software = _software(first, on)
-    hosted = saturated and software.python_host
-    plan, copies, more = _plan(first, shape, on, software, hosted, weight_format, head_format, cache_format)
-    assumed = assumed + more
+    format, weight_format, head_format, cache_format, assumed = _formats(first, shape, on, software)
+    phase, load = str(first["phase"]), str(first["load"])
+    hosted = load == "saturated" and software.python_host
     on_chips = server(on, shape, format) if hosted else machine(on, format)
-    batch, prompt, output = mine["batch"], mine["input_len"], mine["output_len"]
-    lengths_open = np.isnan(prompt).any()
-    if saturated:
-        time, more = _under_load(shape, plan, on_chips, batch, prompt, output, copies)
+    plan, copies, more = _plan(
+        first, shape, on_chips, software, hosted, weight_format, head_format, cache_format, world.tp
+    )
+    assumed = assumed + more
+    prompt, output = (
+        np.full(rows.shape, v) if v is not None else mine[c]
+        for c, v in zip(LENGTHS, (world.prompt, world.output), strict=True)
+    )
+    for tokens, of in ((world.prompt, "prompts"), (world.output, "answers")):
+        assumed += [f"{of} of {tokens:,.0f} tokens"] if tokens is not None else []
+    asked = Asked(shape, plan, on_chips, phase, prompt, np.maximum(output, 1), copies, first)
+    if load == "saturated":
+        time, tokens, more = _under_load(asked, mine["batch"])
         kind = "saturated"
     else:
-        if np.isnan(batch).any():
-            if phase == "prefill":
-                batch, assumed = np.ones(rows.size), [*assumed, "one sequence"]
-            elif np.isfinite(first["tokens_per_s"]) and np.isfinite(first["s_per_output_token"]):
-                copies = mine["n_chips"] / plan.chips
-                batch = np.maximum(mine["tokens_per_s"] * mine["s_per_output_token"] / copies / plan.ep, 1)
-                assumed = [*assumed, "sequences: tokens a second times seconds a token"]
-            else:
-                batch, assumed = np.ones(rows.size), [*assumed, "one sequence"]
-        time, more = _alone(shape, plan, on_chips, phase, batch, prompt, output, lengths_open, first)
+        batch, more = _sequences(asked, mine, world)
+        assumed = assumed + more
+        time, tokens, more = _alone(asked, batch)
         kind = "many chips" if plan.chips > 1 else "one chip"
     note = "; ".join(filter(None, assumed + more + list(on_chips.assumed)))
     together = plan.tp > 1 and plan.stationary == "1-D" and software.captured
-    return Case(rows, on_chips, time, kind, note, hosted, shape.experts is not None, together)
+    return Case(rows, on_chips, time, kind, tokens, note, hosted, shape.experts is not None, together)
+
+
+class Asked(NamedTuple):
+    """What one call is asked: the model, how it is cut, on what, which phase, of which lengths."""
+
+    shape: object
+    plan: object
+    on: object
+    phase: str
+    prompt: np.ndarray
+    output: np.ndarray
+    copies: float
+    first: dict
 
 
 def _model(name):
     if not name:
         raise ValueError("no model is named")
+    if name.endswith(".json"):
+        return from_config(name)
     found = find_model(name)
     if not found:
         raise ValueError(f"model {name!r} is not in the catalog{why_unknown_model(name).removesuffix('.')}")
@@ -150,13 +261,13 @@ def _chip(first):
     raise ValueError(why_unknown(str(first["chip"])))
 
 
-def _formats(first, shape, on):
+def _formats(first, shape, on, software):
     """(of products, of weights, of the head, of the cache, what was assumed)."""
     assumed = []
     wide = next((f for f in ("bf16", "fp16", "fp32") if f in on.peaks), None)
     if wide is None:
         raise ValueError(f"{on.name} has no 16-bit peak")
-    if _software(first, on).sums_in_16_bits and "fp16_acc16" in on.peaks:
+    if software.sums_in_16_bits and "fp16_acc16" in on.peaks:
         wide = "fp16_acc16"
     weights = formats.stored(str(first["weight_dtype"]), "weight_dtype")
     if not weights and (weights := formats.find_stored(str(first["model"]))):
@@ -175,19 +286,28 @@ def _formats(first, shape, on):
         weights = shape.stored_format  # the experts, nearly all of it, come in four bits and stay so
     cache = formats.stored(str(first["kv_dtype"]), "kv_dtype") or cached
     if not cache:
-        cache = "fp8" if products in ("fp8", "fp4") else "bf16"
+        cache = "fp8" if software.narrow_cache and products in ("fp8", "fp4") else "bf16"
         assumed += [f"{cache} cache"] * (cache == "fp8")
     return products, weights, head or None, cache, assumed
 
 
-def _plan(first, shape, on, software, hosted, weight_format, head_format, cache_format):
+def _plan(first, shape, on, software, hosted, weight_format, head_format, cache_format, cut):
     """(Plan, copies of it on the row's chips, what was assumed)."""
     number = {n: int(first[n]) if np.isfinite(first[n]) else None for n in ("n_chips", "tp", "pp", "ep")}
-    n, tp, pp, ep = number["n_chips"], number["tp"], number["pp"], number["ep"]
-    assumed, stationary = [], "1-D"
+    n, tp, pp, ep = number["n_chips"], cut or number["tp"], number["pp"], number["ep"]
+    assumed, stationary = ([f"tensor parallel over {cut}"] if cut else []), "1-D"
     if n is None:
         n = (tp or 1) * (pp or 1) * (ep or 1)
         assumed += [f"{n} chip{'s' * (n > 1)}"]
+    share, least = n, _least_chips(shape, on, weight_format)
+    if (tp or 1) * (pp or 1) * (ep or 1) > n and mixture_of(shape):
+        n = (tp or 1) * (pp or 1) * (ep or 1)
+        assumed.append(f"a share of {n} chips")
+    elif least > n and tp is None and first["load"] in ("saturated", "full"):  # a share of what a larger machine yields
+        n = int(n * 2 ** np.ceil(np.log2(2 * least / n)))
+        assumed.append(f"a share of {n} chips, which hold the model")
+    elif least > n:
+        assumed.append("the weights do not fit the memory")
     mixture = shape.experts is not None
     if ep is not None and not mixture:
         ep = None
@@ -196,9 +316,12 @@ def _plan(first, shape, on, software, hosted, weight_format, head_format, cache_
         assumed.append("experts cut as the rest is")
     if tp is None and ep is None:
         tp = max(n // (pp or 1), 1)
-        if tp > 1 and on.kind == "TPU":
+        if tp > 1 and chip(on.name).kind == "TPU":
             stationary = str(first["stationary"]) or "2-D"
             assumed.append(f"weights {'gathered' if stationary == 'gathered' else 'cut both ways'}")
+        elif tp > 1 and mixture and n > on.domain:
+            tp, ep = 1, int(np.gcd(n, shape.experts))
+            assumed.append("attention data parallel, experts over all chips")
         elif tp > 1:
             tp = int(np.gcd(tp, shape.heads))  # a copy holds whole heads; the other chips hold copies
             assumed.append("tensor parallel")
@@ -221,66 +344,125 @@ def _plan(first, shape, on, software, hosted, weight_format, head_format, cache_
         parallel_block=shape.parallel_block,
         software=software,
     )
-    return plan, max(n / plan.chips, 1.0), assumed
+    return plan, share / plan.chips if share < n else max(n / plan.chips, 1.0), assumed
 
 
-def _software(first, on):
-    """The software that a row names, as of its date; a compiled server, where it names none that is known."""
-    stack = find_stack(str(first["software"]))
-    return at(stack, str(first["software_date"]) or TODAY, on.family) if stack else SERVER
+def mixture_of(shape):
+    """Is a model a mixture of experts?"""
+    return shape.experts is not None
 
 
-def _under_load(shape, plan, server, batch, prompt, output, copies):
-    """Seconds a token of all copies together, and what was assumed."""
-    if np.isnan(prompt).any() or np.isnan(output).any():
-        raise ValueError("the row leaves the length of prompts or answers open")
-    output = np.maximum(output, 1)
+def _least_chips(shape, on, weight_format):
+    """Chips whose memory holds the weights."""
+    return int(np.ceil(shape.params * bytes_per_value(weight_format) / (FULL * on.memory_bytes)))
+
+
+def _programs(first, on):
+    """((software, weight), ...): the release that a row names, several where it has no date; a compiled server where none is known."""
+    stack, date = find_stack(str(first["software"])) or find_stack(str(first["framework"])), str(first["software_date"])
+    if not stack:
+        return ((SERVER, 1.0),)
+    known = {}
+    for day, weight in ((date, 1.0),) if date else choices.dates(on):
+        software = at(stack, day, on.family)
+        key = tuple(getattr(software, name) for name in SWITCHED)
+        known[key] = (software, known.get(key, (None, 0.0))[1] + weight)
+    return tuple(known.values())
+
+
+# ---- seconds
+
+
+def _under_load(asked, batch):
+    """(seconds a token of all copies together, as a function of the server; tokens counted; what was assumed)."""
+    shape, plan, _, _, prompt, output, copies, _ = asked
     if np.isnan(batch).any():
-        fits = requests.largest_batch(shape, plan, server, context=prompt + output)
-        if np.any(fits < 1):
-            fits = requests.largest_batch(shape, plan, server, context=prompt + output, held_back=0.97)
-        if np.any(fits < 1):
-            raise ValueError("the weights and one sequence do not fit the chips' memory")
-        at_once, note = np.minimum(fits, MOST_SEQUENCES), "as many sequences as fit, 2,048 at most"
+        at_once, note = _at_once(asked), "as many sequences as fit, 2,048 at most"
     else:
         at_once, note = np.maximum(batch / copies / plan.ep, 1), ""
+        at_once = np.minimum(at_once, np.maximum(_fitting(asked), 1))  # the others wait
     busy = np.fmin(batch / copies / plan.ep, 1)  # of groups, where there are more than sequences
 
     def time(on):
         load = requests.saturated(shape, plan, on, batch=at_once, prompt=prompt, output=output)
         return 1 / (load.tokens_per_s * copies * busy)
 
-    return time, [note]
+    return time, np.ones(prompt.shape), [note]
 
 
-def _alone(shape, plan, server, phase, batch, prompt, output, lengths_open, first):
-    """Seconds of a prefill, a step, or a run from start to end, and what was assumed."""
-    note = []
-    mine = np.maximum(batch / plan.ep, 1)
+def _fitting(asked, held_back=FULL):
+    """Sequences of a group of chips that fit beside the weights."""
+    context = np.ceil(np.nan_to_num(asked.prompt) + asked.output)
+    return requests.largest_batch(asked.shape, asked.plan, asked.on, context=context, held_back=held_back)
+
+
+def _at_once(asked):
+    """Sequences that a full server works on."""
+    fits = _fitting(asked, requests.HELD_BACK)
+    if np.any(fits < 1):
+        fits = _fitting(asked)
+    if np.any(fits < 1):
+        raise ValueError("the weights and one sequence do not fit the chips' memory")
+    return np.minimum(fits, MOST_SEQUENCES)
+
+
+def _sequences(asked, mine, world):
+    """(sequences of a static batch over all copies, what was assumed)."""
+    batch, plan, first = mine["batch"], asked.plan, asked.first
+    if not np.isnan(batch).any():
+        return batch, []
+    if world.full is not None and asked.phase == "decode":
+        share = np.maximum(world.full * _at_once(asked), 1) * plan.ep * asked.copies
+        return share, [f"{world.full:.3g} of the sequences that fit"]
+    if world.full is not None:
+        return np.maximum(requests.CHUNK / asked.prompt, 1) * plan.ep * asked.copies, ["prompts by the chunk"]
+    if asked.phase != "prefill" and np.isfinite(first["tokens_per_s"]) and np.isfinite(first["s_per_output_token"]):
+        return np.maximum(mine["tokens_per_s"] * mine["s_per_output_token"], 1), [
+            "sequences: tokens a second times seconds a token"
+        ]
+    return np.ones(batch.shape), ["one sequence"]
+
+
+def _alone(asked, batch):
+    """(seconds of a prefill, a step, or a run from start to end; tokens counted; what was assumed)."""
+    shape, plan, _, phase, prompt, output, copies, first = asked
+    mine = np.maximum(batch / plan.ep / copies, 1)
     if phase == "prefill":
-        if lengths_open:
-            raise ValueError("the row leaves the length of the prompts open")
         positive("input_len", float(prompt.min()))
+        note = []
         if plan.stationary != "1-D":
-            ways = [replace(plan, stationary=s) for s in ("2-D", "gathered")]
-            return lambda on: np.minimum(
-                *(inference.prefill_s(shape, way, on, batch=mine, prompt=prompt) for way in ways)
-            ), ["weights cut both ways or gathered, whichever is sooner"]
-        if plan.software.part_tokens:
-            return lambda on: _in_parts(shape, plan, on, mine, prompt), note
-        return lambda on: inference.prefill_s(shape, plan, on, batch=mine, prompt=prompt), note
-    made = np.where(np.isnan(output), OPEN_OUTPUT, output)
-    note += [f"answers of {OPEN_OUTPUT} tokens"] * bool(np.isnan(output).any() and not lengths_open)
-    run = phase == "end_to_end" and np.isfinite(first["latency_s"])
-    if run:
-        if lengths_open or np.isnan(output).any():
-            raise ValueError("the row leaves the length of prompts or answers open")
-        return lambda on: requests.run(shape, plan, on, batch=mine, prompt=prompt, output=output).seconds, note
-    context = np.maximum(prompt + made / 2, 1)
-    if lengths_open:
-        context = np.full(prompt.shape, float(OPEN_CONTEXT))
-        note.append(f"{OPEN_CONTEXT:,} tokens in the cache")
-    return lambda on: inference.decode_s(shape, plan, on, batch=mine, context=context), note
+            note = ["weights cut both ways or gathered, whichever is sooner"]
+        return lambda on: _prefill_s(asked, on, mine), batch * prompt, note
+    if phase == "end_to_end" and _is_run(first):
+        fits = np.maximum(_fitting(asked), 1)
+        turns = np.maximum(mine / fits, 1)  # what does not fit waits for its turn
+        note = [] if np.all(turns == 1) else ["sequences in turns: not all fit the memory"]
+        at_once = mine / turns
+
+        def time(on):
+            return turns * requests.run(shape, plan, on, batch=at_once, prompt=prompt, output=output).seconds
+
+        return time, batch * output, note
+    context = np.maximum(prompt + output / 2, 1)
+    return lambda on: inference.decode_s(shape, plan, on, batch=mine, context=context), batch, []
+
+
+def _is_run(first):
+    """Is what a static row of a whole run prints its time or rate, and not only that between two tokens?"""
+    return bool(
+        np.isfinite(first["latency_s"]) or np.isfinite(first["tokens_per_s"]) or np.isnan(first["s_per_output_token"])
+    )
+
+
+def _prefill_s(asked, on, batch):
+    """Seconds of prompts by the way that a program takes."""
+    shape, plan, prompt = asked.shape, asked.plan, asked.prompt
+    if plan.stationary != "1-D":
+        ways = [replace(plan, stationary=s) for s in ("2-D", "gathered")]
+        return np.minimum(*(inference.prefill_s(shape, way, on, batch=batch, prompt=prompt) for way in ways))
+    if plan.software.part_tokens:
+        return _in_parts(shape, plan, on, batch, prompt)
+    return inference.prefill_s(shape, plan, on, batch=batch, prompt=prompt)
 
 
 def _in_parts(shape, plan, on, batch, prompt):
@@ -321,23 +503,25 @@ def classes(cases):
 
 def headline(cases, seconds):
     """(measured, predicted, unit) as the row states it: a latency, seconds a token, or tokens a second."""
-    c = cases.columns
-    saturated = c["load"] == "saturated"
-    decode = ~saturated & ((c["phase"] == "decode") | np.isnan(c["latency_s"]))
-    decode &= c["phase"] != "prefill"
-    batch = np.where(np.isfinite(c["batch"]), c["batch"], 1)
-    whole = {"prefill": batch * c["input_len"], "end_to_end": batch * c["output_len"]}
-    tokens = np.select(
-        [saturated, decode], [1.0, batch], np.where(c["phase"] == "prefill", whole["prefill"], whole["end_to_end"])
-    )
-    per_token = decode & np.isfinite(c["s_per_output_token"])
-    latency = ~saturated & ~decode & np.isfinite(c["latency_s"])
+    c, tokens = cases.columns, np.ones(cases.reasons.size)
+    for case in cases.found:
+        tokens[case.rows] = case.tokens
+    static = c["load"] == "static"
+    decode = static & (c["phase"] == "decode")
+    per_token = static & (c["phase"] != "prefill") & np.isfinite(c["s_per_output_token"])
+    per_token &= decode | (np.isnan(c["latency_s"]) & np.isnan(c["tokens_per_s"]))
+    latency = static & ~decode & np.isfinite(c["latency_s"])
     rate = np.isfinite(c["tokens_per_s"])
-    choices = (per_token, latency, rate)
-    measured = np.select(choices, (c["s_per_output_token"] * 1e3, c["latency_s"], c["tokens_per_s"]), np.nan)
-    wanted = saturated  # what to print where nothing is measured
-    predicted = np.select(
-        (*choices, wanted, decode), (seconds * 1e3, seconds, tokens / seconds, 1 / seconds, seconds * 1e3), seconds
+    first = static & (c["phase"] == "prefill") & np.isfinite(c["ttft_s"])
+    wanted = ~static  # what to print where nothing is measured
+    choices = (per_token, latency, rate, first)
+    measured = np.select(
+        choices, (c["s_per_output_token"] * 1e3, c["latency_s"], c["tokens_per_s"], c["ttft_s"]), np.nan
     )
-    unit = np.select((*choices, wanted, decode), ("ms/token", "s", "tokens/s", "tokens/s", "ms/token"), "s")
+    predicted = np.select(
+        (*choices, wanted, decode),
+        (seconds * 1e3, seconds, tokens / seconds, seconds, tokens / seconds, seconds * 1e3),
+        seconds,
+    )
+    unit = np.select((*choices, wanted, decode), ("ms/token", "s", "tokens/s", "s", "tokens/s", "ms/token"), "s")
     return measured, predicted, unit

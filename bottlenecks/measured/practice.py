@@ -66,16 +66,20 @@ def predicted(practice, levels, open=0.0):
 
 
 class Cells(NamedTuple):
-    """Rows of one source in the same classes, as one: mean logarithm, rows, the source's number, levels by factor."""
+    """Rows of one source in the same classes, as one: mean logarithm, rows, the source's number, levels by factor.
+
+    `open`: deviation over what the rows leave open, which the rows of a source share.
+    """
 
     mean: np.ndarray
     rows: np.ndarray
     source: np.ndarray
     levels: dict
     within: float  # deviation of rows within a cell
+    open: np.ndarray
 
 
-def cells(logs, sources, levels):
+def cells(logs, sources, levels, open):
     """`Cells` of rows."""
     keys = list(zip(sources.tolist(), *(found.tolist() for found in levels.values()), strict=True))
     order = {key: i for i, key in enumerate(dict.fromkeys(keys))}
@@ -88,7 +92,7 @@ def cells(logs, sources, levels):
     several = rows > 1  # every cell has the same say on the spread within
     within = np.sqrt(np.mean(off[several] / (rows[several] - 1))) if several.any() else LEAST
     each = {factor: np.array([key[1 + i] for key in order]) for i, factor in enumerate(levels)}
-    return Cells(mean, rows, source, each, max(float(within), LEAST))
+    return Cells(mean, rows, source, each, max(float(within), LEAST), np.bincount(which, open) / rows)
 
 
 def fit(logs, sources, levels, open=None, start=None):
@@ -96,13 +100,14 @@ def fit(logs, sources, levels, open=None, start=None):
 
     `open`: deviation over what each row leaves open. `start`: a fit near by, which saves time.
     """
-    some = cells(logs, sources, levels)
+    open = np.zeros(logs.size) if open is None else open
+    some = cells(logs, sources, levels, open)
     designs = _designs(some)
     deviations, weights = _deviations(some, designs, start)
     effects = _effects(some, designs, deviations, weights)
     practice = Practice(effects, {"": 1.0}, (-1.2816, 1.2816))
     middle = np.log(predicted(practice, levels)[0])
-    return _with_spreads(practice, logs - middle, sources, levels, np.zeros(logs.size) if open is None else open)
+    return _with_spreads(practice, logs - middle, sources, levels, open)
 
 
 def _designs(some):
@@ -126,7 +131,7 @@ def _deviations(some, designs, start):
 def _covariance(some, designs, deviations, weights):
     """Of the cells' means: effects, sources, rows; a source of little weight varies more."""
     same = some.source[:, None] == some.source
-    own = same * deviations["source"] ** 2 + np.diag(some.within**2 / some.rows)
+    own = same * (deviations["source"] ** 2 + some.open[:, None] * some.open) + np.diag(some.within**2 / some.rows)
     shrunk = np.sqrt(weights[some.source])
     found = own / shrunk[:, None] / shrunk
     for factor, design in designs.items():
@@ -149,7 +154,8 @@ def _weights(some, designs, deviations, weights):
     middle = np.log(predicted(Practice(effects, {"": 1.0}, (0, 0)), some.levels)[0])
     rows = np.bincount(some.source, some.rows)
     off = np.bincount(some.source, some.rows * (some.mean - middle)) / rows
-    variance = deviations["source"] ** 2 + some.within**2 / rows
+    open = np.bincount(some.source, some.rows * some.open) / rows
+    variance = deviations["source"] ** 2 + open**2 + some.within**2 / rows
     return (FREEDOMS + 1) / (FREEDOMS + off**2 / variance)
 
 
@@ -198,8 +204,8 @@ def _with_spreads(practice, off, sources, levels, open):
 def left_out(logs, sources, levels, open, used, factors):
     """(times, low, high) of rows: of the sources used, each by a fit to all others; else `factors`."""
     found = np.array(np.broadcast_arrays(*factors))
-    some, start = _of_rows(logs, sources, levels, open, used), None
-    start, _ = _deviations(cells(*some[:3]), _designs(cells(*some[:3])), None)
+    some = cells(*_of_rows(logs, sources, levels, open, used))
+    start, _ = _deviations(some, _designs(some), None)
     for source in np.unique(sources[used]):
         mine = sources == source
         without = fit(*_of_rows(logs, sources, levels, open, used & ~mine), start)

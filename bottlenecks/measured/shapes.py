@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from bottlenecks.facts.architectures import Model, find_model, model, models
+from bottlenecks.facts.configs import from_config
 from bottlenecks.facts.doors import one_of
 
 KINDS = ("decoder", "encoder", "encoder-decoder")
@@ -75,6 +76,8 @@ def model_of(row, assumed):
 
 
 def _shape(row, assumed):
+    if row["model"].endswith(".json"):
+        return from_config(row["model"])
     name, known = row["model"], find_model(row["model"])
     if _kind(row, known) != "decoder":
         return _encoder(row, name, known, assumed)

@@ -12,6 +12,7 @@ from concurrent import futures
 from functools import partial
 from pathlib import Path
 
+import made_up
 import pytest
 
 from bottlenecks import __main__ as command
@@ -521,3 +522,62 @@ def test_a_short_name_of_a_chip_is_understood_in_any_case(capsys, tmp_path):
         found.append(capsys.readouterr().out)
     assert "'h100': SXM or PCIe is not said" in found[0] and "'H100': SXM or PCIe is not said" in found[1]
     assert "is not said" not in found[2]
+
+
+def test_read_writes_rows_that_predict_takes(capsys, tmp_path):
+    (tmp_path / "run.log").write_text(made_up.ALL_REDUCE, encoding="utf-8")
+    log, rows = str(tmp_path / "run.log"), str(tmp_path / "rows.csv")
+    status, out, err = run(capsys, "read", log)
+    assert status == 0 and err.startswith(f"{log}: nccl-tests, 3 rows of collectives\n") and "not read: 29: " in err
+    assert [row["collective"] for row in csv.DictReader(io.StringIO(out))] == ["all_reduce", "all_reduce", "all_gather"]
+    status, said, err = run(capsys, "read", log, "-o", rows, "--set", "chip=H100 SXM5", "--set", "n_nodes=1")
+    assert status == 0 and err == "" and said.endswith(f"{rows}: now `bottlenecks predict collectives {rows}`\n")
+    assert Path(rows).read_text(encoding="utf-8").count(",H100 SXM5,") == 3
+    assert "16 ranks in one domain of 8" in said
+    assert run(capsys, "predict", "collectives", rows, "-o", str(tmp_path / "out.csv"))[0] == 0
+    assert (tmp_path / "run.log").read_text(encoding="utf-8") == made_up.ALL_REDUCE
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["none.log"], "none.log cannot be read"),
+        (["in.log", "--set", "chip"], "--set takes COLUMN=VALUE"),
+        (["in.log", "--set", "chop=T4"], "column of collectives 'chop' is unknown; did you mean 'chip'?"),
+        (["in.log", "--kind", "vllm"], "kind 'vllm' is unknown"),
+        (["in.log", "--kind", "serve"], "in.log (serve) has no result that can be a row"),
+        (["in.log", "-o", "in.log"], "in.log is the log itself: name another file"),
+        (["in.log", "-o", "no/rows.csv"], "cannot write no/rows.csv"),
+        (["rows.csv"], "rows.csv is no log that can be read; there are: nccl-tests,"),
+    ],
+)
+def test_read_refuses_in_one_line(capsys, tmp_path, monkeypatch, argv, message):
+    monkeypatch.chdir(tmp_path)
+    Path("in.log").write_text(made_up.ALL_REDUCE, encoding="utf-8")
+    Path("rows.csv").write_text("chip,m\nT4,8\n", encoding="utf-8")
+    status, out, err = run(capsys, "read", *argv)
+    assert status == 2 and out == "" and err.count("\n") == 1 and message in err, err
+
+
+def test_a_model_may_be_a_config_beside_the_file(capsys, tmp_path):
+    (tmp_path / "tiny").mkdir()
+    config = {"model_type": "llama", "num_hidden_layers": 16, "hidden_size": 2048, "vocab_size": 32000}
+    config |= {"intermediate_size": 8192, "num_attention_heads": 32, "num_key_value_heads": 8}
+    (tmp_path / "tiny" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "mine.csv").write_text(
+        "chip,model,phase,batch,input_len,output_len\nH100 SXM5,tiny/config.json,decode,1,1000,200\n"
+        "H100 SXM5,none/config.json,decode,1,1000,200\nH100 SXM5,Llama-3-8B,decode,1,1k,200\n"
+    )
+    assert run(capsys, "predict", "inference", str(tmp_path / "mine.csv"), "-o", str(tmp_path / "out.csv"))[0] == 0
+    tiny, none, known = csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text(encoding="utf-8")))
+    # 16 layers of 2 x 2048 x 2048 + 2 x 2048 x 512 + 3 x 2048 x 8192 values and a head of 32000 x 2048, two bytes each
+    # are 2.08 GB: 0.62 ms at 3.35 TB/s
+    assert 0.62 < float(tiny["predicted"]) < 0.3 * float(known["predicted"])
+    assert tiny["model"] == "tiny/config.json" and "cannot be read" in none["reason"]
+    train = tmp_path / "train.csv"
+    train.write_text(
+        "chip;model;n_chips;global_batch_seqs;seq_len\nH100 SXM5;tiny/config.json;8;64;4k\n", encoding="utf-8"
+    )
+    status, out, _ = run(capsys, "predict", "training", str(train))
+    (row,) = csv.DictReader(io.StringIO(out))
+    assert status == 0 and row["predicted"] and "a shape like" not in row["assumed"] and row["seq_len"] == "4k"

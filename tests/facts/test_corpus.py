@@ -48,6 +48,9 @@ def test_every_data_file_has_a_reader():
         "power_measured",
         "models",
         "named_runs",
+        "kernel_grids",
+        "collective_grids",
+        "inference_servers",
         "corpus_sources",
         "corpus_columns",
         "families",
@@ -451,3 +454,44 @@ def test_collectives_as_people_write_them(spelled, name, tmp_path):
 
 def test_collectives_are_those_of_the_model():
     assert set(corpus.COLLECTIVES.values()) == set(collectives.COLLECTIVES)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("chip;kernel;m;time_us\nT4;matmul;4.096;3,14\nT4;matmul;8;4,096\n", {"time_s": [3.14e-6, 4.096e-6]}),
+        ("chip;kernel;m\nT4;matmul;4,096\nT4;matmul;8\n", {"m": [4096, 8]}),
+        ("\ufeffchip\tkernel\tm\tnote\nT4\tmatmul\t8\ta, b\nT4\tmatmul\t9\t\n", {"m": [8, 9]}),
+        ("chip,kernel,m,time_ms\nT4,matmul,4k,2\nT4,matmul,8,0.5 us\n", {"m": [4000, 8], "time_s": [2e-3, 0.5e-6]}),
+        ("chip,kernel,seq_len,kv_len\nT4,attention,4k,16K\nT4,attention,1M,8\n", {"seq_len": [4096, 2**20], "kv_len": [16384, 8]}),
+        ("chip,kernel,bytes,gflops\nT4,copy,64M,1000\nT4,copy,1 GB,\n", {"bytes": [64 * 2**20, 1e9], "flop_per_s": [1e12, math.nan]}),
+        ("chip,kernel,time_us,m\nT4,matmul,OOM,8\nT4,matmul,n/a,8\n", {"time_s": [math.nan, math.nan], "m": [8, 8]}),
+        ("chip,kernel,time_us,time_ms\nT4,matmul,5,7\nT4,matmul,6,7\n", {"time_s": [5e-6, 6e-6]}),
+    ],
+)  # fmt: skip
+def test_files_as_people_write_them(tmp_path, text, values):
+    own = corpus.read(written(tmp_path, text), "kernels")
+    assert own.faults.tolist() == ["", ""] and own.columns["chip_name"].tolist() == ["T4", "T4"]
+    for column, expected in values.items():
+        np.testing.assert_allclose(own.columns[column], expected, rtol=1e-12)
+
+
+def test_every_bad_cell_of_a_file_is_told_at_once_and_costs_its_row(tmp_path):
+    text = "chip,kernel,m,n,time_ms\nT4,matmul,OOM,-,2\nT4,matmul,8,8,12 GB\nT4,matmul,8,8,\n"
+    own = corpus.read(written(tmp_path, text), "kernels")
+    assert own.faults.tolist() == [
+        "m must be a number or blank, got 'OOM'; n must be a number or blank, got '-'",
+        "time_ms must be a number or blank, got '12 GB': 'GB' is no unit of the kind s",
+        "",
+    ]
+
+
+def test_a_unit_in_a_column_is_no_stranger():
+    header = ["chip", "model", "step_time_ms", "mem_gb_per_chip", "mfu %", "global_batch", "tokens_per_sec_per_chip"]
+    assert corpus.unread(header, "training") == {"global_batch": "global_batch_seqs"}
+    assert corpus.unread(["collective", "msg_MB"], "collectives") == {"msg_MB": ""}
+
+
+def test_what_is_measured_are_numbers_of_each_table():
+    for name, columns in corpus.MEASURED.items():
+        assert all(corpus._about(name)[column]["unit"] != "text" for column in columns), name

@@ -1,10 +1,13 @@
 """What practitioners chose, counted on the corpus: every source has the same weight."""
 
+import math
 from collections import defaultdict
 
 from bottlenecks.facts import corpus
 from bottlenecks.facts.chips import chip
 
+SHORTEST = 8  # tokens of a prompt or answer that anyone asks for
+FULL = {1: 0.34, 0.25: 0.33, 0.0625: 0.33}  # sequences at once over those that fit: nobody states both; a choice
 LONGEST = 6  # years after its launch in which a chip is still counted
 
 
@@ -17,13 +20,32 @@ def lags():
         date = date or corpus.sources("training")[source]["published"]
         if name and chip(name).launch and date:
             found[source].add(min(max(int(date[:4]) - int(chip(name).launch[:4]), 0), LONGEST))
+    return _shares(found)
+
+
+def lengths(column):
+    """Tokens of prompts or of answers, to the nearest power of four -> share of sources."""
+    rows, found = corpus.table("inference"), defaultdict(set)
+    for source, tokens in zip(rows["source_id"].tolist(), rows[column].tolist(), strict=True):
+        if tokens >= SHORTEST:
+            found[source].add(4.0 ** round(math.log(tokens, 4)))
+    return _shares(found)
+
+
+def _shares(found):
+    """Value -> weight, every source having the same."""
     weight = defaultdict(float)
     for known in found.values():
-        for lag in known:
-            weight[lag] += 1 / len(known) / len(found)
+        for value in known:
+            weight[value] += 1 / len(known) / len(found)
     return dict(sorted(weight.items()))
 
 
 def rows():
     """The rows of data/choices.csv, as dictionaries."""
-    return [{"choice": "lag_years", "value": str(lag), "weight": f"{weight:.4g}"} for lag, weight in lags().items()]
+    found = {"lag_years": lags(), **{column: lengths(column) for column in ("input_len", "output_len")}, "full": FULL}
+    return [
+        {"choice": choice, "value": f"{value:g}", "weight": f"{weight:.4g}"}
+        for choice, weights in found.items()
+        for value, weight in weights.items()
+    ]
