@@ -38,11 +38,12 @@ def add(commands):
 
 def run(args):
     from bottlenecks.facts.chips import chip, find_chip
-    from bottlenecks.facts.networks import system
+    from bottlenecks.facts.networks import find_system, system
     from bottlenecks.models.machine import machine
     from bottlenecks.studies import search
 
-    where = chip(args.system) if find_chip(args.system) else system(args.system)
+    alone = find_chip(args.system) and not find_system(args.system)  # a DGX H100 is more than its chip
+    where = chip(args.system) if alone else system(args.system)
     on = machine(where, args.format)
     most = on.tiers[-1].ranks if on.tiers else 1
     if most is not None and args.chips > most:

@@ -11,7 +11,8 @@ from functools import cache
 import numpy as np
 
 from bottlenecks import data
-from bottlenecks.facts.doors import COUNT, nearest, one_of, positive, settle, shown, switch
+from bottlenecks.facts import model_names
+from bottlenecks.facts.doors import COUNT, one_of, positive, settle, shown, switch
 
 ATTENTION = ("MHA", "GQA", "MQA", "MLA", "MHA-XL")  # MHA-XL: and a matrix for relative positions
 COUNTS = (
@@ -334,17 +335,34 @@ def model(name):
     several = [n for n in _catalog() if _fold(name) and _fold(n).startswith(_fold(name))]
     if several:
         raise ValueError(f"model {name!r} could be {', '.join(several)}")
-    near = nearest(name, list(_catalog()))
-    raise ValueError(
-        f"model {name!r} is unknown"
-        + (f"; did you mean {near!r}?" if near else ".")
-        + " `bottlenecks models` lists them all"
-    )
+    raise ValueError(f"model {name!r} is unknown{why_unknown(name)} `bottlenecks models` lists them all")
 
 
 def find_model(name):
-    """The catalog's name for a spelling of a model, or None."""
-    return data.spellings("models", _fold).get(_fold(name))
+    """The catalog's name for a model as people write it, or None.
+
+    A name resolves by its parts (`model_names`): organisations and suffixes are dropped, and a size that it states
+    must be within 12 % of the shape's.
+
+    >>> find_model("Qwen/Qwen3-30B-A3B-Instruct-2507-FP8"), find_model("DeepSeek-R1-Distill-Llama-70B")
+    ('Qwen3-30B-A3B', 'Llama-3-70B')
+    """
+    return data.spellings("models", _fold).get(_fold(name)) or model_names.found_by(name, _sizes())
+
+
+def why_unknown(name):
+    """What to say of a name that no model has: the one that was meant, models of its family, or a full stop.
+
+    >>> why_unknown("Llamma-3-8B"), why_unknown("Yi-6B"), why_unknown("Unheard-34B")
+    ("; did you mean 'Llama-3-8B'?", '; of that family there are: Yi-34B.', '.')
+    """
+    return model_names.told(name, _sizes())
+
+
+@cache
+def _sizes():
+    """Name -> (parameters, those that a token meets, experts)."""
+    return {name: (float(m.params), float(m.active_params), m.experts) for name, m in _catalog().items()}
 
 
 def _fold(name):

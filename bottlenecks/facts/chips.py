@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from bottlenecks import data
+from bottlenecks.facts import chip_names
 from bottlenecks.facts.doors import nearest, one_of, positive, settle
 from bottlenecks.facts.formats import FORMATS
 
@@ -163,14 +164,12 @@ def chip(name):
     found = find_chip(name)
     if found:
         return _catalog()[found]
-    folded = _fold(name)
-    bare = re.sub(r"\d+gb$", "", folded)  # "H100 80GB" does not say which board either
-    several = [n for n in _catalog() if bare and _fold(n).startswith(bare)]
+    several = boards(name)
     if len(several) > 1:
         raise ValueError(f"chip {name!r} is more than one: {', '.join(several)}")
     if several:
         return _catalog()[several[0]]
-    near = nearest(name, list(_catalog()))
+    near = chip_names.suggested(name)
     raise ValueError(
         f"chip {name!r} is unknown"
         + (f"; did you mean {near!r}?" if near else ".")
@@ -179,8 +178,32 @@ def chip(name):
 
 
 def find_chip(name):
-    """The catalog's name for a spelling of a chip, or None."""
-    return data.spellings("chips", _fold).get(_fold(name))
+    """The catalog's name for a chip as people write it, or for what a cloud's instance holds; None where it is not one.
+
+    A name resolves by its parts (`chip_names`): maker, board, form, memory and watts that it states must all agree
+    with one row.
+
+    >>> find_chip("NVIDIA B200-SXM-180GB"), find_chip("4090"), find_chip("p4d.24xlarge"), find_chip("A100 SXM 96GB")
+    ('B200 SXM (HGX)', 'RTX 4090', 'A100 SXM 40GB', None)
+    """
+    found = data.spellings("chips", _fold).get(_fold(name))
+    if found:
+        return found if chip_names.agrees_with(name, found) else None
+    if _short(name):
+        return None  # known to be more than one, or none
+    several = chip_names.boards_of(name)
+    return several[0] if len(several) == 1 else chip_names.rented(name) or None
+
+
+def boards(name):
+    """Every chip of the catalog that a name could mean, in the file's order.
+
+    >>> boards("GH200"), boards("TPU v5")
+    (('GH200 (96GB)', 'GH200 (144GB HBM3e)'), ('TPU v5e', 'TPU v5p'))
+    """
+    _fold(name)  # a name
+    found = chip_names.boards_of(name) or chip_names.begun_by(name)
+    return tuple(found) or tuple(filter(None, [find_chip(name)]))
 
 
 @cache
@@ -214,10 +237,10 @@ def why_unknown(name):
     why = _short(name).get("why", "")
     if why:
         return f"chip {name!r}: {why}"
-    several = [known for known in _catalog() if _fold(name) and _fold(known).startswith(_fold(name))]
+    several = boards(name)
     if several:
         return f"chip {name!r} could be {', '.join(several)}"
-    near = nearest(name, _catalog())
+    near = chip_names.suggested(name)
     return f"chip {name!r} is not in the catalog" + (f"; did you mean {near!r}?" if near else "")
 
 

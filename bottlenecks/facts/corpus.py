@@ -82,6 +82,13 @@ TOKENS = ("seq_len", "kv_len", "input_len", "output_len")  # of a sequence: 4k a
 # The column that names the chip, where it is not `chip`; MLPerf's own words tell boards apart.
 SPELLED = {"input_pipeline": "accelerator", "mlperf_training": "accelerator_as_printed"}
 
+# What texts and the benchmarks of libraries call a collective, without case and punctuation -> its name here.
+COLLECTIVES = {
+    **{"allreduce": "all_reduce", "reducescatter": "reduce_scatter", "allgather": "all_gather"},
+    **{"alltoall": "all_to_all", "a2a": "all_to_all", "broadcast": "broadcast", "bcast": "broadcast"},
+    **{"p2p": "p2p", "sendrecv": "p2p", "sendreceive": "p2p", "pointtopoint": "p2p"},
+}
+
 NO_BOARD = "another"  # in the column `board`: none of the catalog
 RECALLED = "recalled, not read: confirm before use"
 SHORT_STEPS = "median_step_s: all steps make less than half of the time to train"
@@ -200,8 +207,20 @@ def _in_si(name, texts, number, faults=None):
     if "unit" in rows:  # one a row
         rows["value"] = rows["value"] * np.array([UNITS.get(u, (u, 1.0))[1] for u in rows["unit"]])
         rows["unit"] = np.array([UNITS.get(u, (u, 1.0))[0] for u in rows["unit"]])
+    if "collective" in rows:
+        rows["collective"] = np.array([collective(text) for text in rows["collective"].tolist()], dtype=str)
     rows["chip_name"] = _chip_names(rows, SPELLED.get(name, "chip"), faults)
     return rows
+
+
+def collective(text):
+    """The name of a collective as it is called here; a text that is none stays as it is.
+
+    >>> collective("AllReduce"), collective("sendrecv_perf"), collective("reduce")
+    ('all_reduce', 'p2p', 'reduce')
+    """
+    folded = "".join(letter for letter in text.casefold() if letter.isalnum()).removesuffix("perf")
+    return COLLECTIVES.get(folded, text)
 
 
 def unread(header, name):

@@ -178,6 +178,11 @@ def _fold(text):
     return "".join(c for c in text.casefold() if c.isalnum())
 
 
+def find_system(name):
+    """The catalog's name for a spelling of a system, or None."""
+    return data.spellings("systems", _fold).get(_fold(name))
+
+
 def _find(what, name, table, catalog):
     if not isinstance(name, str):
         raise ValueError(f"{what} must be a name, got {name!r}")

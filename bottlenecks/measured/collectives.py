@@ -1,17 +1,19 @@
 """Rows of the collectives corpus, and of a reader's own file, as calls of `collectives.collective_time`."""
 
+from difflib import get_close_matches
 from typing import NamedTuple
 
 import numpy as np
 
 from bottlenecks.facts.chips import chip
-from bottlenecks.facts.doors import nearest, one_of, shown
+from bottlenecks.facts.doors import one_of, shown
 from bottlenecks.laws import collectives as law_collectives
 from bottlenecks.measured.cases import impossible
 from bottlenecks.models import collectives, wiring
 
 PEAK_BYTES = 8 * 2.0**30  # message of a row that prints a peak and no size
 SMALL_BYTES, LARGE_BYTES = 2.0**16, 2.0**26  # of messages that latency, or bandwidth, has alone
+SLIP = 0.9  # of two spellings, of which one is a slip of the pen
 NODES = 4  # of a row that names ports and no count
 OWNERS = {"link": "network", "port": "network", "latency": "latency"}
 
@@ -76,12 +78,14 @@ _READ = (
 def _configuration(row):
     """One row as arguments of the model; ValueError: why it can be none."""
     if row["collective"] not in collectives.COLLECTIVES:
-        near = nearest(row["collective"], collectives.COLLECTIVES)
         if not row["collective"]:
             raise ValueError("no collective is named")
-        raise ValueError(
-            f"collective {shown(row['collective'])} is not modelled" + (f"; did you mean {near!r}?" if near else "")
-        )
+        near = get_close_matches(
+            row["collective"], collectives.COLLECTIVES, n=1, cutoff=SLIP
+        )  # reduce is no all_reduce
+        hint = f"; did you mean {near[0]!r}?" if near else ";"
+        there = ", ".join(collectives.COLLECTIVES)
+        raise ValueError(f"collective {shown(row['collective'])} is not modelled{hint} There are: {there}")
     if row["own_count"] == 1:
         raise ValueError("a bandwidth by the page's own count of bytes, without a message")
     assumed = []

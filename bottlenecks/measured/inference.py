@@ -14,10 +14,11 @@ import numpy as np
 
 from bottlenecks import data
 from bottlenecks.facts import formats
-from bottlenecks.facts.architectures import find_model, model, models
+from bottlenecks.facts.architectures import find_model, model
+from bottlenecks.facts.architectures import why_unknown as why_unknown_model
 from bottlenecks.facts.chips import chip, why_unknown
 from bottlenecks.facts.configs import from_config
-from bottlenecks.facts.doors import nearest, positive
+from bottlenecks.facts.doors import positive
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.measured import choices
 from bottlenecks.measured.cases import Cases, alike, impossible, largest, middles, predictions, sorted_out
@@ -245,8 +246,7 @@ def _model(name):
         return from_config(name)
     found = find_model(name)
     if not found:
-        near = nearest(name, models())
-        raise ValueError(f"model {name!r} is not in the catalog" + (f"; did you mean {near!r}?" if near else ""))
+        raise ValueError(f"model {name!r} is not in the catalog{why_unknown_model(name).removesuffix('.')}")
     return model(found)
 
 

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from bottlenecks import data
-from bottlenecks.facts.architectures import ATTENTION, COUNTS, Model, find_model, model, models
+from bottlenecks.facts import model_names
+from bottlenecks.facts.architectures import ATTENTION, COUNTS, Model, find_model, model, models, why_unknown
 
 # ---- the catalog
 
 BEYOND_2_PERCENT = {  # published total and the count from shapes, relative difference, and why
     "Transformer base": (-0.031, "rounded to 65M in the paper; 37k of vocabulary is rounded, too"),
     "GPT-3 2.7B": (-0.020, "printed with two digits; biases, norms and positions not counted"),
+    "OPT-2.7B": (-0.020, "printed with two digits; biases, norms and positions not counted"),
     "GLaM 64B/64E": (-0.039, "rounded to 1.2T; its plain feed-forwards have a gate, its experts not"),
 }
 
@@ -156,6 +158,113 @@ def test_any_field_may_be_an_array(field):
 @pytest.mark.parametrize("spelling", ["llama-3-8b", "Llama 3 8B", "LLAMA3_8B", "Llama-3-8B-Instruct", "llama3-8b-hf"])
 def test_spelling_is_forgiven(spelling):
     assert model(spelling).name == "Llama-3-8B"
+
+
+NAMES = {  # what people write -> the catalog's name
+    "meta-llama/Llama-3.1-8B-Instruct": "Llama-3.1-8B",
+    "meta-llama/Meta-Llama-3-8B": "Llama-3-8B",
+    "llama3.1 8b": "Llama-3.1-8B",
+    "llama3.1:70b-instruct-q4_0": "Llama-3.1-70B",
+    "neuralmagic/Meta-Llama-3.1-405B-Instruct-FP8-dynamic": "Llama-3.1-405B",
+    "llama 2 7b": "Llama-2-7B",
+    "Llama2-7B": "Llama-2-7B",
+    "LLaMA-2 7B": "Llama-2-7B",
+    "TheBloke/Llama-2-13B-chat-GPTQ": "Llama-2-13B",
+    "llama 7B Q4_K - Medium": "LLaMA-7B",  # as llama-bench prints it
+    "LLAMA3_70B LoRA": "Llama-3-70B",
+    "vicuna-13b": "LLaMA-13B",
+    "lmsys/vicuna-7b-v1.5": "LLaMA-7B",
+    "CodeLlama-34B": "CodeLlama-34B",
+    "codellama/CodeLlama-7b-Instruct-hf": "Llama-2-7B",
+    "TinyLlama": "TinyLlama-1.1B",
+    "TinyLlama-1.1B-Chat-v1.0": "TinyLlama-1.1B",
+    "Llama-4-Scout-17B-16E-Instruct": "Llama-4-Scout",
+    "Mistral-7B": "Mistral-7B-v0.1",
+    "Mistral 7B v0.2": "Mistral-7B-v0.3",  # without a window both
+    "mistralai/Mistral-7B-Instruct-v0.3": "Mistral-7B-v0.3",
+    "mixtral 8x7b": "Mixtral-8x7B",
+    "Mixtral-8x22B-Instruct-v0.1": "Mixtral-8x22B",
+    "Mistral-Large-Instruct-2411": "Mistral-Large-2407",
+    "Qwen/Qwen3-8B": "Qwen3-8B",
+    "qwen3-30b-a3b": "Qwen3-30B-A3B",
+    "Qwen3-30B-A3B-Instruct-2507": "Qwen3-30B-A3B",
+    "Qwen3_30B_a3B": "Qwen3-30B-A3B",
+    "Qwen3-Coder-30B-A3B-Instruct": "Qwen3-30B-A3B",
+    "Qwen2-7B-Instruct": "Qwen2.5-7B",
+    "Qwen2.5-Coder-32B-Instruct-AWQ": "Qwen2.5-32B",
+    "QwQ-32B": "Qwen2.5-32B",
+    "Yi-34B": "Yi-34B",
+    "01-ai/Yi-1.5-34B-Chat": "Yi-34B",
+    "deepseek-ai/DeepSeek-R1-0528": "DeepSeek-R1",
+    "DeepSeek-V3-0324": "DeepSeek-V3",
+    "DeepSeek-V3.1": "DeepSeek-V3",
+    "DeepSeek-R1-Distill-Llama-70B": "Llama-3-70B",
+    "DeepSeek-R1-Distill-Qwen-14B": "Qwen2.5-14B",
+    "DeepSeek-Coder-V2-Lite-Instruct": "DeepSeek-V2-Lite",
+    "Kimi_K2": "Kimi-K2",
+    "moonshotai/Kimi-K2-Instruct-0905": "Kimi-K2",
+    "openai/gpt-oss-120b": "gpt-oss-120b",
+    "GPT OSS 120B": "gpt-oss-120b",
+    "facebook/opt-6.7b": "OPT-6.7B",
+    "microsoft/phi-2": "phi-2",
+    "microsoft/phi-1_5": "phi-1.5",
+    "Phi-3-mini-4k-instruct": "Phi-3-mini",
+    "falcon-40b-instruct": "Falcon-40B",
+    "google/gemma-2-9b-it": "Gemma-2-9B",
+    "Gemma3-12B": "Gemma-3-12B",
+    "gemma-7b": "Gemma-7B",  # 8.5e9 weights, as its maker calls it
+    "EleutherAI/gpt-neox-20b": "GPT-NeoX-20B",
+    "google/flan-t5-xl": "T5-v1.1-xl",
+    "Nemotron-3-Nano-30B-A3B": "Nemotron_3_Nano",
+}
+
+
+@pytest.mark.parametrize("written", NAMES)
+def test_names_resolve_by_their_parts(written):
+    assert find_model(written) == model(written).name == NAMES[written]
+
+
+NOT_NAMES = (  # another size, another generation, or nothing that tells which
+    *("Llama-3-34B", "Llama-3.1-9B", "Qwen3-3B", "Qwen3-30B-A9B", "Mixtral-8x13B", "Llama-4-Scout-17B-128E"),
+    *("DeepSeek-V3.2", "Qwen1.5-72B", "GLM-5", "MiniMax-M2.5", "gemma-4-31b", "falcon3-7b", "DeepSeek-Coder-6.7B"),
+    *("GPT-22B", "GPT2-1.4B", "GPT-3.8B", "Qwen3", "opt", "llama", "7B", "Instruct", "AWQ", "", "/", "org/"),
+)
+
+
+@pytest.mark.parametrize("written", NOT_NAMES)
+def test_names_that_are_none_or_several(written):
+    assert find_model(written) is None
+
+
+def test_a_size_in_a_name_is_within_12_percent_of_the_shapes():
+    # Llama-3-8B has 8.03e9: 7.1e9 to 8.99e9
+    found = {size: find_model(f"Llama-3-{size}B") for size in (7.0, 7.2, 7.6, 8.9, 9.1)}
+    assert found == {7.0: None, 7.2: "Llama-3-8B", 7.6: "Llama-3-8B", 8.9: "Llama-3-8B", 9.1: None}
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("Llamma-3-8B", "; did you mean 'Llama-3-8B'?"),
+        ("Qwenn3-8B", "; did you mean 'Qwen3-8B'?"),
+        ("Yi-6B", "; of that family there are: Yi-34B."),
+        ("Qwen1.5-72B", "; of that family there are: Qwen2.5-72B, Qwen2-57B-A14B, Qwen3-Next-80B-A3B."),
+        ("GLM-5", "; of that family there are: GLM-4.5, GLM-4.5-Air, GLM-130B."),
+        ("Llamma-3-34B", "."),  # of that size there is none
+        ("Unheard-34B", "."),
+        ("GPT-22B", "."),
+        ("34B", "."),
+        ("", "."),
+    ],
+)
+def test_a_suggestion_is_of_the_family_and_of_the_size(written, told):
+    assert why_unknown(written) == told
+
+
+def test_families_of_another_name_lead_to_models():
+    known = {part.family + version for part in map(model_names.parts, models()) for version in ("", part.version)}
+    for row in data.rows("model_names"):
+        assert row["base"] in known and row["why"], row
 
 
 def test_the_decimal_point_counts():

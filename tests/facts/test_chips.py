@@ -6,8 +6,19 @@ import numpy as np
 import pytest
 
 from bottlenecks import data
-from bottlenecks.facts import corpus
-from bottlenecks.facts.chips import MEMORY_SHARES, MEMORY_UNITS, Chip, Level, Peak, chip, chips, dense, find_chip
+from bottlenecks.facts import chip_names, corpus
+from bottlenecks.facts.chips import (
+    MEMORY_SHARES,
+    MEMORY_UNITS,
+    Chip,
+    Level,
+    Peak,
+    boards,
+    chip,
+    chips,
+    dense,
+    find_chip,
+)
 from bottlenecks.facts.formats import FORMATS, bytes_per_value
 from bottlenecks.facts.tables import TABLES
 from bottlenecks.models import ops
@@ -198,6 +209,7 @@ def test_every_source_is_in_the_bibliography_and_every_entry_is_used():
             "energy",
             "models",
             "formats_stored",
+            "cloud_instances",
             "software",
             "corpus_columns",
             *TABLES,
@@ -241,6 +253,147 @@ def test_rows_from_memory_say_so():
 @pytest.mark.parametrize("spelling", ["h100 sxm5", "NVIDIA H100 SXM", "H100-SXM-80GB", "nvidia h100 sxm5"])
 def test_spelling_is_forgiven(spelling):
     assert chip(spelling).name == "H100 SXM5"
+
+
+NAMES = {  # what people write -> the catalog's name
+    "NVIDIA B200-SXM-180GB": "B200 SXM (HGX)",
+    "B200 192GB": "B200 SXM (HGX)",  # 192.3e9 bytes, of which 180 GiB are sold
+    "HGX B200": "B200 SXM (HGX)",
+    "H100-SXM-80GB (700W)": "H100 SXM5",
+    "NVIDIA H100 80GB HBM3": "H100 SXM5",  # the PCIe card has HBM2e
+    "DGX H100": "H100 SXM5",
+    "H100 PCIe 80 GB": "H100 PCIe",
+    "NVIDIA H200-SXM-141GB": "H200 SXM",
+    "Virtualized NVIDIA H200-SXM-141GB": "H200 SXM",
+    "GH200 96GB": "GH200 (96GB)",
+    "NVIDIA GB200 NVL72": "GB200 (per GPU)",
+    "GB300": "GB300 (per GPU)",
+    "V100-SXM-32GB": "V100 SXM2 32GB",
+    "A100-SXM4-40GB": "A100 SXM 40GB",
+    "NVIDIA A100 80GB PCIe": "A100 PCIe 80GB",
+    "4090": "RTX 4090",
+    "RTX4090": "RTX 4090",
+    "RTX 4090 24GB": "RTX 4090",
+    "GeForce RTX 3090": "RTX 3090",
+    "A6000": "RTX A6000",
+    "NVIDIA RTX PRO 6000 Blackwell Server Edition": "RTX PRO 6000 Blackwell",
+    "TPU7x (Ironwood)": "TPU v7",
+    "TPU v5e": "TPU v5e",
+    "v5e": "TPU v5e",
+    "tpuv5p": "TPU v5p",
+    "v6e": "TPU v6e",
+    "Trillium": "TPU v6e",
+    "HL-225": "Gaudi 2",
+    "Gaudi2": "Gaudi 2",
+    "Gaudi-3": "Gaudi 3",
+    "HL-325L": "Gaudi 3",
+    "MI300X": "MI300X",
+    "AMD Instinct MI300X 192GB": "MI300X",
+    "AMD Instinct MI325X 256GB HBM3e": "MI325X",
+    "Apple M2 Ultra": "Apple M2 Ultra",
+    "M3 Max": "Apple M3 Max",
+    "M3 Max (40-core GPU)": "Apple M3 Max",
+    "M3 Max 128GB": "Apple M3 Max",  # shared memory is sold in many sizes
+    "Apple M4": "Apple M4",
+    "NVIDIA H100-NVL-94GB": "H100 NVL",
+    "NVIDIA H200-NVL-141GB": "H200 NVL",
+    "A100-PCIE-40GB": "A100 PCIe 40GB",
+    "RTX 3090 Ti": "RTX 3090 Ti",
+    "4060 Ti 16GB": "RTX 4060 Ti 16GB",
+    "RTX 2080 Ti": "RTX 2080 Ti",
+    "Tesla P40": "P40",
+    "AMD Instinct MI250": "MI250",
+    "Intel Data Center GPU Max 1550": "Data Center GPU Max 1550",
+    "Wormhole n150": "Tenstorrent Wormhole n150",
+    "Jetson AGX Orin": "Jetson AGX Orin 64GB",
+    "g5.xlarge": "A10G",
+    "Standard_NC40ads_H100_v5": "H100 NVL",
+    "Trainium2": "Trainium2",
+    "trn2": "Trainium2",
+    # instances of clouds
+    "p3.16xlarge": "V100 SXM2 16GB",
+    "p3dn.24xlarge": "V100 SXM2 32GB",
+    "p4d.24xlarge": "A100 SXM 40GB",
+    "p4de.24xlarge": "A100 SXM 80GB",
+    "p5": "H100 SXM5",
+    "p5.48xlarge": "H100 SXM5",
+    "ml.p5.48xlarge": "H100 SXM5",
+    "p5e.48xlarge": "H200 SXM",
+    "p5en.48xlarge": "H200 SXM",
+    "g6.12xlarge": "L4",
+    "trn1.32xlarge": "Trainium1",
+    "inf2.48xlarge": "Inferentia2",
+    "a2-highgpu-8g": "A100 SXM 40GB",
+    "a2-ultragpu-8g": "A100 SXM 80GB",
+    "a3-highgpu-8g": "H100 SXM5",
+    "a3-megagpu-8g": "H100 SXM5",
+    "a3-ultragpu-8g": "H200 SXM",
+    "a4-highgpu-8g": "B200 SXM (HGX)",
+    "ND_A100_v4": "A100 SXM 40GB",
+    "Standard_ND96amsr_A100_v4": "A100 SXM 80GB",
+    "Standard_ND96isr_H100_v5": "H100 SXM5",
+    "ND_H200_v5": "H200 SXM",
+    "ND_MI300X_v5": "MI300X",
+}
+
+
+@pytest.mark.parametrize("written", NAMES)
+def test_names_resolve_by_their_parts(written):
+    assert find_chip(written) == chip(written).name == NAMES[written]
+
+
+NOT_NAMES = (  # that some part contradicts, or that leave a part open
+    *("H100 SXM6", "H100 PCIe 94GB", "H100-PCIe (700W)", "A100 SXM 96GB", "AMD H100", "AMD H200", "NVIDIA MI300X"),
+    *("L40S SXM", "RTX 4090 Laptop", "RTX 4090 D", "RTX 6000", "RTX 3060", "M3 Max 30-Core GPU"),
+    *("H800/H100 (SM90)", "V100 (not stated)", "NVIDIA H100-SXM5-96GB", "H100 80GB HBM3e", "MI300", "v5p-128"),
+    *("H100", "A100", "V100", "H20", "GH200", "DGX A100", "p5x.48xlarge", "a3", "GB", "SXM", "80GB", ""),
+)
+
+
+@pytest.mark.parametrize("written", NOT_NAMES)
+def test_names_that_are_none_or_several(written):
+    assert find_chip(written) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "several"),
+    [
+        ("H100", {"H100 SXM5", "H100 PCIe", "H100 NVL"}),
+        ("RTX 4060 Ti", {"RTX 4060 Ti 8GB", "RTX 4060 Ti 16GB"}),
+        ("A100", {"A100 SXM 40GB", "A100 SXM 80GB", "A100 PCIe 40GB", "A100 PCIe 80GB"}),
+        ("A100 80GB", {"A100 SXM 80GB", "A100 PCIe 80GB"}),
+        ("V100", {"V100 SXM2 16GB", "V100 SXM2 32GB", "V100 PCIe 16GB"}),
+        ("V100 16 GB", {"V100 SXM2 16GB", "V100 PCIe 16GB"}),
+        ("GH200", {"GH200 (96GB)", "GH200 (144GB HBM3e)"}),
+        ("H200", {"H200 SXM", "H200 NVL"}),
+        ("B200", {"B200 SXM (HGX)"}),
+        ("H20", {"H20 SXM"}),
+        ("H800", {"H800 SXM"}),
+        ("TPU v5", {"TPU v5e", "TPU v5p"}),
+        ("MI300", {"MI300X", "MI300A"}),
+        ("p5", {"H100 SXM5"}),
+    ],
+)
+def test_boards_that_a_name_could_mean(written, several):
+    assert several <= set(boards(written))
+    kin = {name.split()[0] for name in several}
+    assert {name.split()[0] for name in boards(written)} <= kin | {"Custom"}
+
+
+def test_boards_of_a_name_that_is_none():
+    assert boards("RTX 3060") == boards("") == boards("80GB") == ()
+
+
+def test_a_suggestion_is_never_made_by_spelling_alone():
+    for written, meant in (("H100 SXM6", "H100 SXM5"), ("MI300Y", "MI300X"), ("H1O0", "H100"), ("Gaudi 33", "Gaudi 3")):
+        assert chip_names.suggested(written).startswith(meant)
+    for written in ("RTX 3060", "Gaudi 4", "M6 Max", "Radeon VII", "GPU", "", "80GB"):
+        assert chip_names.suggested(written) is None
+
+
+def test_instances_hold_chips_of_the_catalog():
+    for row in data.rows("cloud_instances"):
+        assert row["chip"] in chips() and bool(row["sources"]) == (row["confidence"] == "read"), row["instance"]
 
 
 def test_power_caps_are_the_same_board():

@@ -10,6 +10,7 @@ from bottlenecks import data
 from bottlenecks.facts import corpus, tables
 from bottlenecks.facts.chips import chip, chips, short_names
 from bottlenecks.measured import first_estimate
+from bottlenecks.models import collectives
 
 NAMES = list(corpus.TABLES)
 each_table = pytest.mark.parametrize("name", NAMES)
@@ -52,7 +53,7 @@ def test_every_data_file_has_a_reader():
         "corpus_sources",
         "corpus_columns",
         "families",
-        "formats_stored",
+        *("formats_stored", "cloud_instances", "model_names"),
         "kernel_constants",
         "kernel_constant_names",
         "inference_constants",
@@ -423,6 +424,35 @@ def test_a_bad_cell_costs_its_row_and_no_other(tmp_path, line, fault):
     assert own.faults[1].startswith(fault) and own.faults[[0, 2]].tolist() == ["", ""]
     assert own.columns["chip_name"].tolist() == ["T4", "T4", "T4"] and own.columns["n"][[0, 2]].tolist() == [8, 8]
     assert list(own.given) == ["Chip", "KERNEL", "m", "n"] and own.given["KERNEL"][2] == "mat\nmul"
+
+
+@pytest.mark.parametrize(
+    ("spelled", "name"),
+    [
+        ("AllReduce", "all_reduce"),
+        ("all-reduce", "all_reduce"),
+        ("all_reduce_perf", "all_reduce"),
+        ("ReduceScatter", "reduce_scatter"),
+        ("reduce-scatter", "reduce_scatter"),
+        ("allgather", "all_gather"),
+        ("alltoall", "all_to_all"),
+        ("All-to-All", "all_to_all"),
+        ("sendrecv", "p2p"),
+        ("broadcast", "broadcast"),
+        ("reduce", "reduce"),  # another thing than an all-reduce
+        ("gather", "gather"),
+        ("", ""),
+    ],
+)
+def test_collectives_as_people_write_them(spelled, name, tmp_path):
+    assert corpus.collective(spelled) == name
+    path = tmp_path / "mine.csv"
+    path.write_text(f"chip,collective,n_gpus,message_bytes\nH100 SXM5,{spelled},8,1000000\n")
+    assert corpus.read(path, "collectives").columns["collective"].tolist() == [name]
+
+
+def test_collectives_are_those_of_the_model():
+    assert set(corpus.COLLECTIVES.values()) == set(collectives.COLLECTIVES)
 
 
 @pytest.mark.parametrize(

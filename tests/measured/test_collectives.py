@@ -85,6 +85,7 @@ def test_each_column_reaches_the_model():
         ({"message_bytes": 0.0}, "message_bytes must be from 1 to 1e+18, got 0; the nearest is 1"),
         ({"n_gpus": 0.0}, "n_gpus must be whole and from 1 to 10,000,000, got 0; the nearest is 1"),
         ({"collective": "all_reduced"}, "did you mean 'all_reduce'?"),
+        ({"collective": "reduce"}, "is not modelled; There are: all_reduce, reduce_scatter, all_gather, broadcast"),
         ({"n_gpus": 16.0}, "16 ranks in one"),
         ({"chip_name": "MI300A"}, "links of MI300A"),
         ({"chip_name": ""}, "the chip, and so"),
