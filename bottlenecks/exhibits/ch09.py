@@ -15,17 +15,13 @@ from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.units import plain, plural, si
 from bottlenecks.laws import serving, shares
-from bottlenecks.measured import inference as measured_inference
 from bottlenecks.measured import scores
 from bottlenecks.models import inference, ops, requests
-from bottlenecks.models.machine import RESOURCES
+from bottlenecks.models.machine import RESOURCES, machine
 
 MODELS = ("Llama-3-8B", "Llama-3-70B", "Llama-3.1-405B", "DeepSeek-V3")
 GPUS = ("A100 SXM 80GB", "H100 SXM5", "H200 SXM", "B200 SXM (HGX)")
 RELEASED = {"DeepSeek-V3": "fp8", "gpt-oss-120b": "mxfp4"}  # format of the weights, where not bf16
-EXPERTS = (  # said under every figure that has mixtures
-    f" Routed experts take {plain(measured_inference.value('experts_times'))} times as long as dense products (fitted)."
-)
 CHIPS = (1, 2, 4, 8, 16, 32, 64)
 CONTEXTS = tuple(2**i for i in range(9, 18))
 OWNED = RESOURCES  # who owns a second; here waiting for a wire belongs to the exchange
@@ -51,7 +47,7 @@ def serving_of(chip_name, model_name, weight_format, tp):
     head = None if weight_format == "bf16" else "bf16"
     plan = inference.Plan(tp=tp, weight_format=weight_format, head_format=head)
     shape = model(model_name)
-    return (shape, plan, measured_inference.server(device, shape, narrow if narrow in device.peaks else "bf16"))
+    return (shape, plan, machine(device, narrow if narrow in device.peaks else "bf16"))
 
 
 def step_of(serving, batch, context):
@@ -352,7 +348,7 @@ batch = Exhibit(
     slug="09-batch",
     title="What a larger batch buys.",
     caption="Above: a decode step against the sequences that share it, and its parts. Below: tokens per second of each user and of all. "
-    "Shaded: caches do not fit." + EXPERTS,
+    "Shaded: caches do not fit.",
     alt="Two panels over the batch, logarithmic: the time of a step, flat and then rising, with lines for weights, "
     "cache, arithmetic and rest; and tokens per second of all users, rising, and of each user, falling.",
     controls={

@@ -5,12 +5,14 @@ A kind of measurement is a module with `cases(columns)`, made once, and with wha
 under; and `classes(cases)`, {factor: array of levels}, to which practice belongs.
 """
 
+from functools import wraps
 from typing import NamedTuple
 
 import numpy as np
 
 from bottlenecks.facts.doors import COUNT, RANKS
 from bottlenecks.laws import shares
+from bottlenecks.measured import choices
 
 
 class Cases(NamedTuple):
@@ -61,7 +63,7 @@ def impossible(columns):
     """Why each row can be none, '' or words: what is wrong with any of its numbers. A blank (NaN) is no reason."""
     reasons = np.full(columns["source_id"].size, "", dtype=object)
     for name, given in columns.items():
-        if given.dtype.kind != "f" or name in ("duplicate_of",):
+        if given.dtype.kind != "f" or name in ("duplicate_of", "board_open"):
             continue
         least, most, whole = LIMITS.get(name, (SMALLEST, LARGEST, False))
         with np.errstate(invalid="ignore"):
@@ -117,6 +119,40 @@ def middles(values, weights):
     return at, np.sqrt(np.average(logs**2, axis=0, weights=weights))
 
 
+def over_boards(cases):
+    """A kind's `cases`, where a name that does not tell its board is a distribution over those that it can mean.
+
+    The one of the median time stands for the row; the others widen its interval.
+    """
+
+    @wraps(cases)
+    def settled(columns):
+        names, spelled = columns["chip_name"], columns["chip"]
+        untold = (names == "") & (columns.get("board", names) == "")
+        names, open = names.astype("U64"), np.zeros(names.size)
+        for name in np.unique(spelled[untold]).tolist():
+            boards = choices.boards(name)
+            mine = np.flatnonzero(untold & (spelled == name))
+            if boards:
+                names[mine], open[mine] = _board(cases, {c: v[mine] for c, v in columns.items()}, boards)
+        return cases(columns | {"chip_name": names, "board_open": open})
+
+    return settled
+
+
+def _board(cases, columns, boards):
+    """(the board of the median time of each row, deviation of the logarithm over all of them)."""
+    each = np.full((len(boards), columns["chip"].size), np.nan)
+    for i, (board, _) in enumerate(boards):
+        found = cases(columns | {"chip_name": np.full(each.shape[1], board)})
+        for case in found.found:
+            each[i, case.rows] = case.time(case.on)
+    known = np.isfinite(each)
+    weights = known * np.array([weight for _, weight in boards])[:, None] + 1e-12
+    at, open = middles(np.where(known, each, np.nanmax(np.where(known, each, 1.0), axis=0)), weights)
+    return np.array([board for board, _ in boards])[at], open
+
+
 def predictions(cases, *, owner):
     """Reference seconds of every row, its owner and what was assumed: name -> array.
 
@@ -134,7 +170,7 @@ def predictions(cases, *, owner):
             except ValueError as problem:
                 reasons[case.rows] = str(problem)
                 continue
-            found["open"][case.rows] = case.open
+            found["open"][case.rows] = np.hypot(case.open, cases.columns["board_open"][case.rows])
             found["assumed"][case.rows] = case.assumed
             found["bound"][case.rows] = owner(case) if owner else ""
     lost = (reasons == "") & ~(np.isfinite(found["seconds"]) & (found["seconds"] > 0))

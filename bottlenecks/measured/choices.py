@@ -4,19 +4,41 @@
 `measured.fits.choices` counts them.
 """
 
+import re
 from functools import cache
 
 from bottlenecks import data
+from bottlenecks.facts import chips
 from bottlenecks.models.software import TODAY
+
+UNSEEN = 0.5  # sources that stand behind a board of which none measured
 
 
 @cache
 def weights(choice):
-    """Value (a number) -> weight of a choice; the weights sum to one.
+    """Value -> weight of a choice: a number, or the name of a board.
 
-    lag_years: years from a chip's launch to the software of a run on it.
+    lag_years: years from a chip's launch to the software of a run on it. input_len, output_len: tokens of a prompt and
+    an answer. full: sequences of a busy server over those that fit. board: sources that measured on it.
     """
-    return {float(row["value"]): float(row["weight"]) for row in data.rows("choices") if row["choice"] == choice}
+    read = str if choice == "board" else float
+    return {read(row["value"]): float(row["weight"]) for row in data.rows("choices") if row["choice"] == choice}
+
+
+@cache
+def boards(name):
+    """((board, weight), ...): the chips that a name can mean which does not tell its board; () where it means none.
+
+    >>> [board for board, _ in boards("H100")]
+    ['H100 SXM5', 'H100 PCIe', 'H100 NVL']
+    """
+    plain = re.sub(r"\(.*?\)", "", name)
+    found = chips.boards(name) if name.strip() else ()
+    if not found and plain.strip():
+        found = tuple(dict.fromkeys(board for part in plain.split("/") if part.strip() for board in chips.boards(part)))
+    known = weights("board")
+    each = {board: known.get(board, 0.0) + UNSEEN for board in found}
+    return tuple((board, weight / sum(each.values())) for board, weight in each.items())
 
 
 def dates(chip):

@@ -6,13 +6,11 @@ the one of the median time stands for the row, and the others widen its interval
 
 from collections.abc import Callable
 from dataclasses import fields, replace
-from functools import cache
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
-from bottlenecks import data
 from bottlenecks.facts import formats
 from bottlenecks.facts.architectures import find_model, model
 from bottlenecks.facts.architectures import why_unknown as why_unknown_model
@@ -21,7 +19,7 @@ from bottlenecks.facts.configs import from_config
 from bottlenecks.facts.doors import positive
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.measured import choices
-from bottlenecks.measured.cases import Cases, alike, impossible, largest, middles, predictions, sorted_out
+from bottlenecks.measured.cases import Cases, alike, impossible, largest, middles, over_boards, predictions, sorted_out
 from bottlenecks.measured.open import TASTE
 from bottlenecks.models import engines, inference, requests
 from bottlenecks.models.machine import RESOURCES, machine
@@ -47,7 +45,6 @@ class Case(NamedTuple):
     kind: str
     tokens: np.ndarray  # that a rate counts in these seconds
     assumed: str
-    hosted: bool  # by a stack whose routed experts have a fitted constant
     routed: bool  # a mixture of experts
     together: bool  # over several chips that sum in each layer, in steps that no host launches
     open: object = 0.0  # deviation of the logarithm of the time over what the rows leave open
@@ -64,25 +61,10 @@ class World(NamedTuple):
     weight: float = 1.0
 
 
-@cache
-def constants():
-    """What software adds: name -> row of the file."""
-    return {row["constant"]: row for row in data.rows("inference_constants")}
-
-
-def value(name):
-    """A fitted constant."""
-    return float(constants()[name]["value"])
-
-
-def server(where, shape, format="bf16"):
-    """Chips as a serving program of today finds them, with every constant fitted for the model that it serves."""
-    return machine(where, format, experts_times=1.0 if shape.experts is None else value("experts_times"))
-
-
 # ---- rows to cases
 
 
+@over_boards
 def cases(columns):
     """`Cases` of a table of inference."""
     reasons = impossible(columns)
@@ -201,7 +183,7 @@ def _case(mine, rows, world):
     format, weight_format, head_format, cache_format, assumed = _formats(first, shape, on, software)
     phase, load = str(first["phase"]), str(first["load"])
     hosted = load == "saturated" and software.python_host
-    on_chips = server(on, shape, format) if hosted else machine(on, format)
+    on_chips = machine(on, format)
     plan, copies, more = _plan(
         first, shape, on_chips, software, hosted, weight_format, head_format, cache_format, world.tp
     )
@@ -223,7 +205,7 @@ def _case(mine, rows, world):
         kind = "many chips" if plan.chips > 1 else "one chip"
     note = "; ".join(filter(None, assumed + more + list(on_chips.assumed)))
     together = plan.tp > 1 and plan.stationary == "1-D" and software.captured
-    return Case(rows, on_chips, time, kind, tokens, note, hosted, shape.experts is not None, together)
+    return Case(rows, on_chips, time, kind, tokens, note, shape.experts is not None, together)
 
 
 class Asked(NamedTuple):
@@ -497,8 +479,11 @@ def predict(cases, *, owners=True):
 
 
 def classes(cases):
-    """{factor: level of each row}: what kind of program, and what it did."""
-    return {"program": cases.columns["program"], "work": groups(cases)}
+    """{factor: level of each row}: what kind of program, what it did, and whether the model is a mixture."""
+    routed = np.full(cases.reasons.size, "", dtype=object)
+    for case in cases.found:
+        routed[case.rows] = "mixtures" if case.routed else "dense"
+    return {"program": cases.columns["program"], "work": groups(cases), "shape": routed.astype(str)}
 
 
 def headline(cases, seconds):

@@ -10,7 +10,7 @@ from bottlenecks.facts.chips import chip, why_unknown
 from bottlenecks.facts.doors import one_of
 from bottlenecks.facts.formats import FORMATS, bytes_per_value, named, operands
 from bottlenecks.laws import roofline
-from bottlenecks.measured.cases import Cases, alike, impossible, largest, predictions, sorted_out
+from bottlenecks.measured.cases import Cases, alike, impossible, largest, over_boards, predictions, sorted_out
 from bottlenecks.models import kernels
 
 KINDS = {  # start of the kernel's name -> what its spread is called
@@ -64,6 +64,7 @@ class Case(NamedTuple):
         return "; ".join(filter(None, (self.chosen, *self.on.assumed)))
 
 
+@over_boards
 def cases(columns):
     """`Cases` of a table of kernels."""
     reasons, found = impossible(columns), []

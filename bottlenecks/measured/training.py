@@ -11,12 +11,12 @@ from functools import cache, cached_property
 import numpy as np
 
 from bottlenecks.facts import formats
-from bottlenecks.facts.chips import chip, meant, why_unknown
+from bottlenecks.facts.chips import chip, find_chip, why_unknown
 from bottlenecks.facts.doors import one_of
 from bottlenecks.laws import shares
 from bottlenecks.measured import choices
 from bottlenecks.measured import open as left_open
-from bottlenecks.measured.cases import Cases, impossible, predictions
+from bottlenecks.measured.cases import Cases, impossible, over_boards, predictions
 from bottlenecks.measured.shapes import Assumed, model_of
 from bottlenecks.models import training, wiring
 from bottlenecks.models.kernels import IMPLEMENTATIONS
@@ -53,6 +53,7 @@ class Case:
 # ---- rows to cases
 
 
+@over_boards
 def cases(columns):
     """`Cases` of a table of training runs: rows alike in model, machine and software go together."""
     reasons, groups, names = impossible(columns), {}, list(columns)
@@ -122,12 +123,11 @@ def _run(row):
 
 
 def _chip(row, assumed):
-    name = row["chip_name"] or meant(row["chip"])
-    if not name:
+    if not row["chip_name"]:
         raise ValueError(why_unknown(row["chip"]))
-    if meant(row["chip"]):
-        assumed.add(f"{row['chip']} is the {name}")
-    return chip(name)
+    if not find_chip(row["chip"]) and not row.get("board", ""):
+        assumed.add(f"{row['chip']} is the {row['chip_name']}")
+    return chip(row["chip_name"])
 
 
 def _format(row, device, assumed):

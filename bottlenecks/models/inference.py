@@ -138,7 +138,8 @@ def _part(op, model, plan, tokens):
 def ledger_s(rows, on):
     """Seconds of each row of a pass, in order."""
     each = rows_s(rows, on)
-    return [seconds * on.experts_times if op.routing else seconds for op, seconds in zip(rows, each, strict=True)]
+    starts = [op.calls * on.routing_s if op.routing == "dispatch" else 0.0 for op in rows]
+    return [seconds + start for seconds, start in zip(each, starts, strict=True)]
 
 
 def one_pass(model, plan, on, *, batch, queries, keys, logits="last"):

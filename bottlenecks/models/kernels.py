@@ -83,7 +83,7 @@ class Device:
         return bytes_per_value(self.format)
 
 
-MAY_BE_ZERO = {"fixed_s", "light_s", "tile_s", "cache_bytes", "cast_bytes", "waits", "host_waits", "last_s"}
+MAY_BE_ZERO = {"fixed_s", "light_s", "tile_s", "cache_bytes", "cast_bytes", "waits", "host_waits", "last_s", "routing_s"}
 MAY_BE_UNKNOWN = {"link_bytes_per_s", "host_bytes_per_s", "tdp_watts"}  # NaN
 
 
@@ -149,6 +149,11 @@ def width(format):
     if format in ("fp32", "fp64"):
         return "32"
     return "16" if bytes_per_value(format) >= 2 else "8"
+
+
+def routing_s(constants, format):
+    """Start of a layer of experts in serving, by the width of its products: narrow ones make their operands first."""
+    return constants.get(f"routing_{'8' if bytes_per_value(format) < 2 else '16'}_s", 0.0)
 
 
 def ideal(chip, format="bf16"):

@@ -43,7 +43,7 @@ class Machine(Device):
     port_speed: float = 1.0  # of every tier of ports, over its own
     waits: float = 1.0  # every latency of the network, over its own
     host_waits: float = 1.0  # every launch by the processor, over its own
-    experts_times: float = 1.0  # time of routed experts in serving over that of as many dense products
+    routing_s: float = 0.0  # of a layer of experts in serving: to choose, to sort, to make operands narrow, to sum up
     last_s: float = 0.0  # what a sum in a step of serving waits for the last of its ranks
     takes_turns: bool = False  # weights' traffic and arithmetic, which overlap elsewhere
 
@@ -97,6 +97,7 @@ def machine(where, format="bf16", *, efficiency=None, **given):
             "tiers": where.tiers if isinstance(where, System) else tiers_of(on),
             "efficiency": collectives.fitted() if efficiency is None else efficiency,
             "last_s": constants.inference()["last_s"] if efficiency is None else 0.0,  # perfect wires wait for nobody
+            "routing_s": kernels.routing_s(base.constants, format) if efficiency is None else 0.0,
             "takes_turns": on.kind == "TPU",
         }
         | given

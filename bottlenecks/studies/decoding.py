@@ -8,10 +8,9 @@ from bottlenecks.facts.chips import chip
 from bottlenecks.facts.doors import RANKS, positive
 from bottlenecks.facts.units import plain, si
 from bottlenecks.laws import serving, shares
-from bottlenecks.measured import inference as measured_inference
 from bottlenecks.measured import scores
 from bottlenecks.models import exchange, inference, ops
-from bottlenecks.models.machine import RESOURCES
+from bottlenecks.models.machine import RESOURCES, machine
 
 
 def weight_bytes(shape, format_bytes=2.0):
@@ -126,7 +125,7 @@ def over_chips(shape, device, *, most=64, batch=1, context=2048, weight_format="
     """(chips, seconds): decode steps, tensor parallel over 1, 2, 4 ... chips, each of which holds whole heads."""
     counts = 2 ** np.arange(int(np.log2(positive("most", most, most=RANKS))) + 1)
     counts = counts[np.mod(shape.heads, counts) == 0]
-    server = measured_inference.server(device, shape)
+    server = machine(device)
     plans = (inference.Plan(tp=int(n), weight_format=weight_format) for n in counts)
     times = [float(inference.decode_s(shape, plan, server, batch=batch, context=context)) for plan in plans]
     return counts, np.array(times)

@@ -23,6 +23,16 @@ def lags():
     return _shares(found)
 
 
+def boards():
+    """Chip -> sources that measured on it, of all kinds."""
+    found = defaultdict(set)
+    for table in ("training", "inference", "kernels", "collectives"):
+        rows = corpus.table(table)
+        for source, name in zip(rows["source_id"].tolist(), rows["chip_name"].tolist(), strict=True):
+            found[name].add(source)
+    return {name: float(len(sources)) for name, sources in sorted(found.items()) if name}
+
+
 def lengths(column):
     """Tokens of prompts or of answers, to the nearest power of four -> share of sources."""
     rows, found = corpus.table("inference"), defaultdict(set)
@@ -43,9 +53,14 @@ def _shares(found):
 
 def rows():
     """The rows of data/choices.csv, as dictionaries."""
-    found = {"lag_years": lags(), **{column: lengths(column) for column in ("input_len", "output_len")}, "full": FULL}
+    found = {
+        "lag_years": lags(),
+        **{column: lengths(column) for column in ("input_len", "output_len")},
+        "full": FULL,
+        "board": boards(),
+    }
     return [
-        {"choice": choice, "value": f"{value:g}", "weight": f"{weight:.4g}"}
+        {"choice": choice, "value": value if isinstance(value, str) else f"{value:g}", "weight": f"{weight:.4g}"}
         for choice, weights in found.items()
         for value, weight in weights.items()
     ]

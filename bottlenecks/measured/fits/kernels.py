@@ -8,8 +8,9 @@ holds the file to it.
 import numpy as np
 
 from bottlenecks import data
-from bottlenecks.facts import corpus
+from bottlenecks.facts import corpus, formats
 from bottlenecks.facts.chips import chip
+from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.measured import kernels as measured_kernels
 from bottlenecks.measured.cases import Cases
 from bottlenecks.models import kernels
@@ -32,6 +33,8 @@ START = {
 FRACTIONS = ("matmul_32", "matmul_16", "matmul_8", "stream", "resident", "best_of_sweep", "link")
 UNITS = {
     "flop_per_joule_16": "FLOP/J",
+    "routing_16_s": "s",
+    "routing_8_s": "s",
     "fixed_s": "s",
     "light_s": "s",
     "tile_s": "s",
@@ -43,6 +46,7 @@ SINGLES = ("sustained products", "cubes", "best of a sweep")  # products timed a
 STREAMS = ("stream scale", "stream triad", "stream copy", "stream mul", "stream add")
 WIDE = {"32": ("fp32",), "16": ("fp16", "bf16", "tf32"), "8": ("fp8", "int8")}
 LAYERS = {"activation": "SiLU", "norm": "norm", "rotary": "rotary"}
+STARTS_S = np.arange(0, 80.5e-6, 0.5e-6)  # starts of a layer of experts that are tried
 PER_JOULE = 1e12  # FLOP, where a search for it starts
 BOARDS, WIDE_WATTS = 3, 3.0  # boards of a family, and how far apart in watts, that tell how much a joule does
 POINTS, ROUNDS = 11, 6  # values tried around each constant; times that all are tried
@@ -191,9 +195,49 @@ def fit(*, without=(), strangers=()):
     f.step([("any", "worked_norm"), ("any", "light_s")], norms)
     for kind in ("activation", "rotary"):
         f.step([("any", f"worked_{kind}")], f.select(kernels=(f"elementwise {LAYERS[kind]}",)))
+    for width in ("16", "8"):
+        f.values["any", f"routing_{width}_s"] = routing_s(f, width)
     f.step([("any", "resident")], f.select(kernels=("elementwise residual",)))
     f.step([("any", "link")], f.select(kernels=("memcpy host", "memcpy device to", "p2p")))
     return f
+
+
+# ---- layers of experts
+
+
+def routing_s(f, width):
+    """Start of a layer of experts, of least mean |log error| on the layers of `kernel_grids` in a width; every system counts alike.
+
+    What is left of it when products, activation and moves are those of the ledger. Weights of four bits beside wider
+    operands are left out: which kernel widened them is not said.
+    """
+    rows = corpus.table("kernel_grids")
+    mine = (rows["kernel"] == "mixture of experts") & (rows["weight_dtype"] == "") & (rows["suspect"] == "")
+    rows = corpus.where(rows, mine & (np.char.startswith(rows["dtype"], "bf16") == (width == "16")))
+    known = np.array([_experts_s(f, {c: v[i] for c, v in rows.items()}) for i in range(rows["m"].size)])
+
+    def loss(start_s):
+        off = np.abs(np.log(rows["time_s"] / (known + start_s)))
+        return np.mean([np.nanmean(off[rows["source_id"] == source]) for source in np.unique(rows["source_id"])])
+
+    return float(min(STARTS_S, key=loss))
+
+
+def _experts_s(f, row):
+    """Seconds of a layer of experts by the ledger's rows: both products of those touched, the activation, the moves."""
+    on = chip(str(row["chip_name"]))
+    format = formats.narrowest(str(row["dtype"])) or "bf16"
+    if format not in on.peaks:
+        return np.nan
+    device = kernels.device(on, format, constants={name: f.value(on.family, name) for name in START})
+    several = max(row["m"] * row["experts_per_token"] / row["ep"], 1.0)  # rows of this rank
+    touched = min(row["batch"], several)
+    stored = {"device": device, "groups": touched, "weight_bytes": bytes_per_value(formats.stored(str(row["dtype"]).split()[0]))}
+    products = kernels.matmul_s(several / touched, row["k"], 2 * row["n"], **stored)
+    products = products + kernels.matmul_s(several / touched, row["n"], row["k"], **stored)
+    kept = kernels.elementwise_s(6 * several * row["n"], device=device, kind="activation")
+    moved = (4 * several + 2 * row["m"] * 3) * row["k"]  # dealt out, and summed up
+    return float(products + kept + kernels.elementwise_s(moved, device=device))
 
 
 def rows():
