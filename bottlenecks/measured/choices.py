@@ -19,9 +19,10 @@ def weights(choice):
     """Value -> weight of a choice: a number, or the name of a board.
 
     lag_years: years from a chip's launch to the software of a run on it. input_len, output_len: tokens of a prompt and
-    an answer. full: sequences of a busy server over those that fit. board: sources that measured on it.
+    an answer. full: sequences of a busy server over those that fit. board: sources that measured on it. "weights beside
+    fp8": formats of weights on chips whose narrowest products are those.
     """
-    read = str if choice == "board" else float
+    read = str if choice == "board" or choice.startswith("weights") else float
     return {read(row["value"]): float(row["weight"]) for row in data.rows("choices") if row["choice"] == choice}
 
 
@@ -39,6 +40,11 @@ def boards(name):
     known = weights("board")
     each = {board: known.get(board, 0.0) + UNSEEN for board in found}
     return tuple((board, weight / sum(each.values())) for board, weight in each.items())
+
+
+def narrowest(chip):
+    """The narrowest format that a chip multiplies, of those in which weights are kept."""
+    return next((format for format in ("fp4", "fp8", "int8") if format in chip.peaks), "bf16")
 
 
 def dates(chip):

@@ -18,6 +18,7 @@ from bottlenecks.facts.chips import chip, why_unknown
 from bottlenecks.facts.configs import from_config
 from bottlenecks.facts.doors import positive
 from bottlenecks.facts.formats import bytes_per_value
+from bottlenecks.facts.workloads import find_workload, lengths
 from bottlenecks.measured import choices
 from bottlenecks.measured.cases import Cases, alike, impossible, largest, middles, over_boards, predictions, sorted_out
 from bottlenecks.measured.open import TASTE
@@ -57,6 +58,7 @@ class World(NamedTuple):
     prompt: float | None = None  # tokens
     output: float | None = None  # tokens
     full: float | None = None  # sequences at once, as a share of those that fit
+    weights: str = ""  # format of stored weights
     tp: int | None = None  # chips of a copy
     weight: float = 1.0
 
@@ -79,9 +81,20 @@ def cases(columns):
 
 def settled(columns):
     """The columns with the load of each row, and rates of all chips where only those of one are printed."""
+    columns = columns | _lengths(columns)
     rate = columns["tokens_per_s"]
     rate = np.where(np.isnan(rate), columns["tokens_per_s_per_chip"] * columns["n_chips"], rate)
     return columns | {"load": _load(columns, rate), "tokens_per_s": rate}
+
+
+def _lengths(columns):
+    """The columns of lengths, with the means of a named workload where a row prints none."""
+    found = {name: columns[name].copy() for name in LENGTHS}
+    for name in np.unique(columns["workload"][columns["workload"] != ""]).tolist():
+        if find_workload(name):
+            for column, tokens in zip(LENGTHS, lengths(name), strict=True):
+                found[column][(columns["workload"] == name) & np.isnan(found[column])] = tokens
+    return found
 
 
 def _load(columns, rate):
@@ -146,13 +159,24 @@ def _worlds(first):
     )
     full = tuple(choices.weights("full").items()) if first["load"] == "full" else ((None, 1.0),)
     return [
-        World(software, prompt, output, share, tp, w * x * y * z)
-        for (software, w), (prompt, x), (output, y), (share, z) in product(programs, prompts, outputs, full)
-        for tp in _cuts(first, on)
+        World(software, prompt, output, share, stored, tp, w * x * y * z * f)
+        for (software, w), (prompt, x), (output, y), (share, z), (stored, f) in product(
+            programs, prompts, outputs, full, _stored(first, on)
+        )
+        for tp in _cuts(first, on, stored)
     ]
 
 
-def _cuts(first, on):
+def _stored(first, on):
+    """((format of the weights, weight), ...): as stated ('': by the row, the name or the model), else what chips like it were given."""
+    shape = _model(str(first["model"]))
+    told = formats.stored(str(first["weight_dtype"]), "weight_dtype") or formats.find_stored(str(first["model"]))
+    if told or shape.stored_format or formats.operands("act_dtype", str(first["act_dtype"])):
+        return (("", 1.0),)
+    return tuple(choices.weights(f"weights beside {choices.narrowest(on)}").items())
+
+
+def _cuts(first, on, stored):
     """Chips of a copy of the model that a server's row leaves possible: (None,) where they are stated, or tuned for latency."""
     n = first["n_chips"]
     if (
@@ -164,7 +188,8 @@ def _cuts(first, on):
     ):
         return (None,)
     shape = _model(str(first["model"]))
-    least = _least_chips(shape, on, formats.stored(str(first["weight_dtype"])) or shape.stored_format or "bf16")
+    told = stored or formats.find_stored(str(first["weight_dtype"])) or formats.find_stored(str(first["model"]))
+    least = _least_chips(shape, on, told or shape.stored_format or "bf16")
     found = [tp for tp in (1, 2, 4, 8) if n % tp == 0 and tp >= least and shape.heads % tp == 0]
     return tuple(found) or (None,)
 
@@ -180,7 +205,7 @@ def _case(mine, rows, world):
     shape, on, software = _model(str(first["model"])), _chip(first), world.software
     if first["speculative"] == 1:
         raise ValueError("speculative decoding: the acceptance rate is not in the row")
-    format, weight_format, head_format, cache_format, assumed = _formats(first, shape, on, software)
+    format, weight_format, head_format, cache_format, assumed = _formats(first, shape, on, software, world.weights)
     phase, load = str(first["phase"]), str(first["load"])
     hosted = load == "saturated" and software.python_host
     on_chips = machine(on, format)
@@ -243,7 +268,7 @@ def _chip(first):
     raise ValueError(why_unknown(str(first["chip"])))
 
 
-def _formats(first, shape, on, software):
+def _formats(first, shape, on, software, told):
     """(of products, of weights, of the head, of the cache, what was assumed)."""
     assumed = []
     wide = next((f for f in ("bf16", "fp16", "fp32") if f in on.peaks), None)
@@ -255,8 +280,8 @@ def _formats(first, shape, on, software):
     if not weights and (weights := formats.find_stored(str(first["model"]))):
         assumed.append(f"{weights} weights, by the model's name")
     if not weights:
-        weights = shape.stored_format or "bf16"
-        assumed.append("weights in four bits" if shape.stored_format else "16-bit weights")
+        weights = told or shape.stored_format or "bf16"
+        assumed.append(f"{weights} weights")
     head, multiplied, cached = formats.beside(weights)
     if weights == "bf16" and "bf16" not in on.peaks:
         weights = "fp16"

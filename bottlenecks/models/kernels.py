@@ -83,7 +83,17 @@ class Device:
         return bytes_per_value(self.format)
 
 
-MAY_BE_ZERO = {"fixed_s", "light_s", "tile_s", "cache_bytes", "cast_bytes", "waits", "host_waits", "last_s", "routing_s"}
+MAY_BE_ZERO = {
+    "fixed_s",
+    "light_s",
+    "tile_s",
+    "cache_bytes",
+    "cast_bytes",
+    "waits",
+    "host_waits",
+    "last_s",
+    "routing_s",
+}
 MAY_BE_UNKNOWN = {"link_bytes_per_s", "host_bytes_per_s", "tdp_watts"}  # NaN
 
 

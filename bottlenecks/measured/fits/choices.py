@@ -3,9 +3,11 @@
 import math
 from collections import defaultdict
 
-from bottlenecks.facts import corpus
+from bottlenecks.facts import corpus, formats
 from bottlenecks.facts.chips import chip
+from bottlenecks.measured import choices
 
+UNSAID = 8  # times that 16-bit weights go unsaid for once that narrower ones do (a choice)
 SHORTEST = 8  # tokens of a prompt or answer that anyone asks for
 FULL = {1: 0.34, 0.25: 0.33, 0.0625: 0.33}  # sequences at once over those that fit: nobody states both; a choice
 LONGEST = 6  # years after its launch in which a chip is still counted
@@ -33,6 +35,23 @@ def boards():
     return {name: float(len(sources)) for name, sources in sorted(found.items()) if name}
 
 
+def stored(narrowest):
+    """Format of weights where none is stated -> its weight, on chips whose narrowest products are given.
+
+    That of the sources that state one, in 16, 8 or 4 bits; but who narrows them says so, and 16 bits count `UNSAID` times.
+    """
+    rows, found = corpus.table("inference"), defaultdict(set)
+    columns = (rows[c].tolist() for c in ("source_id", "chip_name", "weight_dtype"))
+    for source, name, spelled in zip(*columns, strict=True):
+        how = formats.find_stored(spelled)
+        if name and how and choices.narrowest(chip(name)) == narrowest:
+            bits = 8 * formats.bytes_per_value(how)
+            four = "nvfp4" if narrowest == "fp4" else "int4_g128"
+            found[source].add("bf16" if bits > 9 else "fp8" if bits > 7 else four)
+    weight = _shares(found) | {"bf16": UNSAID * _shares(found)["bf16"]}
+    return {value: share / sum(weight.values()) for value, share in weight.items()}
+
+
 def lengths(column):
     """Tokens of prompts or of answers, to the nearest power of four -> share of sources."""
     rows, found = corpus.table("inference"), defaultdict(set)
@@ -53,12 +72,9 @@ def _shares(found):
 
 def rows():
     """The rows of data/choices.csv, as dictionaries."""
-    found = {
-        "lag_years": lags(),
-        **{column: lengths(column) for column in ("input_len", "output_len")},
-        "full": FULL,
-        "board": boards(),
-    }
+    found = {"lag_years": lags(), **{column: lengths(column) for column in ("input_len", "output_len")}, "full": FULL}
+    found |= {f"weights beside {narrowest}": stored(narrowest) for narrowest in ("fp4", "fp8", "int8", "bf16")}
+    found |= {"board": boards()}
     return [
         {"choice": choice, "value": value if isinstance(value, str) else f"{value:g}", "weight": f"{weight:.4g}"}
         for choice, weights in found.items()

@@ -181,9 +181,9 @@ def fit(*, without=(), strangers=()):
     for what in SINGLES:  # products timed alone, each format of each family
         sources = corpus.showing("kernels", what)
         for family in families:
-            for width, formats in WIDE.items():
+            for width, spelled in WIDE.items():
                 key = (family, f"matmul_{width}")
-                pairs = f.select(family=family, kind="matmul", sources=sources, formats=formats)
+                pairs = f.select(family=family, kind="matmul", sources=sources, formats=spelled)
                 f.step([key] if key not in f.values else [], pairs)
         if what == SINGLES[0]:
             best = corpus.showing("kernels", SINGLES[-1])
@@ -232,7 +232,11 @@ def _experts_s(f, row):
     device = kernels.device(on, format, constants={name: f.value(on.family, name) for name in START})
     several = max(row["m"] * row["experts_per_token"] / row["ep"], 1.0)  # rows of this rank
     touched = min(row["batch"], several)
-    stored = {"device": device, "groups": touched, "weight_bytes": bytes_per_value(formats.stored(str(row["dtype"]).split()[0]))}
+    stored = {
+        "device": device,
+        "groups": touched,
+        "weight_bytes": bytes_per_value(formats.stored(str(row["dtype"]).split()[0])),
+    }
     products = kernels.matmul_s(several / touched, row["k"], 2 * row["n"], **stored)
     products = products + kernels.matmul_s(several / touched, row["n"], row["k"], **stored)
     kept = kernels.elementwise_s(6 * several * row["n"], device=device, kind="activation")
