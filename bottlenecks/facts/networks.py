@@ -5,6 +5,7 @@ together, and `both_ways` halves those. A catalog holds rated bandwidth of the w
 disagree the row's notes say how it was settled, and `low` and `high` keep the range.
 """
 
+import re
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -253,3 +254,36 @@ def _tiers(system_name):
         for row in data.rows("tiers")
         if row["system"] == system_name
     )
+
+
+# ---- fabrics
+
+
+@cache
+def fabrics():
+    """What carries messages between machines: name -> row of data/fabrics.csv."""
+    return {row["name"]: row for row in data.rows("fabrics")}
+
+
+@cache
+def read_ports(text, per_machine):
+    """(fabric, bytes a second of one chip's port) by a text such as "8x400Gb InfiniBand per node"; '' and NaN where not told.
+
+    `per_machine`: chips of a machine, whose ports the text may give together.
+
+    >>> read_ports("EFA 3200 Gb/s per node", 8.0), read_ports("200 Gb/s HDR per GPU", 8.0)
+    (('EFA', 50000000000.0), ('InfiniBand', 25000000000.0))
+    """
+    words = set(re.findall(r"[a-z][a-z0-9-]*", text.casefold()))
+    spelled = {each.casefold(): name for name, row in fabrics().items() for each in (name, *data.keys(row["aliases"]))}
+    fabric = next((name for each, name in spelled.items() if set(each.split()) <= words), "")
+    found = re.search(r"(?:(\d+)\s*x\s*)?(\d+(?:\.\d+)?)\s*([gt])b(?:it)?(?:ps|/s)?\b", text.casefold())
+    if not found:
+        return fabric, float("nan")
+    rate = float(found[2]) * (1e9 if found[3] == "g" else 1e12) / 8
+    if re.search(r"per (?:gpu|chip|rank|card)", text.casefold()):
+        return fabric, rate
+    several = float(found[1]) if found[1] else 1.0
+    if found[1] or re.search(r"per (?:node|machine|host|server|vm|instance)", text.casefold()):
+        rate = rate * several / max(per_machine, 1.0)
+    return fabric, rate

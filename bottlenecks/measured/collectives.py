@@ -7,7 +7,9 @@ import numpy as np
 
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.doors import one_of, shown
+from bottlenecks.facts.networks import fabrics, read_ports
 from bottlenecks.laws import collectives as law_collectives
+from bottlenecks.measured import choices
 from bottlenecks.measured.cases import impossible
 from bottlenecks.models import collectives, wiring
 
@@ -38,7 +40,8 @@ class Configurations(NamedTuple):
 
 
 def cases(columns):
-    """`Configurations` of a table of collectives."""
+    """`Configurations` of a table of collectives; a name that does not tell its board is the one most measured."""
+    columns = columns | {"chip_name": _boards(columns)}
     count = columns["source_id"].size
     asked = {
         "tiers": np.empty(count, object),
@@ -68,9 +71,17 @@ def cases(columns):
     return Configurations(columns, found, reasons.astype(str), asked)
 
 
+def _boards(columns):
+    names, untold = columns["chip_name"].astype("U64"), columns["chip_name"] == ""
+    for name in np.unique(columns["chip"][untold]).tolist():
+        if found := choices.boards(name):
+            names[untold & (columns["chip"] == name)] = max(found, key=lambda board: board[1])[0]
+    return names
+
+
 _READ = (
     *("collective", "chip_name", "n_gpus", "n_nodes", "port_bytes_per_s", "rdma_only", "one_domain", "own_count"),
-    *("pcie_generation", "in_network", "algorithms", "launch"),
+    *("pcie_generation", "in_network", "algorithms", "launch", "network", "fabric"),
     *("message_bytes", "time_s", "algbw_bytes_per_s", "busbw_bytes_per_s"),
 )
 
@@ -89,6 +100,7 @@ def _configuration(row):
     if row["own_count"] == 1:
         raise ValueError("a bandwidth by the page's own count of bytes, without a message")
     assumed = []
+    row = _with_ports(row, assumed)
     tiers = _tiers(row, assumed)
     ranks, per_domain = _ranks(row, tiers, assumed)
     message, measured, unit = _measured(row, ranks, assumed)
@@ -107,12 +119,23 @@ def _configuration(row):
     }
 
 
+def _with_ports(row, assumed):
+    """A row with its fabric and ports, where they stand only in its words for the links in use."""
+    if row["n_nodes"] == 1:
+        return row
+    fabric, rate = read_ports(row["network"], row["n_gpus"] / row["n_nodes"] if row["n_nodes"] > 1 else 8.0)
+    if row["port_bytes_per_s"] != row["port_bytes_per_s"] and rate == rate:
+        assumed.append(f"a port of {8 * rate / 1e9:g} Gbit/s a chip")
+        row = row | {"port_bytes_per_s": rate}
+    return row | {"fabric": row["fabric"] if row["fabric"] in fabrics() else fabric}
+
+
 def _tiers(row, assumed):
     """The tiers of a row's machine."""
     name, port = row["chip_name"], row["port_bytes_per_s"]
     sums = row["in_network"] == "ports"
     if row["rdma_only"] == 1 and port == port:
-        return (wiring.ports(port, sums=sums),)
+        return (wiring.ports(port, sums=sums, fabric=_between(row)),)
     if not name:
         if row["pcie_generation"] == row["pcie_generation"]:
             return (wiring.host(f"PCIe {row['pcie_generation']:.0f}.0 x16"),)
@@ -131,7 +154,12 @@ def _tiers(row, assumed):
         if row["n_nodes"] == row["n_nodes"]:
             raise ValueError("the ports are not known")
         return inner
-    return (*inner, wiring.ports(min(port, inner[-1].bytes_per_s), sums=sums))
+    return (*inner, wiring.ports(min(port, inner[-1].bytes_per_s), sums=sums, fabric=_between(row)))
+
+
+def _between(row):
+    """The fabric between machines that a row names, '' where it names none."""
+    return row["fabric"] if row["fabric"] in fabrics() else ""
 
 
 def _ranks(row, tiers, assumed):
@@ -227,7 +255,7 @@ def classes(cases):
     """{factor: level of each row}: who ran it, where, and how large a message."""
     asked = cases.asked["message_bytes"]
     size = np.where(asked < SMALL_BYTES, "small", np.where(asked < LARGE_BYTES, "middle", "large"))
-    return {"program": cases.columns["program"], "where": groups(cases), "size": size}
+    return {"size": size, "program": cases.columns["program"], "where": groups(cases)}
 
 
 def headline(cases, seconds):

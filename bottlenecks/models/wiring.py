@@ -6,7 +6,7 @@ import numpy as np
 
 from bottlenecks.facts.chips import Chip
 from bottlenecks.facts.doors import MOST, numbers, one_of, record, shown
-from bottlenecks.facts.networks import Tier, link
+from bottlenecks.facts.networks import Tier, fabrics, link
 from bottlenecks.models import collectives
 
 PORT_BYTES_PER_S = 12.5e9  # of a chip whose ports no source states: 100 Gbit/s
@@ -60,9 +60,17 @@ def host(wire_name, *, ranks=HOST_CHIPS, shared=1):
     return Tier(name="host", ranks=ranks, bytes_per_s=wire.bytes_per_s / shared, link=wire.name)
 
 
-def ports(bytes_per_s, *, sums=False):
-    """The tier of network ports, one for each chip, without end."""
-    return Tier(name="ports", ranks=None, bytes_per_s=bytes_per_s, link=PORT_LINK, in_network_reduction=sums)
+def ports(bytes_per_s, *, sums=False, fabric=""):
+    """The tier of network ports, one for each chip, without end, of a fabric of `networks.fabrics` ('': InfiniBand)."""
+    kind = fabrics()[one_of("fabric", fabric or "InfiniBand", fabrics())]
+    return Tier(
+        name="ports",
+        ranks=None,
+        bytes_per_s=bytes_per_s * float(kind["share"]),
+        link=PORT_LINK,
+        latency_s=float(kind["latency_s"]) if kind["latency_s"] else None,
+        in_network_reduction=sums,
+    )
 
 
 def send_s(collective, message_bytes, ranks, *, on, per_domain=None, groups=1, launch="framework", besides=None):
