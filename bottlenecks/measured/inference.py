@@ -45,6 +45,11 @@ class Case(NamedTuple):
     time: Callable
     kind: str
     tokens: np.ndarray  # that a rate counts in these seconds
+    batch: np.ndarray  # sequences of all chips together; of a busy server those of a copy
+    prompt: np.ndarray
+    output: np.ndarray
+    weight_format: str
+    cache_format: str
     assumed: str
     routed: bool  # a mixture of experts
     together: bool  # over several chips that sum in each layer, in steps that no host launches
@@ -222,7 +227,7 @@ def _case(mine, rows, world):
     asked = Asked(shape, plan, on_chips, phase, prompt, np.maximum(output, 1), copies, first)
     if load == "saturated":
         time, tokens, more = _under_load(asked, mine["batch"])
-        kind = "saturated"
+        kind, batch = "saturated", mine["batch"]
     else:
         batch, more = _sequences(asked, mine, world)
         assumed = assumed + more
@@ -230,7 +235,8 @@ def _case(mine, rows, world):
         kind = "many chips" if plan.chips > 1 else "one chip"
     note = "; ".join(filter(None, assumed + more + list(on_chips.assumed)))
     together = plan.tp > 1 and plan.stationary == "1-D" and software.captured
-    return Case(rows, on_chips, time, kind, tokens, note, shape.experts is not None, together)
+    settled = (tokens, batch, prompt, asked.output, weight_format, cache_format)
+    return Case(rows, on_chips, time, kind, *settled, note, shape.experts is not None, together)
 
 
 class Asked(NamedTuple):
@@ -440,7 +446,7 @@ def _alone(asked, batch):
         if plan.stationary != "1-D":
             note = ["weights cut both ways or gathered, whichever is sooner"]
         return lambda on: _prefill_s(asked, on, mine), batch * prompt, note
-    if phase == "end_to_end" and _is_run(first):
+    if phase == "end_to_end" and is_run(first):
         fits = np.maximum(_fitting(asked), 1)
         turns = np.maximum(mine / fits, 1)  # what does not fit waits for its turn
         note = [] if np.all(turns == 1) else ["sequences in turns: not all fit the memory"]
@@ -454,7 +460,7 @@ def _alone(asked, batch):
     return lambda on: inference.decode_s(shape, plan, on, batch=mine, context=context), batch, []
 
 
-def _is_run(first):
+def is_run(first):
     """Is what a static row of a whole run prints its time or rate, and not only that between two tokens?"""
     return bool(
         np.isfinite(first["latency_s"]) or np.isfinite(first["tokens_per_s"]) or np.isnan(first["s_per_output_token"])

@@ -245,11 +245,16 @@ def classes(cases):
     return {"program": cases.columns["program"], "work": work.astype(str), "width": width.astype(str)}
 
 
+def work(columns):
+    """(FLOP, bytes) of each row as sources count them; NaN where it has none."""
+    return _flop(columns), _moved(columns)
+
+
 def headline(cases, seconds):
     """(measured, predicted, unit) in the row's own unit: its time, else its rate."""
     columns = cases.columns
     per_time, flop_rate, byte_rate = (columns[c] for c in ("time_s", "flop_per_s", "bytes_per_s"))
-    work_flop, work_bytes = _flop(columns), _moved(columns)
+    work_flop, work_bytes = work(columns)
     choices = (np.isfinite(per_time), np.isfinite(flop_rate), np.isfinite(byte_rate))
     measured = np.select(choices, (per_time * 1e6, flop_rate / 1e12, byte_rate / 1e9), np.nan)
     predicted = np.select(

@@ -1,8 +1,11 @@
-"""The simplest rivals of the models: the datasheet alone, and the datasheet times one fitted number.
+"""The simplest rivals of the models, on the same rows: the datasheet, one number, and the mean of that and the model.
 
-A model deserves its pages if it errs less than both on sources that nothing was fitted to. The datasheet is the larger
-of two times: operations at the printed peak, weights at the printed bandwidth. The one number multiplies that time, and
-is the one that errs least on the sources of the role `fit`: one for each group of rows. In training it is a utilisation.
+A model deserves its pages if it errs less than all three on sources that nothing was fitted to. The datasheet is the
+larger of two times: operations at the printed peak, bytes at the printed bandwidth of memory or wire. The one number
+multiplies it, for each family of chips and group of rows: in training it is a utilisation, elsewhere a share of the
+floor. It is the median over all other sources. The last rival is the geometric mean of the one number and the model.
+
+Errors are means of |ln(predicted / measured)|: twice too fast is as wrong as twice too slow.
 """
 
 from functools import cache as keep
@@ -13,123 +16,198 @@ from bottlenecks.facts import corpus, formats
 from bottlenecks.facts.architectures import find_model, model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.doors import one_of
-from bottlenecks.measured import inference, scores
+from bottlenecks.laws import collectives as law
+from bottlenecks.measured import frame, inference, scores
 from bottlenecks.models import cache
 
-KINDS = ("training", "inference")
+NAMES = ("datasheet", "one number", "both", "model")  # both: the geometric mean of one number and model
 
 
 @keep
-def rivals(kind):
-    """Errors on held-out rows, of the rivals beside the model's: one dictionary for each group of rows.
-
-    group, sources, rows; then the mean over sources of |predicted / measured - 1|, of "datasheet", "one number" (NaN
-    where no source of the group is fitted on) and "model"; times: the number. All three have the same rows.
-    """
-    rows, found = corpus.table(one_of("kind", kind, KINDS)), scores.table(kind)
-    bound_s = found["peak_s"] if kind == "training" else inference_bound_s(rows)
-    rate = np.char.startswith(found["unit"], "tokens/s") | (found["unit"] == "TFLOP/s/chip")
-    ratio = scaled(found["ratio"], bound_s / found["seconds"], rate)
-    fair = scores.fair(rows, found) & np.isfinite(ratio)
-    columns = {
+def logs(kind):
+    """ln(measured / predicted seconds) of the rows that are scored: rival -> array; also source, role, group, inside."""
+    rows, found = corpus.table(one_of("kind", kind, frame.KINDS)), scores.table(kind)
+    mine = scores.fair(rows, found) & np.isfinite(found["floor_s"])
+    rows, found = corpus.where(rows, mine), corpus.where(found, mine)
+    with np.errstate(divide="ignore"):
+        slower = np.log(found["measured"] / found["predicted"]) * np.where(np.isin(found["unit"], frame.TIMES), 1, -1)
+        over = np.log(found["reference"] / found["predicted"]) * np.where(np.isin(found["unit"], frame.TIMES), 1, -1)
+        datasheet = slower - over + np.log(found["seconds"] / found["floor_s"])
+    one = datasheet - one_number(datasheet, rows["source_id"], found["group"], found["family"])
+    return {
+        "datasheet": datasheet,
+        "one number": one,
+        "both": (one + slower) / 2,
+        "model": slower,
+        "source": rows["source_id"],
         "role": rows["role"],
-        "source": found["source"],
         "group": found["group"],
-        "rate": rate,
-        "datasheet": ratio,
-        "model": found["ratio"],
+        "inside": scores.inside(found),
     }
-    return compared({name: values[fair] for name, values in columns.items()})
 
 
-def compared(columns):
-    """`rivals` of rows: columns role, source, group, rate, and two ratios."""
-    held = columns["role"] == "held-out"
+def one_number(values, sources, groups, families):
+    """Of each row the median of `values` over all other sources, each of the same weight.
+
+    Of its group and family of chips; where no other source has both, of its group; else of all rows.
+    """
+    found = np.full(values.size, np.nan)
+    for source, group, family in dict.fromkeys(zip(sources.tolist(), groups.tolist(), families.tolist(), strict=True)):
+        others = sources != source
+        for like in (others & (groups == group) & (families == family), others & (groups == group), others):
+            if like.any():
+                break
+        mine = (sources == source) & (groups == group) & (families == family)
+        found[mine] = weighted_median(values[like], sources[like])
+    return found
+
+
+def weighted_median(values, sources):
+    """The median of rows, every source of the same weight."""
+    _, which, count = np.unique(sources, return_inverse=True, return_counts=True)
+    order = np.argsort(values, kind="stable")
+    share = np.cumsum((1 / count[which])[order])
+    return float(values[order][np.searchsorted(share, share[-1] / 2)])
+
+
+def rivals(kind, role="held-out"):
+    """One dictionary for each group of rows, the last for all of them: group, sources, rows, then the error of each of `NAMES`."""
+    found = logs(kind)
+    mine = found["role"] == role
     lines = []
-    for group in np.unique(columns["group"][held]):
-        mine = held & (columns["group"] == group)
-        like = (columns["role"] == "fit") & (columns["group"] == group)
-        datasheet, rate, source = (columns[name] for name in ("datasheet", "rate", "source"))
-        times = best_times(datasheet[like], rate[like], source[like])
-        of_number = scaled(datasheet, times, rate)
+    for group in (*np.unique(found["group"][mine]).tolist(), ""):
+        some = mine & (found["group"] == group) if group else mine
         lines.append(
-            {
-                "group": str(group),
-                "sources": np.unique(source[mine]).size,
-                "rows": int(mine.sum()),
-                "datasheet": mean_error(datasheet[mine], source[mine]),
-                "one number": mean_error(of_number[mine], source[mine]),
-                "model": mean_error(columns["model"][mine], source[mine]),
-                "times": times,
-            }
+            {"group": group or "all", "sources": np.unique(found["source"][some]).size, "rows": int(some.sum())}
+            | {name: mean_error(found[name][some], found["source"][some]) for name in NAMES}
         )
     return lines
 
 
-def scaled(ratio, times, rate):
-    """Predicted over measured, if the predicted time is so many times as long: a rate is then lower."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(rate, ratio / times, ratio * times)
+def mean_error(logs, sources):
+    """The mean over sources of the mean |ln(predicted / measured)|."""
+    return float(np.mean([np.abs(logs[sources == name]).mean() for name in np.unique(sources)]))
 
 
-def mean_error(ratio, source):
-    """The mean over sources of the mean of |predicted / measured - 1|."""
-    return float(np.mean([np.abs(ratio[source == name] - 1).mean() for name in np.unique(source)]))
+def summary(kind, role="held-out"):
+    """Of each rival: error (mean over sources), median row, as {name: {"error", "median"}}; and what the model alone has."""
+    found = logs(kind)
+    mine = found["role"] == role
+    sources = found["source"][mine]
+    table = {
+        name: {"error": mean_error(found[name][mine], sources), "median": float(np.median(np.abs(found[name][mine])))}
+        for name in NAMES
+    }
+    whole = scores.table(kind)
+    asked = corpus.table(kind)["role"] == role
+    return table | {
+        "sources": np.unique(sources).size,
+        "rows": int(mine.sum()),
+        "predicted": float(np.isfinite(whole["predicted"][asked]).mean()),
+        "inside": float(found["inside"][mine].mean()),
+    }
 
 
-def best_times(ratio, rate, source):
-    """The factor on a time that errs least, of those that are right for one row; NaN without rows."""
-    right = np.where(rate, ratio, 1 / ratio)
-    return float(min(right, key=lambda times: mean_error(scaled(ratio, times, rate), source), default=np.nan))
+def rivals_table(kind):
+    """Rows of a table: `rivals` in percent."""
+    words = {"datasheet": "datasheet", "one number": "one number", "both": "its mean with the model", "model": "model"}
+    return [
+        {name: line[name] for name in ("group", "sources", "rows")}
+        | {words[name]: f"{line[name]:.0%}" for name in NAMES}
+        for line in rivals(kind)
+    ]
 
 
-def inference_bound_s(rows):
+# ---- what the datasheet says
+
+
+def floor_s(kind, cases, found):
+    """Seconds of the datasheet for each row of a kind, NaN where a row has no prediction; `found`: what `predict` returns."""
+    return {
+        "training": _training_s,
+        "inference": inference_bound_s,
+        "kernels": _kernels_s,
+        "collectives": _collectives_s,
+    }[one_of("kind", kind, frame.KINDS)](cases, found)
+
+
+def _training_s(cases, found):
+    floor = np.full(cases.reasons.size, np.nan)
+    for case in cases.found:
+        floor[case.rows] = case.step.model_flop / case.step.chips / case.on.peak_flop_per_s
+    return floor
+
+
+def _kernels_s(cases, found):
+    """Operations at the peak, or bytes at the bandwidth, whichever is longer; of a copy between chips, the wire's."""
+    c, floor = cases.columns, np.full(cases.reasons.size, np.nan)
+    flop, moved = frame.KINDS["kernels"].work(c)
+    for case in cases.found:
+        each = formats.bytes_per_value(case.format)
+        of = {name: values[case.rows] for name, values in c.items()}
+        least = np.nan_to_num(each * (of["m"] * of["k"] + of["k"] * of["n"] + of["m"] * of["n"]))
+        wires = {"host": "host_bytes_per_s", "device to device": "link_bytes_per_s", "p2p": "link_bytes_per_s"}
+        wire = next((rate for word, rate in wires.items() if word in str(of["kernel"][0]).casefold()), "")
+        ideal = frame.KINDS["kernels"].kernels.ideal(case.chip, case.format)
+        rate = getattr(ideal, wire) if wire and case.kind == "elementwise" else case.chip.memory_bytes_per_s
+        bytes_s = np.where(case.kind == "elementwise", np.nan_to_num(moved[case.rows]), least) / rate
+        flop_s = np.nan_to_num(flop[case.rows]) / case.chip.peak_flop_per_s(case.format)
+        floor[case.rows] = np.maximum(flop_s if case.kind != "elementwise" else 0.0, bytes_s)
+    return np.where(floor > 0, floor, np.nan)
+
+
+def _collectives_s(cases, found):
+    """The bytes that each rank must send over the slowest of the wires that the group needs, at its printed rate."""
+    floor = np.full(cases.reasons.size, np.nan)
+    for rows, asked in cases.found:
+        ranks, tiers = np.asarray(asked["ranks"], float), asked["tiers"]
+        sent = asked["message_bytes"] * law.bus_factor(asked["collective"], ranks)
+        inner = float(tiers[0].ranks or np.inf)
+        beyond = ranks > (inner if asked["per_domain"] is None else np.minimum(asked["per_domain"], inner))
+        floor[rows] = sent / np.where(beyond, tiers[-1].bytes_per_s, tiers[0].bytes_per_s)
+    return floor
+
+
+def inference_bound_s(cases, found=None):
     """Seconds that no chip of a row can beat by its datasheet, in the sense of `measured.inference`'s seconds.
 
     A pass takes 2 operations for each active parameter and token, and fetches the weights once. Of a saturated server,
     whose sequences share the weights, operations or the fetch of a sequence's cache. Stages one after the other do not
     add their rates.
     """
+    rows = cases.columns
     bound = np.full(rows["source_id"].size, np.nan)
-    for case in inference.cases(rows).found:
+    for case in cases.found:
         mine = {name: values[case.rows] for name, values in rows.items()}
         shape = model(find_model(str(mine["model"][0])))
-        bound[case.rows] = (_saturated_s if case.kind == "saturated" else _alone_s)(shape, case.on, mine)
+        bound[case.rows] = (
+            _saturated_s(shape, case, mine)
+            if case.tokens[0] == 1 and case.kind == "saturated"
+            else _alone_s(shape, case, mine)
+        )
     return bound
 
 
-def _saturated_s(shape, on, row):
+def _saturated_s(shape, case, row):
     """Seconds between two tokens of all sequences of a server that never waits."""
     chips = np.nan_to_num(row["n_chips"], nan=1.0)
-    output = np.maximum(row["output_len"], 1)
-    tokens = (row["input_len"] + output) / output  # worked on, for each that comes out
-    flop_s = 2 * (shape.active_block_params + shape.head_params) * tokens / on.peak_flop_per_s
-    cached = cache.cache_bytes_per_token(shape, cache_bytes=_stored(row["kv_dtype"])) * (row["input_len"] + output / 2)
-    return np.maximum(flop_s, cached / chip(on.name).memory_bytes_per_s) / chips
+    output = np.maximum(case.output, 1)
+    tokens = (case.prompt + output) / output  # worked on, for each that comes out
+    flop_s = 2 * (shape.active_block_params + shape.head_params) * tokens / case.on.peak_flop_per_s
+    cached = cache.cache_bytes_per_token(shape, cache_bytes=formats.bytes_per_value(case.cache_format))
+    return np.maximum(flop_s, cached * (case.prompt + output / 2) / chip(case.on.name).memory_bytes_per_s) / chips
 
 
-def _alone_s(shape, on, row):
+def _alone_s(shape, case, row):
     """Seconds of a prompt, of a step, or of both from start to end."""
+    on = case.on
     together = np.nan_to_num(row["n_chips"], nan=1.0) / np.nan_to_num(row["pp"], nan=1.0)
-    batch, block = np.nan_to_num(row["batch"], nan=1.0), shape.active_block_params
+    block = shape.active_block_params
     params = block + shape.head_params
-    weights_s = _stored(row["weight_dtype"]) * params / chip(on.name).memory_bytes_per_s
-    step_s = np.maximum(2 * params * batch / on.peak_flop_per_s, weights_s) / together
-    prompt_s = np.maximum(2 * block * batch * row["input_len"] / on.peak_flop_per_s, weights_s) / together
-    whole = (row["phase"] == "end_to_end") & np.isfinite(row["latency_s"])
-    return np.where(row["phase"] == "prefill", prompt_s, np.where(whole, prompt_s + row["output_len"] * step_s, step_s))
-
-
-def _stored(spelled):
-    """Bytes of a value in the format that a column names, 16 bits where it names none."""
-    return formats.bytes_per_value(formats.stored(str(spelled[0])) or "bf16")
-
-
-def rivals_table(kind):
-    """Rows of a table: `rivals` in percent, of the groups that have a fitted number."""
-    return [
-        {name: line[name] for name in ("group", "sources", "rows")}
-        | {name: f"{line[name]:.0%}" for name in ("datasheet", "one number", "model")}
-        for line in rivals(kind)
-        if np.isfinite(line["one number"])
-    ]
+    weights_s = formats.bytes_per_value(case.weight_format) * params / chip(on.name).memory_bytes_per_s
+    step_s = np.maximum(2 * params * case.batch / on.peak_flop_per_s, weights_s) / together
+    prompt_s = np.maximum(2 * block * case.batch * case.prompt / on.peak_flop_per_s, weights_s) / together
+    if row["phase"][0] == "prefill":
+        return prompt_s
+    whole = row["phase"][0] == "end_to_end" and inference.is_run({name: values[0] for name, values in row.items()})
+    return prompt_s + case.output * step_s if whole else step_s

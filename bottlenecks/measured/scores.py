@@ -12,15 +12,17 @@ import numpy as np
 
 from bottlenecks import data
 from bottlenecks.facts import corpus, files
+from bottlenecks.facts.chips import chip
 from bottlenecks.facts.doors import one_of
 from bottlenecks.laws import shares
 from bottlenecks.measured import frame, practice
 from bottlenecks.models.machine import RESOURCES
 
-NUMBERS = ("seconds", "predicted", "low", "high", "measured")  # the first in seconds, the others in `unit`
+# seconds: of the well-tuned program; floor_s: of the datasheet; reference: as seconds, and the others, in `unit`.
+NUMBERS = ("seconds", "floor_s", "reference", "predicted", "low", "high", "measured")
 OWNERS = ("compute", "memory", "network", "latency")  # of a training step; memory with the caches
-# Of training alone. open: respects of weight left open; peak_s: model FLOP at the printed peak.
-NUMBERS_OF_RUNS = ("params", "chips", "open", "peak_s", *OWNERS)
+# Of training alone. open: deviation of the logarithm of the time over what a row leaves open.
+NUMBERS_OF_RUNS = ("params", "chips", "open", *OWNERS)
 DIGITS = 12  # so that an error near zero, and a picture drawn of it, stay the same
 
 
@@ -28,9 +30,10 @@ DIGITS = 12  # so that an error near zero, and a picture drawn of it, stay the s
 def table(kind):
     """The committed predictions of a kind of rows: column -> array, with `ratio`, predicted over measured.
 
-    source, group (what a row is scored under), seconds, then the columns of `frame.predict`; of
-    training also software, family (of the chip), params, chips, open (respects of weight that the row leaves
-    to our choice), peak_s (of the step's model FLOP at the printed peak), and the shares of OWNERS.
+    source, group (what a row is scored under), family (of the chip), seconds (of a well-tuned program), floor_s (of the
+    datasheet), reference (seconds in the row's unit), then the columns of `frame.predict`, practice included; of the
+    sources that practice is learned on, practice is that of all others. Of training also software, params, chips, open
+    (deviation over what the row leaves open), and the shares of OWNERS.
     """
     texts = data.columns(f"predictions_{one_of('kind', kind, frame.KINDS)}")
     numbers = (*NUMBERS, *NUMBERS_OF_RUNS)
@@ -45,13 +48,29 @@ def table(kind):
 
 def fresh(kind, *, owners=True):
     """The same columns, computed now; without `owners`, which take most of the work, `bound` is '' and no share is known."""
+    from bottlenecks.measured import rivals
+
     rows = corpus.table(one_of("kind", kind, frame.KINDS))
     model = frame.KINDS[kind]
     cases = model.cases(rows)
     predicted = model.predict(cases, owners=owners)
-    found = {"source": rows["source_id"], "group": model.groups(cases), "seconds": predicted["seconds"]}
+    nothing = (1.0, 1.0, 1.0)
+    found = {
+        "source": rows["source_id"],
+        "group": model.groups(cases),
+        "family": _families(cases),
+        "seconds": predicted["seconds"],
+        "floor_s": rivals.floor_s(kind, cases, predicted),
+        "reference": frame.in_own_units(kind, cases, predicted, nothing)["predicted"],
+    }
     found |= frame.in_own_units(kind, cases, predicted, _left_out(kind, rows, cases, predicted))
     return _closed(found | (_of_runs(cases, owners) if kind == "training" else {}))
+
+
+def _families(cases):
+    """Family of the chip that each row ran on, '' where it is not known."""
+    names = cases.columns["chip_name"].tolist()
+    return np.array([chip(name).family if name else "" for name in names], dtype=str)
 
 
 def practised(kind, rows, cases, predicted):
@@ -101,13 +120,12 @@ def _of_runs(cases, owners):
     """The columns that training alone has."""
     count = cases.reasons.size
     found = {name: np.full(count, np.nan) for name in NUMBERS_OF_RUNS}
-    found |= {name: np.full(count, "", dtype=object) for name in ("software", "family")}
+    found |= {"software": np.full(count, "", dtype=object)}
     for case in cases.found:
         found["open"][case.rows] = case.open
-        found["software"][case.rows], found["family"][case.rows] = case.software.name, case.on.family
+        found["software"][case.rows] = case.software.name
         found["params"][case.rows] = float(case.model.params)
         found["chips"][case.rows] = np.broadcast_to(case.layout.chips, case.rows.shape)
-        found["peak_s"][case.rows] = case.step.model_flop / case.step.chips / case.on.peak_flop_per_s
         for owner, share in shares_of(case).items() if owners else ():
             found[owner][case.rows] = share
     return {name: values.astype(str) if values.dtype == object else values for name, values in found.items()}
@@ -131,7 +149,8 @@ def fair(rows, found):
 def score(kind, found=None):
     """Errors on the corpus: one dictionary for each (role, source, group of rows), held-out last.
 
-    `error` is the mean of |predicted / measured - 1|; suspect and repeated rows are not scored.
+    `error` is the mean of |ln(predicted / measured)|, `bias` that of the logarithm of the predicted speed over the
+    measured one (above zero: too fast), `inside` the share inside the interval of 80 %; suspect and repeated rows are not scored.
     `found`: predictions as `table` has them, which is the default, or as `fresh` computes them.
     """
     found = table(kind) if found is None else found
@@ -154,14 +173,15 @@ def _errors(found, used):
         return {"scored": 0, "error": np.nan, "bias": np.nan, "worst": np.nan, "inside": np.nan}
     return {
         "scored": int(ratio.size),
-        "error": float(np.abs(ratio - 1).mean()),
-        "bias": float((ratio - 1).mean()),
+        "error": float(np.abs(np.log(ratio)).mean()),
+        "bias": float((np.log(ratio) * np.where(np.isin(found["unit"][used], frame.TIMES), -1, 1)).mean()),
         "worst": float(ratio[np.abs(np.log(ratio)).argmax()]),
-        "inside": float(_inside(found)[used].mean()),
+        "inside": float(inside(found)[used].mean()),
     }
 
 
-def _inside(found):
+def inside(found):
+    """Which measurements lie inside the interval of 80 %."""
     return (found["low"] <= found["measured"]) & (found["measured"] <= found["high"])
 
 
@@ -195,9 +215,9 @@ def rows_summary(kind, found=None):
     for role in ("fit", "held-out"):
         mine = fair(rows, found) & (rows["role"] == role)
         if mine.any():
-            median = float(np.median(np.abs(found["ratio"][mine] - 1)))
-            inside = float(_inside(found)[mine].mean())
-            lines.append({"role": role, "rows": int(mine.sum()), "median": median, "inside": inside})
+            median = float(np.median(np.abs(np.log(found["ratio"][mine]))))
+            share = float(inside(found)[mine].mean())
+            lines.append({"role": role, "rows": int(mine.sum()), "median": median, "inside": share})
     return lines
 
 
@@ -218,7 +238,7 @@ def errors(kind, found=None):
 
 
 def source_error(scores, source, group):
-    """Mean absolute error of one source's rows of one group."""
+    """Error of one source's rows of one group."""
     return next(r["error"] for r in scores if (r["source"], r["group"]) == (source, group))
 
 
