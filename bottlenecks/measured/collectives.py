@@ -205,7 +205,7 @@ def _batches(columns, asked, reasons):
     """Rows that differ only in numbers, with their arguments of `collectives.collective_time`."""
     groups = {}
     for i in np.flatnonzero(reasons == "").tolist():
-        tiers = tuple((tier.ranks, tier.bytes_per_s, tier.link) for tier in asked["tiers"][i])
+        tiers = tuple((tier.ranks, tier.bytes_per_s, tier.link, tier.latency_s) for tier in asked["tiers"][i])
         spread = bool(np.isnan(asked["per_domain"][i]))
         same = (asked["ways"][i], asked["sums_in"][i].item(), asked["launch"][i].item(), spread)
         groups.setdefault((columns["collective"][i].item(), tiers, *same), []).append(i)
@@ -252,10 +252,10 @@ def predict(cases, *, owners=True, efficiency=None):
 
 
 def classes(cases):
-    """{factor: level of each row}: who ran it, where, and how large a message."""
+    """{factor: level of each row}: how large a message is, which latency, or bandwidth, has alone at its ends."""
     asked = cases.asked["message_bytes"]
     size = np.where(asked < SMALL_BYTES, "small", np.where(asked < LARGE_BYTES, "middle", "large"))
-    return {"size": size, "program": cases.columns["program"], "where": groups(cases)}
+    return {"size": size}
 
 
 def headline(cases, seconds):

@@ -510,11 +510,8 @@ def predict(cases, *, owners=True):
 
 
 def classes(cases):
-    """{factor: level of each row}: what kind of program, what it did, and whether the model is a mixture."""
-    routed = np.full(cases.reasons.size, "", dtype=object)
-    for case in cases.found:
-        routed[case.rows] = "mixtures" if case.routed else "dense"
-    return {"program": cases.columns["program"], "work": groups(cases), "shape": routed.astype(str)}
+    """{factor: level of each row}: what was done, and over how many chips."""
+    return {"work": groups(cases)}
 
 
 def headline(cases, seconds):

@@ -238,11 +238,11 @@ def predict(cases, *, owners=True):
 
 
 def classes(cases):
-    """{factor: level of each row}: what kind of program, what work, in how wide a format."""
-    work, width = (np.full(cases.reasons.size, "", dtype=object) for _ in range(2))
+    """{factor: level of each row}: in how wide a format, and whose kernel."""
+    width = np.full(cases.reasons.size, "", dtype=object)
     for case in cases.found:
-        work[case.rows], width[case.rows] = case.kind, kernels.width(case.format)
-    return {"program": cases.columns["program"], "work": work.astype(str), "width": width.astype(str)}
+        width[case.rows] = kernels.width(case.format)
+    return {"width": width.astype(str), "program": cases.columns["program"]}
 
 
 def work(columns):

@@ -7,7 +7,8 @@ kind of program, on whose chip, dense or mixture ...), plus the source's own, pl
 $$\ln\frac{T}{T_{\rm ref}} = a_0 + \sum_f a_f + u + e, \qquad a_f \sim N(0, \tau_f^2),\ u \sim N(0, \sigma_u^2),\ e \sim N(0, \sigma_e^2)$$  (eq:practice)
 
 Effects are pooled in part: a class with many sources keeps what these say, a class of one source shrinks to its parent,
-zero. The variances are those of largest likelihood. A source far out counts less (weights of Student's t), so that the
+zero. The variances are those of largest likelihood.
+Where such shifts do not lower the error on sources left out, the middle stays at the reference, and spreads alone are kept. A source far out counts less (weights of Student's t), so that the
 middle is nearer to the median. No class is a source, and no source that a prediction is scored on has a part in it.
 
 `data/practice.csv` is the whole of it: a line for each class with the factor on the time and its deviation.
@@ -95,16 +96,19 @@ def cells(logs, sources, levels, open):
     return Cells(mean, rows, source, each, max(float(within), LEAST), np.bincount(which, open) / rows)
 
 
-def fit(logs, sources, levels, open=None, start=None):
+def fit(logs, sources, levels, open=None, start=None, *, shifts=True):
     """A `Practice` of rows: logarithms of measured over reference seconds, their sources, {factor: levels}.
 
-    `open`: deviation over what each row leaves open. `start`: a fit near by, which saves time.
+    `open`: deviation over what each row leaves open. `start`: a fit near by, which saves time. Without `shifts` the
+    middle stays at the reference, and spreads alone are learned.
     """
     open = np.zeros(logs.size) if open is None else open
     some = cells(logs, sources, levels, open)
     designs = _designs(some)
     deviations, weights = _deviations(some, designs, start)
     effects = _effects(some, designs, deviations, weights)
+    if not shifts:
+        effects = {key: effect._replace(times=1.0) for key, effect in effects.items()}
     practice = Practice(effects, {"": 1.0}, (-1.2816, 1.2816))
     middle = np.log(predicted(practice, levels)[0])
     return _with_spreads(practice, logs - middle, sources, levels, open)
@@ -201,20 +205,25 @@ def _with_spreads(practice, off, sources, levels, open):
     return practice._replace(ends=tuple(float(scaled[order][np.searchsorted(share, end)]) for end in ENDS))
 
 
-def left_out(logs, sources, levels, open, used, factors):
+def left_out(logs, sources, levels, open, used, factors, *, shifts=True):
     """(times, low, high) of rows: of the sources used, each by a fit to all others; else `factors`."""
     found = np.array(np.broadcast_arrays(*factors))
     some = cells(*_of_rows(logs, sources, levels, open, used))
     start, _ = _deviations(some, _designs(some), None)
     for source in np.unique(sources[used]):
         mine = sources == source
-        without = fit(*_of_rows(logs, sources, levels, open, used & ~mine), start)
+        without = fit(*_of_rows(logs, sources, levels, open, used & ~mine), start, shifts=shifts)
         found[:, mine] = predicted(without, {factor: of[mine] for factor, of in levels.items()}, open[mine])
     return tuple(found)
 
 
 def _of_rows(logs, sources, levels, open, mask):
     return logs[mask], sources[mask], {factor: of[mask] for factor, of in levels.items()}, open[mask]
+
+
+def shifted(practice):
+    """Does the middle of a practice lie anywhere but at the reference?"""
+    return any(effect.times != 1 for effect in practice.effects.values())
 
 
 # ---- the table

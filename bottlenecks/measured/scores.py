@@ -83,8 +83,10 @@ def _left_out(kind, rows, cases, predicted):
     """Practice's factors for each row, by a fit to all sources but its own."""
     levels = frame.KINDS[kind].classes(cases)
     used, logs = practised(kind, rows, cases, predicted)
-    factors = practice.predicted(practice.kept(kind), levels, predicted["open"])
-    return practice.left_out(logs, rows["source_id"], levels, predicted["open"], used, factors)
+    kept = practice.kept(kind)
+    factors = practice.predicted(kept, levels, predicted["open"])
+    shifts = practice.shifted(kept)
+    return practice.left_out(logs, rows["source_id"], levels, predicted["open"], used, factors, shifts=shifts)
 
 
 def _closed(found):

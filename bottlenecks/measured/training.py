@@ -192,8 +192,8 @@ def predict(cases, *, owners=True):
 
 
 def classes(cases):
-    """{factor: level of each row}: what kind of program, and whether the model is a mixture."""
-    return {"program": cases.columns["program"], "shape": groups(cases)}
+    """{factor: level of each row}: what kind of program ran."""
+    return {"program": cases.columns["program"]}
 
 
 def _owner(case):
