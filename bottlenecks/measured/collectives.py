@@ -141,6 +141,8 @@ def _tiers(row, assumed):
             return (wiring.host(f"PCIe {row['pcie_generation']:.0f}.0 x16"),)
         raise ValueError("the chip, and so its links, is not known")
     facts, inner = chip(name).facts, wiring.inside(chip(name))
+    if not inner and row["n_gpus"] == row["n_nodes"] and port == port:  # one chip a machine
+        return (wiring.ports(port, sums=sums, fabric=_between(row)),)
     if not inner:
         raise ValueError(f"the rate of the links of {name}, or how many they join, is not known")
     if len(inner) > 1:

@@ -1,10 +1,13 @@
 """Rows of the kernel corpus, and of a reader's own file, as calls of `kernels`."""
 
+import re
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
+from bottlenecks import data
 from bottlenecks.facts import corpus
 from bottlenecks.facts.chips import chip, why_unknown
 from bottlenecks.facts.doors import one_of
@@ -38,7 +41,15 @@ TIMES_FORWARD = {"forward": 1.0, "backward": 2.5, "both": 3.5}  # FLOP of a pass
 LATENT_ROPE = 64  # values of a latent key that are its position (deepseek2024v3)
 HIDDEN = 2048  # width of attention where the heads are left out, as in FlashAttention's papers
 SIZES = ("m", "n", "k", "batch", "seq_len", "kv_len", "heads", "kv_heads", "head_dim", "bytes")
-TEXTS = ("chip_name", "chip", "kernel", "dtype", "pass", "attention")  # rows of a case are alike in these
+TEXTS = (
+    "chip_name",
+    "chip",
+    "kernel",
+    "dtype",
+    "pass",
+    "attention",
+    "implementation",
+)  # rows of a case are alike in these
 SWITCHES = ("causal", "timed_alone", "best_of_sweep", "directions")  # and in these
 
 
@@ -109,9 +120,30 @@ def _matmul(mine, rows, device, kernel):
     return [Case(rows, device, format, "matmul", time, "; ".join(note))]
 
 
+@cache
+def attention_of(implementation):
+    """How attention works in a program of data/attention_kernels.csv, named first in a text; '' where it is none of them.
+
+    >>> attention_of("FlashAttention-1"), attention_of("cuDNN 9.3 backend"), attention_of("ours")
+    ('fused, first', 'fused, overlapped', '')
+    """
+    words = _words(implementation)
+    known = {
+        _words(each): row["attention"]
+        for row in data.rows("attention_kernels")
+        for each in (row["name"], *data.keys(row["aliases"]))
+    }
+    begun = [name for name in known if words[: len(name)] == name]
+    return known[max(begun, key=len)] if begun else ""
+
+
+def _words(text):
+    return tuple(re.findall(r"[a-z]+|\d+", text.casefold()))
+
+
 def _attention(mine, rows, device, kernel):
     format, assumed = _format(str(mine["dtype"][0]), device)
-    how = str(mine["attention"][0])
+    how = str(mine["attention"][0]) or attention_of(str(mine["implementation"][0]))
     if not how:
         how = kernels.default_implementation(kernels.device(device, format))
         assumed = [*assumed, f"{how} attention"]

@@ -81,12 +81,27 @@ def practised(kind, rows, cases, predicted):
 
 def _left_out(kind, rows, cases, predicted):
     """Practice's factors for each row, by a fit to all sources but its own."""
-    levels = frame.KINDS[kind].classes(cases)
-    used, logs = practised(kind, rows, cases, predicted)
+    used, logs, sources, levels, open = learned_from(kind, rows, cases, predicted)
     kept = practice.kept(kind)
-    factors = practice.predicted(kept, levels, predicted["open"])
-    shifts = practice.shifted(kept)
-    return practice.left_out(logs, rows["source_id"], levels, predicted["open"], used, factors, shifts=shifts)
+    factors = practice.predicted(kept, levels, open)
+    found = practice.left_out(logs, sources, levels, open, used, factors, shifts=practice.shifted(kept))
+    return tuple(each[: rows["source_id"].size] for each in found)
+
+
+def learned_from(kind, rows, cases, predicted):
+    """(used, logs, sources, levels, open) that practice is learned on: the rows, and where a kind has an `untold`, those too."""
+    model = frame.KINDS[kind]
+    used, logs = practised(kind, rows, cases, predicted)
+    found = (used, logs, rows["source_id"], model.classes(cases), predicted["open"])
+    if not hasattr(model, "untold"):
+        return found
+    cases = model.cases(model.untold(rows))
+    predicted = model.predict(cases, owners=False)
+    used, logs = practised(kind, rows, cases, predicted)
+    again = (used, logs, rows["source_id"], model.classes(cases), predicted["open"])
+    levels = {factor: np.concatenate([of, again[3][factor]]) for factor, of in found[3].items()}
+    used, logs, sources, open = (np.concatenate([found[i], again[i]]) for i in (0, 1, 2, 4))
+    return used, logs, sources, levels, open
 
 
 def _closed(found):

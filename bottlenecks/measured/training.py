@@ -192,8 +192,18 @@ def predict(cases, *, owners=True):
 
 
 def classes(cases):
-    """{factor: level of each row}: what kind of program ran."""
-    return {"program": cases.columns["program"]}
+    """{factor: level of each row}: what kind of program ran, "untold" where nothing is said of it."""
+    program = cases.columns["program"]
+    return {"program": np.where(program == "", "untold", program)}
+
+
+def untold(columns):
+    """The same rows as somebody gives them who says nothing of her program: practice learns from both."""
+    blank = {
+        name: np.full(columns[name].shape, "")
+        for name in ("program", "software", "software_date", "attention", "dispatcher")
+    }
+    return columns | blank
 
 
 def _owner(case):

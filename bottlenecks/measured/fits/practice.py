@@ -11,9 +11,8 @@ def fit(kind):
     model, rows = frame.KINDS[kind], corpus.table(kind)
     cases = model.cases(rows)
     predicted = model.predict(cases, owners=False)
-    used, logs = scores.practised(kind, rows, cases, predicted)
-    levels = {factor: of[used] for factor, of in model.classes(cases).items()}
-    asked = (logs[used], rows["source_id"][used], levels, predicted["open"][used])
+    used, logs, sources, levels, open = scores.learned_from(kind, rows, cases, predicted)
+    asked = (logs[used], sources[used], {factor: of[used] for factor, of in levels.items()}, open[used])
     return practice.fit(*asked, shifts=_pays(*asked))
 
 
