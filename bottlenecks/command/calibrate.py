@@ -4,7 +4,7 @@ import math
 import sys
 from pathlib import Path
 
-from bottlenecks.command.reports import count, percent
+from bottlenecks.command.reports import count, percent, tell_unread
 from bottlenecks.facts.units import plain, si
 
 SHOWN = 4  # reasons, and runs far out, that are told
@@ -36,6 +36,7 @@ def run(args):
     if args.out and Path(args.out).exists() and Path(args.file).exists() and Path(args.out).samefile(args.file):
         raise ValueError(f"{args.out} is the input itself: name another file")
     found = calibrate.calibrate(args.kind, args.file)
+    tell_unread(args.file, found.unread)
     calibrated.write(args.out or sys.stdout, found.calibration)
     print("\n".join(lines(found, args.file)), file=sys.stdout if args.out else sys.stderr)
     if args.out:
@@ -61,8 +62,10 @@ def lines(found, file):
     if not mine.constants:
         below = (1 + math.erf(mine.place / math.sqrt(2))) / 2
         yield f"your cluster is slower than about {100 * below:.0f} % of the sources of measurements"
-    for row, times in list(found.far.items())[:SHOWN]:
-        yield f"row {row} took {plain(times)} times what the others of its class say: look at it before you trust the rest"
+    if found.far:
+        first = [f"{row} ({plain(times)} times)" for row, times in list(found.far.items())[:SHOWN]]
+        rest = f" and {len(found.far) - SHOWN} more" * (len(found.far) > SHOWN)
+        yield f"rows far from the middle of their class, to be looked at first: {', '.join(first)}{rest}"
 
 
 def constant_lines(mine, stay):

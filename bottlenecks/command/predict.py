@@ -2,10 +2,11 @@
 
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from bottlenecks.command.reports import calibration_of, count, percent
+from bottlenecks.command.reports import calibration_of, count, percent, tell_unread
 
 SHOWN = 4  # reasons in a line
 
@@ -47,11 +48,11 @@ def run(args):
 
     by = frame.predict
     if args.calibration:
+        if args.out and Path(args.out).exists() and Path(args.out).samefile(args.calibration):
+            raise ValueError(f"{args.out} is the calibration itself: name another file")
         by = partial(calibrated.predict, calibration=calibration_of(args.calibration, args.kind))
     found = frame.predict_file(args.kind, args.file, args.out or sys.stdout, by=by)
-    meant = [f"{column} (did you mean {known}?)" for column, known in found["unread"].items() if known]
-    if meant:
-        print(f"{args.file}: columns that were not read: {', '.join(meant)}", file=sys.stderr)
+    tell_unread(args.file, found["unread"])
     if args.out:
         print(f"{args.out}: {summary_line(found, frame.reasons(found))}")
 

@@ -80,6 +80,15 @@ def calibration_of(path, kind):
     return found
 
 
+def tell_unread(file, unread):
+    """Columns of a file that are nearly one of ours, as `corpus.unread` has them, in a line on stderr."""
+    import sys
+
+    meant = [f"{column} (did you mean {known}?)" for column, known in unread.items() if known]
+    if meant:
+        print(f"{file}: columns that were not read: {', '.join(meant)}", file=sys.stderr)
+
+
 def print_sources(keys):
     """Title and address of each source, a line each."""
     from bottlenecks import data

@@ -30,7 +30,7 @@ class Found(NamedTuple):
 
     `unused`: reason -> rows; `classes`: name -> `Told`; `other`: (class, half-width now, after `TRIED` runs) of the class
     that she has none of and that runs would narrow most, or None; `stay`: constant -> why it stays; `far`: (row of the
-    file, its time over that of the middle run of its class) of runs far out.
+    file, its time over that of the middle run of its class) of runs far out; `unread`: as `corpus.unread` has it.
     """
 
     calibration: Calibration
@@ -38,7 +38,8 @@ class Found(NamedTuple):
     classes: dict
     other: tuple
     stay: dict
-    far: list
+    far: dict
+    unread: dict
 
 
 class Told(NamedTuple):
@@ -81,15 +82,14 @@ def calibrate(kind, path):
     unused = _unused(own.faults, found["reason"], used)
     if not used.any():
         raise ValueError(f"{path}: no row can calibrate: {', '.join(f'{n} x {why}' for why, n in unused.items())}")
-    chips = tuple(np.unique(columns["chip_name"][used & (columns["chip_name"] != "")]).tolist())
+    chips = tuple(name for name in np.unique(cases.columns["chip_name"][used]).tolist() if name)
     moved = own_constants.fit(kind, cases, found, middle, chips)
     if moved.found:
         found = model.predict(cases, owners=False, constants={n: c.value for n, c in moved.found.items()})
     logs = (frame.slower(kind, cases, found["seconds"]) - middle)[used]
     levels = {name: of[used] for name, of in levels.items()}
-    runs = of_rows(
-        kept, levels, logs, alike(kind, corpus.where(columns, used), found["seconds"][used]), found["open"][used]
-    )
+    repeats = alike(kind, corpus.where(columns, used), found["seconds"][used])
+    runs = of_rows(kept, levels, logs, repeats, found["open"][used])
     z, deviation = place(*runs.moments)
     said = np.unique(levels[PROGRAM]).tolist()
     calibration = Calibration(
@@ -108,7 +108,8 @@ def calibrate(kind, path):
         constants=moved.found,
     )
     far = {int(good[used][i]) + 1: float(np.exp(off)) for i, off in _far(kept, levels, logs).items()}
-    return Found(calibration, unused, told(kept, runs), elsewhere(kept, levels, runs), moved.stay, far)
+    unread = corpus.unread([name for name in own.given if name not in frame.ADDED], kind)
+    return Found(calibration, unused, told(kept, runs), elsewhere(kept, levels, runs), moved.stay, far, unread)
 
 
 def _unused(faults, reasons, used):

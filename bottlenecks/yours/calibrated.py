@@ -31,6 +31,7 @@ from bottlenecks.facts import files
 from bottlenecks.facts.doors import one_of, shown
 from bottlenecks.measured import frame, practice
 
+MOST = 1e6  # of a number in a file: more is a slip
 ANY = "any"  # class of runs whose levels are not known
 PROGRAM = "program"  # the factor of practice that says who ran it, not what
 CONSTANTS = {  # that her rows may move, in words
@@ -237,7 +238,7 @@ def read(path, kind):
         calibration = _calibration(found)
     except KeyError as missing:
         raise ValueError(f"{path} is no calibration: it has no {missing.args[0]!r}") from None
-    except ValueError as problem:
+    except (ValueError, OverflowError) as problem:
         raise ValueError(f"{path} is no calibration: {problem}") from None
     if calibration.kind != one_of("kind", kind, frame.KINDS):
         raise ValueError(f"{path} is a calibration of {calibration.kind}, not of {kind}")
@@ -254,7 +255,7 @@ def _calibration(found):
         **{name: _of(found, name, int) for name in ("rows", "runs")},
         chips=tuple(_of(found, "chips", list)),
         date=_of(found, "date", datetime.date),
-        place=_number(source, "place", least=-np.inf),
+        place=_number(source, "place", least=-MOST),
         **{name: _number(source, name) for name in ("deviation", "scatter")},
         classes={name: _class(row) for name, row in _of(found, "classes", dict).items()},
         constants={one_of("constant", n, known): _constant(row) for n, row in _of(found, "constants", dict).items()},
@@ -287,6 +288,6 @@ WORDS = {
 
 def _number(table, name, *, least=0.0, blank=False):
     value = float(_of(table, name, float | int))
-    if not (blank and np.isnan(value)) and not least <= value < np.inf:
-        raise ValueError(f"{name} must be finite" + f" and at least {least:g}" * (least >= 0) + f", got {value:g}")
+    if not (blank and np.isnan(value)) and not least <= value <= MOST:
+        raise ValueError(f"{name} must be from {least:g} to {MOST:g}, got {value:g}")
     return value

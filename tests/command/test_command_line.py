@@ -572,6 +572,10 @@ def test_read_refuses_in_one_line(capsys, tmp_path, monkeypatch, argv, message):
         (["calibrate", "kernels", "measured.csv", "-o", "no/a.toml"], "cannot write no/a.toml"),
         (["predict", "kernels", "in.csv", "--calibration", "none.toml"], "none.toml cannot be read"),
         (["predict", "kernels", "in.csv", "--calibration", "in.csv"], "in.csv is no calibration: it is not TOML"),
+        (
+            ["predict", "kernels", "in.csv", "--calibration", "measured.csv", "-o", "measured.csv"],
+            "is the calibration itself",
+        ),
     ],
 )
 def test_calibrate_refuses_in_one_line(capsys, tmp_path, monkeypatch, argv, message):
