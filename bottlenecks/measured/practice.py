@@ -226,9 +226,6 @@ def _with_spreads(practice, off, sources, levels, open):
     return practice._replace(ends=tuple(float(scaled[order][np.searchsorted(share, end)]) for end in ENDS))
 
 
-<<<<<<< HEAD
-def left_out(logs, sources, levels, open, used, factors, *, shifts=True):
-=======
 def _parts(some):
     """Deviations of the cells of one source and of the rows of one cell; every source of several cells has the same say."""
     found = [0.0]
@@ -239,8 +236,7 @@ def _parts(some):
     return {"class": max(float(np.mean(found[1:] or found)), LEAST**2) ** 0.5, "row": some.within}
 
 
-def left_out(logs, sources, levels, open, used, factors):
->>>>>>> wt-calib
+def left_out(logs, sources, levels, open, used, factors, *, shifts=True):
     """(times, low, high) of rows: of the sources used, each by a fit to all others; else `factors`."""
     found = np.array(np.broadcast_arrays(*factors))
     some = cells(*_of_rows(logs, sources, levels, open, used))
