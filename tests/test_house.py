@@ -187,7 +187,13 @@ def mode_of(call):
 
 
 TOOLS = sorted((PACKAGE.parent / "tools").glob("*.py"))
-BENCHES = ("install.py", "mutants.py", "peers.py", "platforms.py")  # tools that work in folders of their own
+BENCHES = (
+    "install.py",
+    "mutants.py",
+    "peers.py",
+    "platforms.py",
+    "prove_red.py",
+)  # tools that work in folders of their own
 
 
 @pytest.mark.parametrize("path", FILES + [p for p in TOOLS if p.name not in BENCHES], ids=lambda p: p.stem)
