@@ -167,8 +167,8 @@ def routing_s(constants, format):
 
 
 def ideal(chip, format="bf16"):
-    """`chip` by its datasheet: full rates, no time to start, no cache in the way."""
-    perfect = {name: 1.0 for name in family_constants(chip.family)}
+    """`chip` by its datasheet: full rates, whatever they draw, no time to start, no cache in the way."""
+    perfect = {name: 1.0 for name in family_constants(chip.family)} | {"flop_per_joule_16": np.inf}
     return replace(
         device(chip, format, constants=perfect),
         cache_bytes_per_s=np.inf,
