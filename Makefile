@@ -12,7 +12,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test check format figures scores mutants measure benchmark platforms lock clean
+.PHONY: help lab test check format figures scores mutants prove-red measure benchmark platforms lock clean
 
 # What `make check` runs, and `make test` before its tests; lines of one shell that set status.
 CHECK = status=0; \
@@ -22,7 +22,7 @@ CHECK = status=0; \
 	$(RUN) tools/notebooks.py --check || status=1;
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 lab: $(READY) ## open the book in JupyterLab (PORT=8888 to choose the port)
 	@$(RUN) tools/lab.py $(if $(PORT),--port $(PORT))
@@ -47,6 +47,9 @@ scores: $(READY) ## predict the whole corpus again: the errors that every page p
 
 mutants: $(READY) ## which small faults in laws and models the tests would notice (MODULES='models.ops ...'; half an hour)
 	@$(RUN) tools/mutants.py $(MODULES)
+
+prove-red: $(READY) ## plant two wrong formulas in a copy: do tests by hand and budgets notice? (two minutes)
+	@$(RUN) tools/mutants.py --prove-red
 
 measure: $(READY) ## measure this machine, for the pages that compare it with the book's
 	@$(RUN) -m bottlenecks measure

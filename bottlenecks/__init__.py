@@ -20,7 +20,7 @@ kind of question, a file a subject, and a subject has the same name in every win
     laws/       formulas on numbers and arrays, numpy alone: one page for each subject
     models/     records to rows to seconds and bytes: kernels, collectives, memory, inference, training
     measured/   predict, then score: a measured row as a call, what it leaves open, fits, errors
-    yours/      the reader's machine: what it is, what a probe times on it, its roofline; logs of others' tools
+    yours/      the reader's machine: what it is, what a probe times on it, its roofline; others' logs; your own runs
     studies/    questions asked of the models: search, scaling, shares of published runs, claims
     exhibits/   figures: a table and a drawing each, a file for each chapter
     lessons/    equation cards, sliders, guesses, checks of exercises

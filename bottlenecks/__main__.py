@@ -47,6 +47,7 @@ def _run(asked):
 def verbs():
     """The commands, as `--help` lists them."""
     from bottlenecks.command import (
+        calibrate,
         chips,
         figures,
         fits,
@@ -61,7 +62,7 @@ def verbs():
         systems,
     )
 
-    return figures, measure, read, predict, score, fits, search, chips, models, systems, sources, progress
+    return figures, measure, read, predict, calibrate, score, fits, search, chips, models, systems, sources, progress
 
 
 def _parser():

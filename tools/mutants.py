@@ -3,6 +3,7 @@
 python tools/mutants.py [MODULE ...]    such as laws.tiling models.ops (default: all laws and models)
     --each N    faults of a module, drawn with --seed; 0: all there are
     --list      the faults, without running anything
+    --prove-red two wrong formulas, which a test by hand and a budget must notice: see prove_red.py
 
 A fault is another operator, comparison or constant, a condition turned round, arguments or branches swapped, or a
 term left out. It is asked of the tests of the module's own wing that name it, and of its doctests. Docstrings,
@@ -17,7 +18,6 @@ import os
 import random
 import re
 import resource
-import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -26,6 +26,7 @@ from pathlib import Path
 import hypothesis  # noqa: F401  imported here once, not by each child
 import numpy  # noqa: F401
 import pint  # noqa: F401
+import prove_red
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -259,15 +260,16 @@ def main():
     parser.add_argument("--each", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--prove-red", action="store_true")
     args = parser.parse_args()
+    if args.prove_red:
+        return prove_red.prove()
     files = [p for wing in WINGS for p in sorted((ROOT / "bottlenecks" / wing).glob("[a-z]*.py"))]
     modules = args.modules or [f"{p.parent.name}.{p.stem}" for p in files]
     killed, asked = Counter(), Counter()
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        for name in ("bottlenecks", "tests"):
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "pyproject.toml", folder)
+        prove_red.copied(folder)
         compileall.compile_dir(folder / "bottlenecks", quiet=1)
         os.chdir(folder)
         sys.path.insert(0, str(folder))

@@ -1,10 +1,12 @@
 """`bottlenecks predict`: the rows of a reader's file, predicted."""
 
 import sys
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from bottlenecks.command.reports import count, percent
+from bottlenecks.command.reports import calibration_of, count, percent, tell_unread
 
 SHOWN = 4  # reasons in a line
 
@@ -32,16 +34,25 @@ def add(commands):
     parser.add_argument("kind", metavar="KIND", help="what the rows are: kernels, inference, collectives or training")
     parser.add_argument("file", metavar="IN.csv", help="the rows")
     parser.add_argument("-o", "--out", metavar="OUT.csv", help="where to write (default: standard output)")
+    parser.add_argument(
+        "--calibration",
+        metavar="FILE",
+        help="of your cluster, as `bottlenecks calibrate` wrote it; rows predicted say so",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args):
     from bottlenecks.measured import frame
+    from bottlenecks.yours import calibrated
 
-    found = frame.predict_file(args.kind, args.file, args.out or sys.stdout)
-    meant = [f"{column} (did you mean {known}?)" for column, known in found["unread"].items() if known]
-    if meant:
-        print(f"{args.file}: columns that were not read: {', '.join(meant)}", file=sys.stderr)
+    by = frame.predict
+    if args.calibration:
+        if args.out and Path(args.out).exists() and Path(args.out).samefile(args.calibration):
+            raise ValueError(f"{args.out} is the calibration itself: name another file")
+        by = partial(calibrated.predict, calibration=calibration_of(args.calibration, args.kind))
+    found = frame.predict_file(args.kind, args.file, args.out or sys.stdout, by=by)
+    tell_unread(args.file, found["unread"])
     if args.out:
         print(f"{args.out}: {summary_line(found, frame.reasons(found))}")
 

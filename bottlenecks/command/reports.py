@@ -67,6 +67,28 @@ def shape_of(name):
     return configs.from_config(name) if is_file else architectures.model(name)
 
 
+def calibration_of(path, kind):
+    """The calibration of a file, and a line on stderr that says that it is used."""
+    import sys
+
+    from bottlenecks import __version__
+    from bottlenecks.yours import calibrated
+
+    found = calibrated.read(path, kind)
+    older = f"; it was made with bottlenecks {found.package}, this is {__version__}: calibrate again"
+    print(f"{path}: {calibrated.words(found)}{older * (found.package != __version__)}", file=sys.stderr)
+    return found
+
+
+def tell_unread(file, unread):
+    """Columns of a file that are nearly one of ours, as `corpus.unread` has them, in a line on stderr."""
+    import sys
+
+    meant = [f"{column} (did you mean {known}?)" for column, known in unread.items() if known]
+    if meant:
+        print(f"{file}: columns that were not read: {', '.join(meant)}", file=sys.stderr)
+
+
 def print_sources(keys):
     """Title and address of each source, a line each."""
     from bottlenecks import data

@@ -1,4 +1,4 @@
-"""`bottlenecks score`: the errors of the predictions on the measured corpus."""
+"""`bottlenecks score`: the errors of the predictions on the measured corpus, beside those of the simplest rivals."""
 
 import json
 import math
@@ -6,42 +6,68 @@ import math
 from bottlenecks.command.reports import count, percent
 from bottlenecks.facts.units import plain
 
+WORDS = {"datasheet": "datasheet", "one number": "one number", "both": "mean of both", "model": "model"}
+
 
 def add(commands):
     """The verb's options."""
     parser = commands.add_parser(
         "score",
         help="the errors of the predictions on the measured corpus",
-        description="For each source of measurements and group of rows: rows, those scored, "
-        "error (mean of |predicted / measured - 1|), bias, worst predicted / measured, and the "
-        "share of measurements inside the 80 % interval. Constants are fitted on sources with "
-        "the role fit alone; no constant is fitted on a held-out source. Predictions of the corpus are "
-        "kept with the package, so that this takes no time; --fresh computes them.",
-        epilog="Example: bottlenecks score kernels --unscored",
+        description="For each source of measurements and group of rows: rows, those scored, error (mean of "
+        "|ln(predicted / measured)|), bias (of predicted over measured speed: above zero is too fast), worst predicted / "
+        "measured, and the share of measurements inside the 80 % interval. Then the error (mean over sources), the "
+        "median row and the interval of all held-out rows, beside three rivals on the same rows: the datasheet; one "
+        "number for each family of chips and group of rows, fitted without the source; and the geometric mean of that and "
+        "the model. Constants are fitted on sources with the role fit alone; practice is learned without the source "
+        "that is scored. Predictions of the corpus are kept with the package, so that this takes no time; --fresh "
+        "computes them.",
+        epilog="Example: bottlenecks score kernels --rent",
     )
     parser.add_argument("kind", metavar="KIND", help="what the rows are: kernels, inference, collectives or training")
     parser.add_argument("--json", action="store_true", help="print JSON; errors as fractions")
     parser.add_argument("--unscored", action="store_true", help="why rows have no prediction, instead of the errors")
+    parser.add_argument("--rent", action="store_true", help="the error without each mechanism, instead of the errors")
     parser.add_argument(
-        "--fresh", action="store_true", help="predict now, instead of reading the committed predictions"
+        "--fresh", action="store_true", help="compute now (--rent: minutes), instead of reading what is kept"
     )
     parser.set_defaults(run=run)
 
 
 def run(args):
+    content, lines = _rent(args) if args.rent else _unscored(args) if args.unscored else _scores(args)
+    print(json.dumps(content, indent=1) if args.json else "\n".join(lines))
+
+
+def _found(args):
     from bottlenecks.measured import scores
 
-    found = scores.fresh(args.kind, owners=False) if args.fresh else scores.table(args.kind)
-    if args.unscored:
-        content = scores.unscored(args.kind, found)
-        lines = unscored_lines(content)
-    else:
-        table, rows = scores.score(args.kind, found), scores.rows_summary(args.kind, found)
-        summary = scores.summary(table)
-        blank = [{k: None if v != v else v for k, v in row.items()} for row in table]
-        lines = (*score_lines(table, summary), *rows_lines(rows))
-        content = {"scores": blank, "summary": summary, "rows": rows}
-    print(json.dumps(content, indent=1) if args.json else "\n".join(lines))
+    return scores.fresh(args.kind, owners=False) if args.fresh else scores.table(args.kind)
+
+
+def _unscored(args):
+    from bottlenecks.measured import scores
+
+    content = scores.unscored(args.kind, _found(args))
+    return content, unscored_lines(content)
+
+
+def _rent(args):
+    from bottlenecks.measured import rent
+
+    content = rent.fresh(args.kind) if args.fresh else rent.table(args.kind)
+    return content, rent_lines(content)
+
+
+def _scores(args):
+    from bottlenecks.measured import rivals, scores
+
+    found = _found(args)
+    table, rows = scores.score(args.kind, found), scores.rows_summary(args.kind, found)
+    summary, beside = scores.summary(table), rivals.summary(args.kind)
+    blank = [{k: None if v != v else v for k, v in row.items()} for row in table]
+    content = {"scores": blank, "summary": summary, "rows": rows, "rivals": beside}
+    return content, (*score_lines(table, summary), *rows_lines(rows), *rivals_lines(beside))
 
 
 def score_lines(table, summary):
@@ -66,6 +92,26 @@ def rows_lines(table):
             f"{row['role']:9s}rows: median error {percent(row['median'])} of {count(row['rows'])}; "
             f"{percent(row['inside'])} of them inside the 80 % interval"
         )
+
+
+def rivals_lines(found):
+    """`rivals.summary`: the model beside its rivals on the same held-out rows."""
+    yield (
+        f"held-out, all: {found['sources']} sources, {count(found['rows'])} scored, {percent(found['predicted'])} predicted, "
+        f"{percent(found['inside'])} inside the 80 % interval"
+    )
+    for name, words in WORDS.items():
+        error, median = found[name]["error"], found[name]["median"]
+        yield f"  {words:14s}error {percent(error):>7s}   median row {percent(median):>7s}"
+
+
+def rent_lines(table):
+    """`rent.table`: what the error becomes without each mechanism, dearest first."""
+    yield f"{'without':46s}{'error':>9s}{'median':>9s}{'inside':>9s}{'rent, points':>14s}"
+    for row in table:
+        numbers = [percent(float(row[name])) for name in ("error", "median", "inside")]
+        rent = "" if row["mechanism"] == table[0]["mechanism"] else f"{100 * float(row['rent']):+.1f}"
+        yield f"{row['mechanism']:46s}" + "".join(f"{n:>9s}" for n in numbers) + f"{rent:>14s}"
 
 
 def unscored_lines(reasons):

@@ -5,7 +5,7 @@ import signal
 import threading
 from contextlib import contextmanager
 
-from bottlenecks.command.reports import MOST, MOST_CHIPS, percent, shape_of, whole
+from bottlenecks.command.reports import MOST, MOST_CHIPS, calibration_of, percent, shape_of, whole
 from bottlenecks.facts.units import plain, si
 
 SHORT = {"micro_batch": "micro", "micro_batches": "times", "recompute": "again"}  # heads of columns
@@ -31,6 +31,11 @@ def add(commands):
         "--software", default="2025", help="a stack of data/software.csv, or the tuned one of a year (default: 2025)"
     )
     parser.add_argument("--top", type=whole(1_000), default=10, help="layouts to print (default: 10)")
+    parser.add_argument(
+        "--calibration",
+        metavar="FILE",
+        help="of your cluster, as `bottlenecks calibrate training` wrote it: steps take its times",
+    )
     parser.add_argument("--jobs", type=whole(256), default=1, metavar="N", help="processes (default: 1)")
     parser.add_argument("--json", action="store_true", help="print JSON in base units")
     parser.set_defaults(run=run)
@@ -41,6 +46,7 @@ def run(args):
     from bottlenecks.facts.networks import find_system, system
     from bottlenecks.models.machine import machine
     from bottlenecks.studies import search
+    from bottlenecks.yours import calibrated
 
     alone = find_chip(args.system) and not find_system(args.system)  # a DGX H100 is more than its chip
     where = chip(args.system) if alone else system(args.system)
@@ -49,10 +55,13 @@ def run(args):
     if most is not None and args.chips > most:
         raise ValueError(f"--chips must be at most {most}, all that {where.name} has, got {args.chips}")
     batch = args.batch if args.batch is not None else args.chips * max(2**22 // args.seq // args.chips, 1)
+    shape, times = shape_of(args.model), 1.0
+    if args.calibration:
+        times = calibrated.times_of_training(calibration_of(args.calibration, "training"), shape)
     with _pool(args.jobs) as executor:
         asked = {"chips": args.chips, "batch": batch, "seq_len": args.seq, "software": args.software, "keep": args.top}
-        found = search.search(shape_of(args.model), on, **asked, executor=executor)
-    print(json.dumps(search_json(found), indent=1) if args.json else "\n".join(search_lines(found)))
+        found = search.search(shape, on, **asked, executor=executor)
+    print(json.dumps(search_json(found, times), indent=1) if args.json else "\n".join(search_lines(found, times)))
     return 0 if found.fitting else 1
 
 
@@ -93,8 +102,8 @@ def _deaf():
         signal.signal(signal.SIGINT, before)
 
 
-def search_lines(found):
-    """The best layouts, who owns the second of the first, and what to buy next."""
+def search_lines(found, times=1.0):
+    """The best layouts, who owns the second of the first, and what to buy next; steps take `times` those of a tuned program."""
     from bottlenecks.studies import search
 
     yield f"{found.valid} valid layouts, {found.fitting} fit"
@@ -102,13 +111,15 @@ def search_lines(found):
         near = ", ".join(f"{k} {v}" for k, v in _named(found.nearest).items())
         yield f"the nearest lacks {si(found.least_shortfall_bytes, 'B')} a chip: {near}"
         return
+    if times != 1:
+        yield f"steps of your cluster: {plain(times)} times those of a well-tuned program, whose shares and rows stand below"
     head = ("step", "MFU", "memory", *(SHORT.get(n, n) for n in search.COLUMNS))
     yield "".join(f"{cell:>12s}" for cell in head)
-    mfu = _mfu(found)
+    mfu = _mfu(found, times)
     for i in range(found.best["seconds"].size):
         at = {name: values[i] for name, values in found.best.items()}
         named = _named({n: at[n] for n in search.COLUMNS})
-        cells = (si(at["seconds"], "s"), percent(mfu[i]), si(at["memory_bytes"], "B"), *named.values())
+        cells = (si(times * at["seconds"], "s"), percent(mfu[i]), si(at["memory_bytes"], "B"), *named.values())
         yield "".join(f"{cell!s:>12s}" for cell in cells)
     layout = found.layout()
     owners = search.owners(found.model, layout, found.on, found.software)
@@ -123,14 +134,14 @@ def search_lines(found):
     yield f"buy {best}: twice as much makes it {plain(gains[best])} times as fast; {others}"
 
 
-def search_json(found):
-    """The same as numbers in base units."""
+def search_json(found, times=1.0):
+    """The same as numbers in base units; the rows of a step are those of a tuned program."""
     from bottlenecks.studies import search
 
-    mfu = _mfu(found)
+    mfu = _mfu(found, times)
     best = [
         _named({n: found.best[n][i] for n in search.COLUMNS})
-        | {n: float(found.best[n][i]) for n in ("seconds", "memory_bytes")}
+        | {"seconds": times * float(found.best["seconds"][i]), "memory_bytes": float(found.best["memory_bytes"][i])}
         | {"mfu": float(mfu[i])}
         for i in range(found.best["seconds"].size)
     ]
@@ -140,6 +151,8 @@ def search_json(found):
         "best": best,
         "least_shortfall_bytes": float(found.least_shortfall_bytes),
     }
+    if times != 1:
+        content["times_tuned"] = times
     if found.fitting:
         where = (found.model, found.layout(), found.on, found.software)
         content["shares"] = {o: float(v) for o, v in search.owners(*where).items()}
@@ -157,5 +170,5 @@ def _named(columns):
     return {n: words[n][int(v)] if n in words else int(v) for n, v in columns.items()}
 
 
-def _mfu(found):
-    return [float(found.step(i).mfu) for i in range(found.best["seconds"].size)]
+def _mfu(found, times):
+    return [float(found.step(i).mfu) / times for i in range(found.best["seconds"].size)]

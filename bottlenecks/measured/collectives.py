@@ -1,5 +1,6 @@
 """Rows of the collectives corpus, and of a reader's own file, as calls of `collectives.collective_time`."""
 
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -230,17 +231,18 @@ def _batches(columns, asked, reasons):
 # ---- predictions
 
 
-def predict(cases, *, owners=True, efficiency=None):
+def predict(cases, *, owners=True, efficiency=None, constants=None):
     """Reference seconds of every row, the owner and what was assumed: name -> array, as `measured.cases.predictions`.
 
     Also the `algorithm` and the `protocol` taken, and `held_up`: by the link, the port or the latency.
-    `efficiency`: `collectives.fitted()` unless given.
+    `efficiency`: `collectives.fitted()` unless given; `constants` of a reader's own stand in place of some of it.
     """
+    efficiency = replace(efficiency or collectives.fitted(), **constants or {})
     count = cases.reasons.size
     found = {"seconds": np.full(count, np.nan), "open": np.zeros(count)}
     found |= {name: np.full(count, "", "U12") for name in ("held_up", "algorithm", "protocol")}
     for rows, arguments in cases.found:
-        at = collectives.collective_time(**arguments, efficiency=efficiency or collectives.fitted())
+        at = collectives.collective_time(**arguments, efficiency=efficiency)
         found["held_up"][rows] = at.bound
         for name in ("seconds", "algorithm", "protocol"):
             found[name][rows] = getattr(at, name)

@@ -58,23 +58,30 @@ def in_own_units(kind, cases, found, factors):
     }
 
 
-def predict_file(kind, path, out, *, owners=True):
+def read(path, kind):
+    """`corpus.Own` of a reader's file of a kind; a model that is a configuration file's path is seen from there."""
+    one_of("kind", kind, KINDS)
+    own = corpus.read(path, kind)
+    if "model" in own.columns:
+        own.columns["model"] = _configs(own.columns["model"], Path(path).parent)
+    return own
+
+
+def predict_file(kind, path, out, *, owners=True, by=predict):
     """Write the rows of a CSV file with their predictions into another, or into an open one.
 
     Every row and column of the input comes out, in order; a file that this function wrote gets new
-    predictions in place of the old ones. Returns the predictions, and as "unread" what `corpus.unread` says.
+    predictions in place of the old ones. `by` predicts, in the manner of `predict`. Returns the predictions, and as
+    "unread" what `corpus.unread` says.
     """
-    one_of("kind", kind, KINDS)
-    given, columns, faults = corpus.read(path, kind)
+    given, columns, faults = read(path, kind)
     clash = [name for name in ADDED if name in given]
     if clash and len(clash) < len(ADDED):
         raise ValueError(f"{path}: the predictions have a column {clash[0]!r} as well: rename that of the file")
     is_open = hasattr(out, "write")
     if not is_open and Path(out).exists() and Path(out).samefile(path):
         raise ValueError(f"{out} is the input itself: name another file")
-    if "model" in columns:
-        columns = columns | {"model": _configs(columns["model"], Path(path).parent)}
-    found = _with_faults(kind, columns, faults, owners)
+    found = _with_faults(kind, columns, faults, partial(by, owners=owners))
     texts = {c: v for c, v in given.items() if c not in ADDED}
     texts |= {name: [_text(v) for v in found[name].tolist()] for name in ADDED}
     if is_open:
@@ -89,10 +96,10 @@ def _configs(names, folder):
     return np.array([str(folder / name) if name.endswith(".json") else name for name in names.tolist()], dtype=str)
 
 
-def _with_faults(kind, columns, faults, owners):
+def _with_faults(kind, columns, faults, by):
     """Predictions of the rows that could be read; the fault of every other is its reason."""
     good = faults == ""
-    found = predict(kind, corpus.where(columns, good), owners=owners)
+    found = by(kind, corpus.where(columns, good))
     every = {}
     for name, values in found.items():
         numbers = values.dtype.kind == "f"

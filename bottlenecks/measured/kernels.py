@@ -63,11 +63,12 @@ class Case(NamedTuple):
     time: Callable
     chosen: str  # what the rows leave open, in words
     open: float = 0.0  # deviation of the logarithm of the time over it
+    constants: dict | None = None  # other than those of the chip's family
 
     @property
     def on(self):
         """The chip as its kernels find it."""
-        return kernels.device(self.chip, self.format)
+        return kernels.device(self.chip, self.format, constants=self.constants)
 
     @property
     def assumed(self):
@@ -264,8 +265,11 @@ def _format(dtype, device):
 # ---- predictions
 
 
-def predict(cases, *, owners=True):
-    """`predictions` of the cases."""
+def predict(cases, *, owners=True, constants=None):
+    """`predictions` of the cases; `constants` of a reader's own stand in place of those of her chip's family."""
+    if constants:
+        own = [case._replace(constants=kernels.family_constants(case.chip.family) | constants) for case in cases.found]
+        cases = cases._replace(found=own)
     return predictions(cases, owner=largest(kernels.RESOURCES) if owners else None)
 
 

@@ -201,9 +201,16 @@ def _states(run, ranks, sharded):
 
 def zero_stage(row):
     """Stage of ZeRO that a row states, as a number or in the words of its source; NaN where neither tells."""
-    if np.isfinite(row["zero"]):
-        return row["zero"]
-    words = row["zero_fsdp"].casefold()
+    return row["zero"] if np.isfinite(row["zero"]) else read_stage(row["zero_fsdp"])
+
+
+def read_stage(text):
+    """Stage of ZeRO by the words for how state is sharded; NaN where they do not tell.
+
+    >>> read_stage("ZeRO-3 offload"), read_stage("FSDP"), read_stage("distributed optimizer"), read_stage("DDP")
+    (3.0, 3.0, 1.0, nan)
+    """
+    words = text.casefold()
     if found := re.search(r"zero[- ]?(\d)", words):
         return float(found[1])
     return 3.0 if re.search("fsdp|hsdp|fully.shard", words) else 1.0 if re.search("dist.*opt|zero", words) else np.nan

@@ -15,6 +15,7 @@ middle is nearer to the median. No class is a source, and no source that a predi
 """
 
 from functools import cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -40,11 +41,13 @@ class Effect(NamedTuple):
 class Practice(NamedTuple):
     """effects: {(factor, level): Effect}, where the level '' stands for any that no source has shown;
     spreads: {level of the first factor: deviation of a row of a new source};
-    ends: quantiles of (logarithm over deviation) between which 80 % lie."""
+    ends: quantiles of (logarithm over deviation) between which 80 % lie;
+    parts: {"class": deviation of the classes of one source, "row": of the rows of one class}; the source has the rest."""
 
     effects: dict
     spreads: dict
     ends: tuple
+    parts: dict = MappingProxyType({})
 
 
 def predicted(practice, levels, open=0.0):
@@ -52,15 +55,33 @@ def predicted(practice, levels, open=0.0):
 
     `levels`: {factor: array of levels}; `open`: deviation of the logarithm over what a row leaves open.
     """
+    middle, variance, own = _about(practice, levels)
+    deviation = np.sqrt(variance + own**2 + np.square(open))
+    return tuple(np.exp(middle + deviation * end) for end in (0.0, *practice.ends))
+
+
+def parted(practice, levels):
+    """(source, class, row): what makes the deviation of rows of a new source, one value a row; their squares add up to its.
+
+    What a source's rows share (and how well its classes are known), what those of one class share, and what each has alone.
+    """
+    _, variance, own = _about(practice, levels)
+    of_class, of_row = (practice.parts[name] ** 2 for name in ("class", "row"))
+    whole = max(practice.spreads[""] ** 2, of_class + of_row)
+    shares = (max(whole - of_class - of_row, 0.0) / whole, of_class / whole, of_row / whole)
+    source, *others = (own * share**0.5 for share in shares)
+    return np.sqrt(variance + source**2), *others
+
+
+def _about(practice, levels):
+    """(middle, variance of how well it is known, deviation about it) of the logarithm of each row."""
     middle, variance = np.log(practice.effects["", ""].times), practice.effects["", ""].deviation ** 2
     for factor, found in levels.items():
         effects = [practice.effects.get((factor, level), practice.effects[factor, ""]) for level in found.tolist()]
         middle = middle + np.log([effect.times for effect in effects])
         variance = variance + np.square([effect.deviation for effect in effects])
     first = next(iter(levels.values()))
-    own = np.array([practice.spreads.get(level, practice.spreads[""]) for level in first.tolist()])
-    deviation = np.sqrt(variance + own**2 + np.square(open))
-    return tuple(np.exp(middle + deviation * end) for end in (0.0, *practice.ends))
+    return middle, variance, np.array([practice.spreads.get(level, practice.spreads[""]) for level in first.tolist()])
 
 
 # ---- the fit
@@ -110,8 +131,8 @@ def fit(logs, sources, levels, open=None, start=None, *, shifts=True):
     if not shifts:
         effects = {key: effect._replace(times=1.0) for key, effect in effects.items()}
     practice = Practice(effects, {"": 1.0}, (-1.2816, 1.2816))
-    middle = np.log(predicted(practice, levels)[0])
-    return _with_spreads(practice, logs - middle, sources, levels, open)
+    off = logs - np.log(predicted(practice, levels)[0])
+    return _with_spreads(practice, off, sources, levels, open)._replace(parts=_parts(cells(off, sources, levels, open)))
 
 
 def _designs(some):
@@ -205,6 +226,16 @@ def _with_spreads(practice, off, sources, levels, open):
     return practice._replace(ends=tuple(float(scaled[order][np.searchsorted(share, end)]) for end in ENDS))
 
 
+def _parts(some):
+    """Deviations of the cells of one source and of the rows of one cell; every source of several cells has the same say."""
+    found = [0.0]
+    for source in np.unique(some.source).tolist():
+        mine = some.source == source
+        if mine.sum() > 1:
+            found.append(some.mean[mine].var(ddof=1) - np.mean(some.within**2 / some.rows[mine]))
+    return {"class": max(float(np.mean(found[1:] or found)), LEAST**2) ** 0.5, "row": some.within}
+
+
 def left_out(logs, sources, levels, open, used, factors, *, shifts=True):
     """(times, low, high) of rows: of the sources used, each by a fit to all others; else `factors`."""
     found = np.array(np.broadcast_arrays(*factors))
@@ -240,7 +271,8 @@ def kept(kind):
     }
     spreads = {row["level"]: float(row["deviation"]) for row in rows if row["what"] == "spread"}
     ends = tuple(float(row["deviation"]) for row in rows if row["what"] == "end")
-    return Practice(effects, spreads, ends)
+    parts = {row["level"]: float(row["deviation"]) for row in rows if row["what"] == "part"}
+    return Practice(effects, spreads, ends, parts)
 
 
 def table(kind, practice):
@@ -248,6 +280,7 @@ def table(kind, practice):
     first = [("effect", *key, *effect) for key, effect in practice.effects.items()]
     first += [("spread", "", level, "", deviation, "") for level, deviation in practice.spreads.items()]
     first += [("end", "", "", "", end, "") for end in practice.ends]
+    first += [("part", "", part, "", deviation, "") for part, deviation in practice.parts.items()]
     names = ("what", "factor", "level", "times", "deviation", "sources")
     return [
         {"kind": kind} | {n: f"{v:.4g}" if isinstance(v, float) else str(v) for n, v in zip(names, row, strict=True)}

@@ -15,7 +15,7 @@ from bottlenecks.facts import corpus, files
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.doors import one_of
 from bottlenecks.laws import shares
-from bottlenecks.measured import frame, practice
+from bottlenecks.measured import floors, frame, practice
 from bottlenecks.models.machine import RESOURCES
 
 # seconds: of the well-tuned program; floor_s: of the datasheet; reference: as seconds, and the others, in `unit`.
@@ -48,8 +48,6 @@ def table(kind):
 
 def fresh(kind, *, owners=True):
     """The same columns, computed now; without `owners`, which take most of the work, `bound` is '' and no share is known."""
-    from bottlenecks.measured import rivals
-
     rows = corpus.table(one_of("kind", kind, frame.KINDS))
     model = frame.KINDS[kind]
     cases = model.cases(rows)
@@ -60,7 +58,7 @@ def fresh(kind, *, owners=True):
         "group": model.groups(cases),
         "family": _families(cases),
         "seconds": predicted["seconds"],
-        "floor_s": rivals.floor_s(kind, cases, predicted),
+        "floor_s": floors.floor_s(kind, cases, predicted),
         "reference": frame.in_own_units(kind, cases, predicted, nothing)["predicted"],
     }
     found |= frame.in_own_units(kind, cases, predicted, _left_out(kind, rows, cases, predicted))

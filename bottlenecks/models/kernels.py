@@ -38,9 +38,7 @@ FIRST_FUSED = 2.0  # time of FlashAttention-1 over that of FlashAttention-2: dao
 # pass: `attention_s` counts them.
 UNFUSED_PASSES = {False: 6, True: 15}
 UNFUSED_MASK_PASSES = {False: 2, True: 4}
-ALIGNED_BYTES = (
-    16  # what a row must be a multiple of for the matrix units: nvidia-matmul-guide, "Tensor Core requirements"
-)
+ALIGNED_BYTES = 16  # of a row, for the matrix units: nvidia-matmul-guide, "Tensor Core requirements"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,9 +55,7 @@ class Device:
     vector_per_s: float  # instructions on single values, all cores
     exp_per_s: float
     cores: float  # that tiles are dealt to; 1: one large array, which takes what comes
-    fixed_s: (
-        float  # of a product or attention on the device: first loads, last stores, drain; not the launch by the host
-    )
+    fixed_s: float  # of a product or attention on the device: first loads, last stores, drain; not the host's launch
     light_s: float  # start and end of an elementwise kernel, which has less to set up than a product
     tile_s: float  # a core's time between two tiles
     older_flop_per_s: float  # of products, for kernels written in Ampere's instructions
@@ -116,10 +112,8 @@ def device(chip, format="bf16", *, constants=None):
     link = chip.link_bytes_per_s
     size = bytes_per_value(format)
     reached = chip.peak_flop_per_s(format) * known[f"matmul_{width(format)}"]
-    if chip.tdp_watts and np.isfinite(
-        known.get("flop_per_joule_16", np.inf)
-    ):  # a board of few watts sustains less (eq:power-cap)
-        per_joule = known["flop_per_joule_16"] * 2 / size
+    if chip.tdp_watts and np.isfinite(known.get("flop_per_joule_16", np.inf)):
+        per_joule = known["flop_per_joule_16"] * 2 / size  # a board of few watts sustains less (eq:power-cap)
         reached = reached * power.sustained_share(reached, flop_per_joule=per_joule, watts=chip.tdp_watts)
     older = core_clocks * OLDER_PER_CLOCK * 2 / size * known["matmul_16"]
     return Device(
@@ -167,8 +161,8 @@ def routing_s(constants, format):
 
 
 def ideal(chip, format="bf16"):
-    """`chip` by its datasheet: full rates, whatever they draw, no time to start, no cache in the way."""
-    perfect = {name: 1.0 for name in family_constants(chip.family)} | {"flop_per_joule_16": np.inf}
+    """`chip` by its datasheet: full rates, no time to start, no cache in the way."""
+    perfect = dict.fromkeys(family_constants(chip.family), 1.0) | {"flop_per_joule_16": np.inf}
     return replace(
         device(chip, format, constants=perfect),
         cache_bytes_per_s=np.inf,

@@ -33,7 +33,7 @@ def run(capsys, *argv):
 
 def test_it_runs_as_a_module():
     out = subprocess.run([sys.executable, "-m", "bottlenecks", "--help"], capture_output=True, text=True, check=True)
-    assert all(word in out.stdout for word in ("figures", "measure", "chips"))
+    assert all(word in out.stdout for word in ("figures", "measure", "chips", "calibrate"))
 
 
 def test_starting_loads_no_model():
@@ -557,6 +557,34 @@ def test_read_refuses_in_one_line(capsys, tmp_path, monkeypatch, argv, message):
     Path("rows.csv").write_text("chip,m\nT4,8\n", encoding="utf-8")
     status, out, err = run(capsys, "read", *argv)
     assert status == 2 and out == "" and err.count("\n") == 1 and message in err, err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["calibrate", "kernel", "in.csv"], "kind 'kernel' is unknown; did you mean 'kernels'"),
+        (["calibrate", "kernels", "none.csv"], "none.csv cannot be read as a CSV file"),
+        (
+            ["calibrate", "kernels", "in.csv"],
+            "in.csv: no row can calibrate: 1 x the row leaves a size of the kernel open",
+        ),
+        (["calibrate", "kernels", "in.csv", "-o", "in.csv"], "in.csv is the input itself: name another file"),
+        (["calibrate", "kernels", "measured.csv", "-o", "no/a.toml"], "cannot write no/a.toml"),
+        (["predict", "kernels", "in.csv", "--calibration", "none.toml"], "none.toml cannot be read"),
+        (["predict", "kernels", "in.csv", "--calibration", "in.csv"], "in.csv is no calibration: it is not TOML"),
+        (
+            ["predict", "kernels", "in.csv", "--calibration", "measured.csv", "-o", "measured.csv"],
+            "is the calibration itself",
+        ),
+    ],
+)
+def test_calibrate_refuses_in_one_line(capsys, tmp_path, monkeypatch, argv, message):
+    monkeypatch.chdir(tmp_path)
+    Path("in.csv").write_text("chip,kernel,m\nT4,matmul,8\n", encoding="utf-8")
+    Path("measured.csv").write_text("chip,kernel,m,n,k,time_us\nT4,matmul,8k,8k,8k,30000\n", encoding="utf-8")
+    status, out, err = run(capsys, *argv)
+    assert status == 2 and out == "" and err.count("\n") == 1 and message in err, err
+    assert {p.name for p in tmp_path.iterdir()} == {"in.csv", "measured.csv"}
 
 
 def test_a_model_may_be_a_config_beside_the_file(capsys, tmp_path):

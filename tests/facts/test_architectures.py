@@ -67,7 +67,7 @@ def test_no_spelling_means_two_models():
             assert find_model(spelling) == row["name"], spelling
 
 
-NOT_IN_THE_CATALOG = {"GLM-5", "MiniMax-M2.5", "Qwen3.5-397B-A17B"}  # shapes that we have not seen
+NOT_IN_THE_CATALOG = {"GLM-5", "Kimi-K2.5", "MiniMax-M2.5", "Qwen3.5-397B-A17B"}  # shapes that we have not seen
 
 
 def test_measured_models_resolve():

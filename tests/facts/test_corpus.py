@@ -48,12 +48,11 @@ def test_every_data_file_has_a_reader():
         "power_measured",
         "models",
         "named_runs",
-        "kernel_grids",
-        "collective_grids",
         "corpus_sources",
         "corpus_columns",
         "families",
-        *("formats_stored", "cloud_instances", "model_names"),
+        *("formats_stored", "cloud_instances", "model_names", "fabrics"),
+        *("attention_kernels", "choices", "practice"),
         "kernel_constants",
         "kernel_constant_names",
         "inference_constants",
@@ -101,6 +100,11 @@ def test_blank_numbers_are_nan_and_nothing_else_is():
 
 HAND = [  # one printed row of each table: scaled once, by hand
     ("kernels", {"source_id": "azure_guide", "flop_per_s": 228e12}, {"time_s": 602.802e-6}),
+    (  # 0.038605 ms
+        "kernel_grids",
+        {"source_id": "aic_a100_sxm", "kernel": "matmul", "dtype": "bf16", "m": 1, "n": 6144, "k": 4096},
+        {"time_s": 38.605e-6},
+    ),
     (
         "inference",
         {"source_id": "llamacpp_dai", "chip_name": "RTX 3070", "phase": "decode", "tokens_per_s": 72.79},
@@ -126,6 +130,17 @@ HAND = [  # one printed row of each table: scaled once, by hand
         "collectives",
         {"source_id": "mleng_a100", "message_bytes": 65536},
         {"time_s": 46.8e-6, "busbw_bytes_per_s": 2.45e9, "n_gpus": 8},
+    ),
+    (  # 0.0046797 ms
+        "collective_grids",
+        {
+            "source_id": "aic_a100_sxm",
+            "collective": "all_reduce",
+            "n_gpus": 2,
+            "message_bytes": 8192,
+            "launch": "queued",
+        },
+        {"time_s": 4.6797e-6, "n_nodes": 1},
     ),
     (
         "nccl_tuning_constants",
@@ -239,6 +254,7 @@ def test_every_doubt_of_a_row_makes_it_suspect():
         corpus.RECALLED,
         corpus.SHORT_STEPS,
         "above the link in one direction",  # three copies whose rates sum both directions
+        "above the dense peak",  # three servers whose prompts cannot all have been computed
     }
 
 
@@ -284,9 +300,13 @@ def test_no_run_is_above_peak():
         below(max(peaks), table["flop_per_s_per_chip"][i], i)
         assert not table["mfu"][i] > 0.9 and not table["hfu"][i] > 0.9
     for name in ("training", "inference"):
-        for roof, rate, limit in corpus.limits(name, corpus.table(name)):
+        table = corpus.table(name)
+        for roof, rate, limit in corpus.limits(name, table):
             assert (np.isfinite(rate) & np.isfinite(limit)).sum() > 20, roof
-            assert not (rate > limit).any(), (name, roof)
+            above = {(str(table["source_id"][i]), str(table["model"][i])) for i in np.flatnonzero(rate > limit)}
+            # 27,609 answered tokens/s with 15,000 read for 500: x 31 x 2 x 32.8e9 / 2 chips = 28 PFLOP/s, where FP4 has 9
+            cached = {("aic_silicon", "Qwen3-32B")} if (name, roof) == ("inference", "dense peak") else set()
+            assert above == cached, (name, roof)
 
 
 def test_no_collective_is_above_its_wires():

@@ -48,6 +48,7 @@ BUDGET = {  # mean absolute error of the estimate with two achieved fractions, i
 }
 
 
+@pytest.mark.budget
 def test_error_budgets():
     scored, _ = first_estimate.llm_steps()
     found = first_estimate.errors(scored, first_estimate.estimate_s(scored))

@@ -17,6 +17,7 @@ def test_every_measured_row_is_predicted_or_says_why_not():
     assert np.all((COLUMNS["assumed"] != "") | (COLUMNS["reason"] != ""))
 
 
+@pytest.mark.budget
 @pytest.mark.parametrize(
     "source, budget",
     [
@@ -81,6 +82,7 @@ def test_a_row_without_a_recipe_and_a_layout_that_does_not_multiply():
 # ---- Korthikanti et al.
 
 
+@pytest.mark.budget
 def test_korthikanti_within_budget():
     found = memory.korthikanti()
     error = np.abs(found["predicted"] / found["printed"] - 1)
