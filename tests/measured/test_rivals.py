@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bottlenecks.facts import corpus
-from bottlenecks.measured import frame, inference, rivals, scores
+from bottlenecks.measured import floors, frame, inference, rivals, scores
 
 # source, group, family, ln(measured / predicted) of the datasheet
 ROWS = [("a", "x", "f", 1.0), ("a", "x", "f", 1.2), ("b", "x", "f", 2.0), ("c", "x", "g", 5.0), ("c", "y", "f", 7.0)]
@@ -82,7 +82,7 @@ def test_the_peak_of_a_step_by_hand():
 def floor(kind, mask):
     rows = corpus.where(corpus.table(kind), np.flatnonzero(mask)[:1])
     cases = frame.KINDS[kind].cases(rows)
-    return rivals.floor_s(kind, cases, frame.KINDS[kind].predict(cases, owners=False))
+    return floors.floor_s(kind, cases, frame.KINDS[kind].predict(cases, owners=False))
 
 
 def test_the_floor_of_a_decode_step_by_hand():
@@ -91,7 +91,7 @@ def test_the_floor_of_a_decode_step_by_hand():
     # 32 layers of 218.1e6 and a head of 525.3e6; Q4_K_M stores 4.85 bits or so; 448 GB/s
     assert floor("inference", mine) == pytest.approx(7.505e9 * 4.85 / 8 / 448e9, rel=0.05)
     cases = inference.cases(corpus.where(rows, np.flatnonzero(mine)[:1]))
-    assert rivals.inference_bound_s(cases) == floor("inference", mine)
+    assert floors.inference_bound_s(cases) == floor("inference", mine)
 
 
 def test_the_floors_of_kernels_by_hand():

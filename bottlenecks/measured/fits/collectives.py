@@ -7,9 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bottlenecks import data
 from bottlenecks.facts import corpus
-from bottlenecks.facts.networks import fabrics
 from bottlenecks.measured import collectives as measured_collectives
 from bottlenecks.models import collectives
 from bottlenecks.models.collectives import Efficiency
@@ -53,10 +51,8 @@ def rows():
 
 
 def _to_fit(rows):
-    """Rows of the library's own algorithms, but those that a fabric's own numbers are fitted on."""
-    of_fabrics = [source for row in fabrics().values() for source in data.keys(row["sources"])]
-    own = ~_in_shots(rows) & (rows["collective"] != "p2p") & (rows["forced"] != 1)
-    return _sound(rows) & own & ~np.isin(rows["source_id"], of_fabrics)
+    """Rows of the library's own algorithms."""
+    return _sound(rows) & ~_in_shots(rows) & (rows["collective"] != "p2p") & (rows["forced"] != 1)
 
 
 def _sound(rows):
