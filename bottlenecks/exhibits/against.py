@@ -1,7 +1,7 @@
 """Measured against predicted times, and their ratio below: the picture of every chapter that is scored.
 
 Its table has the series "held-out" and, if constants were fitted on some rows, "fit", both with the columns predicted_s,
-measured_s and error. Held-out rows are drawn in groups; rows of the fit are small, grey, and behind.
+measured_s and error, the logarithm of predicted over measured. Held-out rows are drawn in groups; rows of the fit are small, grey, and behind.
 """
 
 import numpy as np

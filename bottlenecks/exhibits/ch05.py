@@ -401,19 +401,15 @@ def _scored():
     """Every scored row of the corpus: modelled and measured seconds, and whether it lies inside."""
     rows = corpus.table("kernels")
     found = scores.table("kernels")
-    seconds = found["seconds"]
-    fair = (rows["suspect"] == "") & (rows["duplicate_of"] < 0) & np.isfinite(found["ratio"])
-    is_time = found["unit"] == "us"
+    fair = scores.fair(rows, found)
     families = [chip(name).family if name else "" for name in rows["chip_name"].tolist()]
     columns = {
         "group": found["group"],
         "role": rows["role"],
         "source": np.array([corpus.called(source) for source in rows["source_id"].tolist()]),
         "family": np.array([f if f in FAMILY_STYLE else "another family" for f in families]),
-        "predicted_s": seconds,
-        "error": found["ratio"] - 1,
-        "measured_s": np.where(is_time, seconds / found["ratio"], seconds * found["ratio"]),
-        "inside": ((found["low"] <= found["measured"]) & (found["measured"] <= found["high"])).astype(float),
+        **scores.in_seconds(found),
+        "inside": scores.inside(found).astype(float),
     }
     return {name: values[fair] for name, values in columns.items()}
 

@@ -490,14 +490,11 @@ WHAT = {
 def _scored(group):
     """Scored rows of a group: modelled and measured seconds."""
     rows, found = corpus.table("inference"), scores.table("inference")
-    fair = np.isin(found["group"], GROUPS[group]) & np.isfinite(found["ratio"])
-    fair &= (rows["suspect"] == "") & (rows["duplicate_of"] < 0)
+    fair = np.isin(found["group"], GROUPS[group]) & scores.fair(rows, found)
     columns = {
         "source": np.array([corpus.called(source) for source in rows["source_id"].tolist()]),
         "role": rows["role"],
-        "predicted_s": found["seconds"],
-        "measured_s": found["seconds"] / np.where(found["unit"] == "tokens/s", 1 / found["ratio"], found["ratio"]),
-        "error": found["ratio"] - 1,
+        **scores.in_seconds(found),
     }
     return {name: values[fair] for name, values in columns.items()}
 

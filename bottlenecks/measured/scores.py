@@ -195,6 +195,14 @@ def _errors(found, used):
     }
 
 
+def in_seconds(found):
+    """predicted_s and measured_s of each row of a table, in whatever unit it states them, and error: ln(predicted / measured)."""
+    sign = np.where(np.isin(found["unit"], frame.TIMES), 1, -1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        of = {name: found["seconds"] * (found[name] / found["reference"]) ** sign for name in ("predicted", "measured")}
+        return {"predicted_s": of["predicted"], "measured_s": of["measured"], "error": np.log(found["ratio"])}
+
+
 def inside(found):
     """Which measurements lie inside the interval of 80 %."""
     return (found["low"] <= found["measured"]) & (found["measured"] <= found["high"])

@@ -120,7 +120,7 @@ def collective_time(
     efficiency=None,
     launch="library",
 ):
-    """Seconds of a collective, with the way chosen; arguments broadcast.
+    """Seconds of a collective, and the way chosen (`Timed`); arguments broadcast.
 
     `tiers` are those of a `System`, inside out. `per_domain` ranks of the group sit in each domain of
     the innermost tier (default: as many as fit). `groups` send through the same port outside it

@@ -38,7 +38,7 @@ class Software:
     waits_for_counts: bool = True  # of the tokens of each expert, before it launches experts
     captured: bool = True  # steps of inference are replayed as graphs: a collective waits for no launch
     host_layer_s: float = 0.0  # of the processor to launch a layer in inference
-    python_host: bool = False  # a server that runs kernels from Python, whose routed experts have a fitted constant
+    python_host: bool = False  # a server that runs kernels from Python and deals experts over its chips
     shots: bool = (
         True  # sums between a server's chips in shots of its own kernels, where they are sooner than the library's
     )

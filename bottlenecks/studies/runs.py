@@ -8,8 +8,9 @@ from bottlenecks import data
 from bottlenecks.facts import corpus
 from bottlenecks.facts.doors import one_of
 from bottlenecks.laws import shares
-from bottlenecks.measured import scores
+from bottlenecks.measured import practice, scores
 from bottlenecks.measured import training as measured_training
+from bottlenecks.models.software import TODAY
 
 TABLE = "training"
 OWNER_OF = {  # of each row of a step, for a picture: the shares are finer
@@ -61,7 +62,7 @@ GROUPS = {  # words -> which runs
 def years(sources):
     """The year in which each source was published; where it is not known, that of the corpus."""
     about = corpus.sources(TABLE)
-    known = {s: int((about[s]["published"] or measured_training.TODAY)[:4]) for s in set(sources.tolist())}
+    known = {s: int((about[s]["published"] or TODAY)[:4]) for s in set(sources.tolist())}
     return np.array([known[s] for s in sources.tolist()])
 
 
@@ -81,9 +82,9 @@ def named(words):
 def waterfall(words):
     """One named run from the peak to the clock: what there is to draw and to say of it.
 
-    rows        row of the step -> exposed seconds, in order: they add up to `seconds`
+    rows        row of the step -> exposed seconds, in order: they add up to `seconds`, those of a well-tuned program
     measured_s  the run's own seconds, from whatever rate its source prints; low_s and high_s
-                bound 80 % of measurements
+                bound 80 % of measurements of runs like it (`measured.practice`)
     mfu, full, hfu  shares of the peak by the three conventions of `training.Step.utilisation`,
                 predicted; each with `measured_` before it, over the measured seconds
     """
@@ -93,7 +94,7 @@ def waterfall(words):
     step, seconds = case.step, case.step.seconds
     measured, predicted, unit = measured_training.headline(cases, seconds)
     slower = float((measured / predicted if unit == "s" else predicted / measured)[0])
-    low, high = measured_training.spread(case.unlike)
+    _, low, high = practice.predicted(practice.kept(TABLE), measured_training.classes(cases), case.open)
     seconds = seconds.item()
     used = {name: step.utilisation(of).item() for name, of in USED.items()}
     layout = {name: int(np.ravel(getattr(case.layout, name))[0]) for name in CUT}
@@ -222,13 +223,10 @@ def dominated_table(run=None):
 def scored():
     """Every run that can be scored, predicted and measured, in seconds of a step: columns.
 
-    Those of `shares_of_runs` that say what it is, predicted_s, measured_s, and error: predicted over
-    measured, less one, in the unit that the source prints.
+    Those of `shares_of_runs` that say what it is, and `scores.in_seconds`.
     """
     found, at = _rows(True)
-    slower = np.where(at["unit"] == "s", 1 / at["ratio"], at["ratio"])
-    columns = {"predicted_s": at["seconds"], "measured_s": at["seconds"] * slower, "error": at["ratio"] - 1}
-    return _about(found, at) | columns
+    return _about(found, at) | scores.in_seconds(at)
 
 
 def groups_of(errors):

@@ -11,33 +11,24 @@ from bottlenecks.models.collectives import fitted
 ROWS = corpus.table("collectives")
 CASES = collectives.cases(ROWS)
 AT = collectives.predict(CASES)
-RATIO = AT["seconds"] / CASES.asked["measured_s"]
-COUNTED = (AT["reason"] == "") & (ROWS["suspect"] == "") & np.isfinite(RATIO)
-HELD_OUT = COUNTED & (ROWS["role"] == "held-out")
-INSIDE = ROWS["n_nodes"] == 1
-ALL_REDUCE = ROWS["collective"] == "all_reduce"
-
-
-def coverage(mask):
-    measured = CASES.asked["measured_s"]
-    return float(((measured >= AT["low_s"]) & (measured <= AT["high_s"]))[mask].mean())
 
 
 def test_every_row_comes_out_with_a_prediction_or_a_reason():
     assert {values.size for values in AT.values()} == {ROWS["source_id"].size}
     given = np.isfinite(AT["seconds"])
     assert (given == (AT["reason"] == "")).all() and given.sum() > 500
-    assert (AT["low_s"][given] <= AT["seconds"][given]).all()
-    assert (AT["high_s"][given] >= AT["seconds"][given]).all()
+    assert (AT["seconds"][given] > 0).all() and (AT["open"] == 0).all()  # a name that tells no board is the usual one
     assert set(AT["held_up"][given].tolist()) <= {"latency", "link", "port"}
     assert set(CASES.asked["unit"][given].tolist()) == {"s", "B/s"}
 
 
 def test_reasons_by_hand():
-    reasons = dict(zip(*np.unique(AT["reason"], return_counts=True), strict=True))
-    del reasons[""]
-    # 12 rows of DeepEP's normal kernels; 6 slide rows of a network without a machine
-    assert sorted(reasons.values()) == [6, 12]
+    """DeepEP's normal kernels count bytes of their own; slides and issues show a network without a machine."""
+    counted = AT["reason"] == "a bandwidth by the page's own count of bytes, without a message"
+    assert (counted == (ROWS["own_count"] == 1)).all() and counted.sum() >= 12
+    unknown = AT["reason"] == "the chip, and so its links, is not known"
+    assert (ROWS["chip"][unknown] == "").all() and unknown.sum() >= 6
+    assert (counted | unknown | (AT["reason"] == "")).all()
 
 
 def test_rows_in_any_order_and_alone_are_the_same():
@@ -88,7 +79,7 @@ def test_each_column_reaches_the_model():
         ({"collective": "reduce"}, "is not modelled; There are: all_reduce, reduce_scatter, all_gather, broadcast"),
         ({"n_gpus": 16.0}, "16 ranks in one"),
         ({"chip_name": "MI300A"}, "links of MI300A"),
-        ({"chip_name": ""}, "the chip, and so"),
+        ({"chip_name": "", "chip": ""}, "the chip, and so"),
         ({"n_nodes": 2.0, "chip_name": "RTX 4090"}, "the ports are not known"),
         ({"n_gpus": 64.0, "n_nodes": 2.0}, "32 ranks a node"),
     ],
@@ -125,8 +116,6 @@ def test_the_numbers_lie_where_sources_print_them():
     assert best.segment_nvlink5_s < best.segment_s < 50e-6
     # The tuner's steps are within a factor of two of what any generation shows.
     assert all(0.5 < getattr(best, name) < 2 for name in fits.LATENCIES)
-    for _, low, high in best.spread:
-        assert 0.4 < low < 1 < high < 2.5
 
 
 def test_the_data_file_is_what_the_fit_finds_without_the_held_out_half():
@@ -143,10 +132,3 @@ def test_the_quick_form_of_the_fit_is_the_model():
     found, asked = fits._ways_of_rows(collectives.cases(corpus.where(ROWS, mine)))
     quick = fits._seconds(found, asked, fitted())
     np.testing.assert_allclose(quick, AT["seconds"][mine], rtol=1e-12)
-
-
-# ---- errors
-
-
-def test_intervals_hold_what_they_promise():
-    assert 0.75 < coverage(HELD_OUT & INSIDE & ALL_REDUCE) < 0.93 and coverage(HELD_OUT & ~INSIDE) > 0.75

@@ -31,7 +31,6 @@ def test_a_row_is_a_call():
     found = predict(rows(SQUARE, SQUARE | {"kernel": "Matmul (qkv projection)", "timed_alone": 0.0}))
     on = kernels.device(chip("H100 SXM5"), "bf16")
     assert found["seconds"].tolist() == [kernels.matmul_s(8192, 8192, 8192, device=on, warm=w) for w in (True, False)]
-    assert (found["low_s"] < found["seconds"]).all() and (found["seconds"] < found["high_s"]).all()
     assert found["bound"].tolist() == ["compute", "compute"] and found["reason"].tolist() == ["", ""]
 
 
@@ -48,7 +47,6 @@ def test_a_row_is_a_call():
         (SQUARE | {"kernel": "convolution"}, "no model of the kernel 'convolution'"),
         (SQUARE | {"kernel": ""}, "no kernel is named"),
         (SQUARE | {"chip_name": ""}, "no chip is named"),
-        (SQUARE | {"chip_name": "", "chip": "H100"}, "chip 'H100': SXM or PCIe is not said"),
         (SQUARE | {"chip_name": "", "chip": "MI300Y"}, "'MI300Y' is not in the catalog; did you mean 'MI300X'"),
         (SQUARE | {"chip_name": "A100 SXM 80GB", "dtype": "fp8"}, "A100 SXM 80GB has no fp8 peak; it has fp64"),
         (SQUARE | {"dtype": "fp7"}, "dtype 'fp7' is unknown; did you mean 'fp"),
@@ -144,6 +142,27 @@ def test_each_column_is_heard():
     assert np.isfinite(predict(rows(*sweep))["seconds"]).tolist() == [False, True]
     for cells, reason in (({"pass": "fwd"}, "pass 'fwd' is unknown"), ({"attention": "flash"}, "attention 'flash'")):
         assert reason in predict(rows(PROMPT | cells))["reason"][0]
+
+
+def test_a_datasheet_knows_no_limit_of_power():
+    """An L40S sustains less than its peak in 350 W; by its datasheet, with which it is compared, it has all of it."""
+    board = chip("L40S")
+    assert kernels.ideal(board).matmul_flop_per_s == board.peak_flop_per_s("bf16")
+    assert kernels.device(board).matmul_flop_per_s < 0.9 * board.peak_flop_per_s("bf16")
+
+
+def test_attention_by_the_program_that_a_row_names():
+    """FlashAttention's papers: the first writes partial results, the third overlaps; "standard" keeps the scores in memory."""
+    of = measured_kernels.attention_of
+    assert [
+        of(name) for name in ("xFormers 0.0.20", "FA2", "flash_attn 2.5.8", "FlashAttention-3", "PyTorch standard")
+    ] == ["fused, first", "fused", "fused", "fused, overlapped", "unfused"]
+    # the longest name counts, and only where the text begins with it
+    assert of("FlashAttention v1 (2022)") == "fused, first" and of("ours, like FA2") == of("") == ""
+    named = [PROMPT | {"implementation": name} for name in ("xFormers", "FA2", "FA3", "ours", "")]
+    seconds = predict(rows(*named, PROMPT | {"implementation": "xFormers", "attention": "fused"}))["seconds"]
+    assert seconds[0] > seconds[1] > seconds[2] and seconds[3] == seconds[4]
+    assert seconds[5] == seconds[1]  # what a row states wins
 
 
 def test_a_copy_is_owned_by_its_link():

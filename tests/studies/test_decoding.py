@@ -1,5 +1,7 @@
 """Decoding: floors of the bytes that are stored, what narrow weights gain, and mixtures as servers find them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from bottlenecks.exhibits import ch09, ch09_server
 from bottlenecks.facts import formats
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
-from bottlenecks.measured import inference as measured_inference
+from bottlenecks.models import inference, kernels
 from bottlenecks.studies import decoding
 
 
@@ -46,7 +48,12 @@ def test_multi_head_attention_of_a_latents_shape():
 
 
 def test_mixtures_are_drawn_with_the_constant_of_predictions():
-    times = measured_inference.value("experts_times")
-    for name, expected in (("DeepSeek-V3", times), ("Llama-3-70B", 1.0)):
-        assert ch09.serving_of("H200 SXM", name, "fp8", 8)[2].experts_times == expected
-        assert measured_inference.server(chip("H200 SXM"), model(name)).experts_times == expected
+    """58 of DeepSeek-V3's 61 layers route their tokens, and each starts once a step; a dense model has none."""
+    asked = {"batch": 8, "context": 2048}
+    for name, routed in (("DeepSeek-V3", 58), ("Llama-3-70B", 0)):
+        shape, plan, on = ch09.serving_of("H200 SXM", name, "fp8", 8)
+        assert on.routing_s == kernels.family_constants("Hopper")["routing_8_s"] > 0
+        with_start, without = (
+            inference.decode_s(shape, plan, machine, **asked) for machine in (on, replace(on, routing_s=0.0))
+        )
+        assert with_start - without == pytest.approx(routed * on.routing_s)

@@ -5,7 +5,7 @@ import pytest
 
 from bottlenecks.facts import corpus
 from bottlenecks.laws import shares
-from bottlenecks.measured import scores
+from bottlenecks.measured import practice, scores
 from bottlenecks.measured import training as measured_training
 from bottlenecks.models import training
 from bottlenecks.models.machine import RESOURCES
@@ -171,6 +171,37 @@ def test_errors_are_those_of_the_scores():
         mine &= found["mixture"] == (line["group"] == "mixtures")
         if line["scored"]:
             assert np.abs(found["error"][mine]).mean() == pytest.approx(line["error"]), line["source"]
+
+
+def test_seconds_of_a_rate_and_of_a_time_by_hand():
+    """A well-tuned 10 s that runs take 12 for: a step of 15 s, and 100 tokens a second where 120 were to be had."""
+    found = {
+        "seconds": np.array([10.0, 10.0]),
+        "unit": np.array(["s", "tokens/s/chip"]),
+        "reference": np.array([10.0, 144.0]),
+        "predicted": np.array([12.0, 120.0]),
+        "measured": np.array([15.0, 100.0]),
+        "ratio": np.array([0.8, 1.2]),
+    }
+    columns = scores.in_seconds(found)
+    assert columns["predicted_s"].tolist() == pytest.approx([12, 12])
+    assert columns["measured_s"].tolist() == pytest.approx([15, 14.4])
+    assert columns["error"].tolist() == pytest.approx(np.log([0.8, 1.2]).tolist())
+
+
+def test_the_interval_of_a_run_is_practice_s():
+    """BLOOM's own team trained it: the factors of its class, on what the row leaves open; the middle lies between."""
+    found, cases = (
+        runs.waterfall("BLOOM-176B, A100 (2022)"),
+        measured_training.cases(runs.named("BLOOM-176B, A100 (2022)")),
+    )
+    kept = practice.kept("training")
+    (level,) = measured_training.classes(cases)["program"].tolist()
+    effects = [kept.effects["", ""], kept.effects["program", level]]
+    middle = effects[0].times * effects[1].times
+    deviation = np.sqrt(sum(e.deviation**2 for e in effects) + kept.spreads[level] ** 2 + cases.found[0].open[0] ** 2)
+    for name, end in zip(("low_s", "high_s"), kept.ends, strict=True):
+        assert found[name] == pytest.approx(found["seconds"] * middle * np.exp(end * deviation))
 
 
 def test_the_table_of_groups():
