@@ -3,7 +3,7 @@
 #   VENV=.venv          where the environment lives (a path without spaces)
 #   PORT=8888           the port of JupyterLab (default: a free one)
 #   PLATFORMS="python-3.13 no-home"   what `make platforms` looks at (default: all)
-#   PEERS=1             `make benchmark` installs other tools into .venv-peers and asks them too
+#   PEERS=1             `make benchmark` installs other tools into .venv-peers and asks them too (WRITE=1: data/peers.csv)
 
 VENV := .venv
 JOBS := 2
@@ -56,7 +56,7 @@ measure: $(READY) ## measure this machine, for the pages that compare it with th
 
 benchmark: $(READY) ## time sliders and imports, as ratios within one run (PEERS=1: and other tools)
 	@$(RUN) tools/benchmark.py
-	@$(if $(PEERS),$(RUN) tools/peers.py)
+	@$(if $(PEERS),$(RUN) tools/peers.py $(if $(WRITE),--write))
 
 platforms: $(READY) ## a fast part of the tests on other Pythons, oldest packages, bare and odd machines
 	@$(RUN) tools/platforms.py $(PLATFORMS)

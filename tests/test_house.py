@@ -206,6 +206,7 @@ TOOLS = sorted((PACKAGE.parent / "tools").glob("*.py"))
 BENCHES = (
     "install.py",
     "mutants.py",
+    "peer_adapters.py",
     "peers.py",
     "platforms.py",
     "prove_red.py",

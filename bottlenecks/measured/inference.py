@@ -299,8 +299,7 @@ def _formats(first, shape, on, software, told):
         weights = shape.stored_format  # the experts, nearly all of it, come in four bits and stay so
     cache = formats.stored(str(first["kv_dtype"]), "kv_dtype") or cached
     if not cache:
-        cache = "fp8" if software.narrow_cache and products in ("fp8", "fp4") else "bf16"
-        assumed += [f"{cache} cache"] * (cache == "fp8")
+        cache = "bf16"  # what servers keep unless told otherwise, beside narrow weights too
     return products, weights, head or None, cache, assumed
 
 

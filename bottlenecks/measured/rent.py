@@ -123,7 +123,6 @@ MECHANISMS = {
             joined=True, casts=False, unpacks=False, attention="best"
         ),
         "cuts weigh by speed (else all alike)": [(inference, "TASTE", 0.0)],
-        "caches as narrow as the program's": lambda: _program(narrow_cache=False),
         "formats are open (else 16 bits)": [(inference, "_stored", lambda first, on: (("", 1.0),))],
         "starts on the device": lambda: _constants(fixed_s=1e-9, light_s=1e-9),
         "watts bound the rate": NO_CAP,

@@ -22,7 +22,7 @@ from bottlenecks.models import training, wiring
 from bottlenecks.models.kernels import IMPLEMENTATIONS
 from bottlenecks.models.layouts import Layout
 from bottlenecks.models.machine import RESOURCES, machine
-from bottlenecks.models.software import at, find_stack
+from bottlenecks.models.software import TODAY, at, find_stack
 
 MEASURED = ("step_time_s", "tokens_per_s_per_chip", "flop_per_s_per_chip", "mfu", "hfu")
 COMPILERS = {"TPU": "XLA", "Neuron": "Neuron"}  # family of chips -> the stack that compiles for it
@@ -120,6 +120,16 @@ def _run(row):
             weighed.say(at, run, said)
             return shape, on, run.software, weighed.found[at], width, said
         at -= len(weighed.found)
+
+
+def weighed(row):
+    """The layouts that a row could mean, timed and weighed (`open.Weighed`), by the software of its date or of today."""
+    assumed = Assumed()
+    device = _chip(row, assumed)
+    format, shape = _format(row, device, assumed), model_of(row, assumed)
+    software, year = software_of(row, device, row["software_date"] or TODAY)
+    run = left_open.Run(row, shape, device, software, year)
+    return left_open.weigh(left_open.layouts(run, assumed), run, _machine(device.name, format, None, None), timed=True)
 
 
 def _chip(row, assumed):

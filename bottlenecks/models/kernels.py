@@ -112,7 +112,7 @@ def device(chip, format="bf16", *, constants=None):
     link = chip.link_bytes_per_s
     size = bytes_per_value(format)
     reached = chip.peak_flop_per_s(format) * known[f"matmul_{width(format)}"]
-    if chip.tdp_watts and np.isfinite(known.get("flop_per_joule_16", np.inf)):
+    if chip.tdp_watts is not None and np.isfinite(known.get("flop_per_joule_16", np.inf)):
         per_joule = known["flop_per_joule_16"] * 2 / size  # a board of few watts sustains less (eq:power-cap)
         reached = reached * power.sustained_share(reached, flop_per_joule=per_joule, watts=chip.tdp_watts)
     older = core_clocks * OLDER_PER_CLOCK * 2 / size * known["matmul_16"]
@@ -588,7 +588,8 @@ def constants_shown(families):
 
 
 def _readable(text, unit):
-    return {"s": lambda v: si(v, "s"), "B": lambda v: f"{v:.3g} B"}.get(unit, lambda v: f"{v:.1%}")(float(text))
+    value = float(text)
+    return f"{value:.1%}" if unit == "1" else f"{value:.3g} B" if unit == "B" else si(value, unit)
 
 
 def over_stream(kind, chip):

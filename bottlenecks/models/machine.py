@@ -63,7 +63,7 @@ RESOURCES = {  # who owns a step's second, for `shares.shares`
     "memory": "memory_bytes_per_s",
     "cache": "cache_bytes_per_s",
     "network": "link_speed port_speed link_bytes_per_s host_bytes_per_s",
-    "latency": kernels.RESOURCES["latency"] + " waits host_waits",
+    "latency": kernels.RESOURCES["latency"] + " waits host_waits routing_s",
 }
 
 
@@ -93,7 +93,7 @@ def machine(where, format="bf16", *, efficiency=None, **given):
             "sustained": _sustained(on, base.matmul_flop_per_s, base.bytes_per_value),
             "cast_bytes": constants.training()["any", "cast_bytes"],
             "memory_bytes": on.memory_bytes,
-            "tdp_watts": on.tdp_watts or np.nan,
+            "tdp_watts": np.nan if on.tdp_watts is None else on.tdp_watts,
             "tiers": where.tiers if isinstance(where, System) else tiers_of(on),
             "efficiency": collectives.fitted() if efficiency is None else efficiency,
             "last_s": constants.inference()["last_s"] if efficiency is None else 0.0,  # perfect wires wait for nobody
@@ -121,7 +121,7 @@ def _beside_an_array(chip, base):
 def _sustained(chip, flop_per_s, size):
     """eq:power-cap with the family's fitted operations of a joule, 1 where there are none."""
     fitted = constants.training().get((chip.family, f"flop_per_joule_{8 * size:.0f}"))
-    if not fitted or not chip.tdp_watts:
+    if not fitted or chip.tdp_watts is None:
         return 1.0
     return power.sustained_share(flop_per_s, flop_per_joule=fitted, watts=chip.tdp_watts)
 

@@ -42,9 +42,6 @@ class Software:
     shots: bool = (
         True  # sums between a server's chips in shots of its own kernels, where they are sooner than the library's
     )
-    narrow_cache: bool = (
-        False  # keys and values are kept in 8 bits beside products of 8 or fewer, unless told otherwise
-    )
     sums_in_16_bits: bool = False  # products sum in 16 bits, where the chip is faster so
     part_tokens: float = 0.0  # of a prompt that one pass reads; 0: all
     parts_ahead: int = 1  # passes that may be under way on a pipeline's stages

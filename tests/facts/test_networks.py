@@ -7,7 +7,7 @@ import pytest
 
 from bottlenecks import data
 from bottlenecks.facts.chips import chip, find_chip
-from bottlenecks.facts.networks import Link, System, Tier, link, links, one_way, system, systems
+from bottlenecks.facts.networks import Link, System, Tier, fabrics, link, links, one_way, read_ports, system, systems
 
 NO_CHIP = {"Colossus (2026)"}  # three chips mixed; the catalog has those of all other systems
 
@@ -256,3 +256,34 @@ def test_optics_by_energy_per_bit():
     assert pj_per_bit("Optics 100G lane") == pytest.approx(21.25)  # 17 W / 800 Gb/s, same era
     assert pj_per_bit("Optics 1.6T co-packaged") == pytest.approx(5.625)  # 9 W / 1.6 Tb/s
     assert pj_per_bit("Copper DAC 100G lane") < 1
+
+
+# ---- ports and fabrics in words
+
+
+@pytest.mark.parametrize(
+    ("text", "per_machine", "fabric", "gbit_per_s"),
+    [
+        ("8x400Gb InfiniBand per node", 8, "InfiniBand", 400),
+        ("EFA 3200 Gb/s per node", 16, "EFA", 200),  # 3,200 over 16 chips
+        ("4 x 200 Gbps RoCE", 8, "RoCE", 100),  # four ports for eight chips
+        ("200 Gb/s HDR per GPU", 8, "InfiniBand", 200),
+        ("NDR 1.6 Tb/s per host", 4, "InfiniBand", 400),
+        ("GPUDirect-TCPX", 8, "TCP", None),
+        ("Elastic Fabric Adapter", 8, "EFA", None),
+        ("NVLink3 NVSwitch", 8, "", None),
+        ("", 8, "", None),
+    ],
+)
+def test_ports_as_people_write_them(text, per_machine, fabric, gbit_per_s):
+    found, rate = read_ports(text, float(per_machine))
+    assert found == fabric
+    assert np.isnan(rate) if gbit_per_s is None else rate == pytest.approx(gbit_per_s * 0.125e9)
+
+
+def test_fabrics_have_sources_and_no_spelling_means_two():
+    said = [each.casefold() for name, row in fabrics().items() for each in (name, *data.keys(row["aliases"]))]
+    assert len(said) == len(set(said))
+    for row in fabrics().values():
+        assert 0 < float(row["share"]) <= 1 and row["notes"]
+        assert data.keys(row["sources"]) and set(data.keys(row["sources"])) <= set(data.references())

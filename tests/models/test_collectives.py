@@ -31,7 +31,7 @@ def test_groups_fill_the_inner_tier_first():
 @each
 def test_one_rank_costs_nothing_even_with_a_call(collective):
     lone = collective_time(collective, 1e9, tiers=H100, ranks=1, efficiency=Efficiency(call_s=1e-3))
-    assert (lone.seconds, lone.low_s, lone.high_s, str(lone.algorithm)) == (0, 0, 0, "")
+    assert (lone.seconds, str(lone.algorithm)) == (0, "")
 
 
 # ---- by hand: bytes alone, which is what is left of a very large message
@@ -188,14 +188,6 @@ def test_hardware_sweeps_through_the_records():
     swept = (H100[0], replace(H100[1], bytes_per_s=np.array([12.5e9, 25e9, 50e9])))
     at = seconds("all_gather", LARGE, tiers=swept, ranks=64)
     np.testing.assert_allclose(at[0] / at, [1, 2, 4], rtol=1e-3)
-
-
-def test_the_interval_is_that_of_the_place():
-    spread = (("link", 0.9, 1.1), ("latency", 0.5, 2.0), ("beyond", 0.8, 1.2))
-    rest = {"tiers": A100, "efficiency": Efficiency(spread=spread)}
-    at = collective_time("all_gather", np.array([1.0, LARGE, LARGE]), ranks=np.array([8, 8, 64]), **rest)
-    np.testing.assert_allclose(at.low_s / at.seconds, [0.5, 0.9, 0.8])
-    np.testing.assert_allclose(at.high_s / at.seconds, [2.0, 1.1, 1.2])
 
 
 # ---- at the door

@@ -63,6 +63,19 @@ def test_a_stated_port_wins():
     assert wiring.tiers_of(chip("H100 SXM5"), port_bytes_per_s=12.5e9)[-1].bytes_per_s == 12.5e9
 
 
+def test_a_fabric_has_a_step_and_a_share_of_its_own():
+    # fabrics.csv: TCP takes 100 us a step and reaches 0.45 of a port; EFA 8 us and all of it
+    tcp, efa, usual = (wiring.ports(50e9, fabric=name) for name in ("TCP", "EFA", ""))
+    assert (tcp.bytes_per_s, tcp.latency_s) == (22.5e9, 1e-4)
+    assert (efa.bytes_per_s, efa.latency_s) == (50e9, 8e-6)
+    assert usual.bytes_per_s == 50e9 and usual.link == efa.link == wiring.PORT_LINK
+    # a byte over two machines of one chip takes two steps around their ring
+    one, other = (collectives.collective_time("all_reduce", 1.0, tiers=(t,), ranks=2).seconds for t in (efa, tcp))
+    assert other - one == pytest.approx(2 * (100e-6 - 8e-6), rel=1e-3)
+    with pytest.raises(ValueError, match="fabric 'EFAA' is unknown; did you mean 'EFA'"):
+        wiring.ports(50e9, fabric="EFAA")
+
+
 def test_faster_wires_scale_what_is_sent():
     """Twice every rate and half of every wait is half of the time."""
     on = machine(chip("H100 SXM5"))

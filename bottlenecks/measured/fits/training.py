@@ -17,6 +17,8 @@ from bottlenecks.models import training as step
 
 UNITS = {"cast_bytes": "B", "flop_per_joule_16": "FLOP/J"}
 FAMILY, SINCE_TUNED = "Hopper", "2024"  # whose power is the bound; from when software gains on it
+EACH = 8  # runs of a source that the taste for speed is read off
+SURE = 0.82  # of a logarithm of likelihood: where it lies with 80 %
 ROUNDS, NEAR = 3, 1.05  # rounds over all constants; losses so near the least are in the range
 WIDTHS = 0.30 * 0.4 ** np.arange(4)  # of a logarithm, around the present value
 
@@ -124,6 +126,59 @@ def fit():
     return found
 
 
+# ---- how strongly practitioners prefer speed
+
+
+def taste():
+    """The exponent of eq:taste, of largest likelihood on runs that state how they were cut; every source counts alike.
+
+    Each run is cut anew in every way that fits; the layout that it states is one choice among them, at random up to how
+    much longer it takes than the fastest.
+    """
+    chosen = {}
+    for source, row in _stated():
+        try:
+            found = _choice(row)
+        except ValueError:
+            continue
+        chosen.setdefault(source, []).append(found)
+    tried = np.arange(0, 40.5, 0.5)
+
+    def likelihood(power):
+        each = [
+            np.mean([-power * own - np.log(np.exp(-power * np.append(others, own)).mean()) for own, others in choices])
+            for choices in chosen.values()
+        ]
+        return np.mean(each)
+
+    values = np.array([likelihood(power) for power in tried])
+    near = tried[values >= values.max() - SURE / len(chosen)]
+    runs = sum(len(choices) for choices in chosen.values())
+    return {"value": tried[values.argmax()], "low": near.min(), "high": near.max(), "rows": runs, "sources": ()}
+
+
+def _stated():
+    """(source, row) of some runs that state a layout: at most `EACH` of a source, evenly spaced over its rows."""
+    rows = corpus.table("training")
+    told = np.isfinite(rows["tp"] + rows["n_chips"] + rows["global_batch_seqs"]) & (rows["n_chips"] >= 8)
+    told &= (rows["suspect"] == "") & (rows["duplicate_of"] < 0)
+    for source in dict.fromkeys(rows["source_id"][told].tolist()):
+        mine = np.flatnonzero(told & (rows["source_id"] == source))
+        for i in mine[np.unique(np.linspace(0, mine.size - 1, EACH).astype(int))].tolist():
+            yield source, {name: values[i].item() for name, values in rows.items()}
+
+
+def _choice(row):
+    """(logarithm of the stated layout's time over the fastest that fits, the same of each that fits)."""
+    own = training.weighed(row)
+    others = training.weighed(
+        row | dict.fromkeys(("tp", "pp", "vpp", "cp", "ep", "micro_batch"), np.nan) | {"recompute": ""}
+    )
+    fits = others.weights > 0
+    least = others.each_s[fits].min()
+    return np.log(own.each_s[np.argmax(own.weights)] / least), np.log(others.each_s[fits] / least)
+
+
 def rows():
     """The rows of data/training_constants.csv, as dictionaries."""
     lines = [
@@ -135,6 +190,6 @@ def rows():
             "rows": str(found["rows"]),
             "sources": ";".join(found["sources"]),
         }
-        for (of, name), found in fit().items()
+        for (of, name), found in (fit() | {("any", "taste"): taste()}).items()
     ]
     return lines
