@@ -32,7 +32,8 @@ def _program(**switches):
     def at(*asked, **named):
         return replace(known(*asked, **named), **switches)
 
-    return [(module, "at", at) for module in (software, training, inference)]
+    server = replace(software.SERVER, **switches)  # of rows that name no program
+    return [(module, "at", at) for module in (software, training, inference)] + [(inference, "SERVER", server)]
 
 
 def _machine(**fields):
@@ -48,12 +49,12 @@ def _machine(**fields):
     return [(module, "machine", changed(module)) for module in made]
 
 
-def _constant(name, value):
-    """A constant of kernels with another value, in every family."""
+def _constants(**values):
+    """Constants of kernels with other values, in every family."""
     known = kernel_time.family_constants
 
     def family_constants(family):
-        return known(family) | {name: value}
+        return known(family) | values
 
     return [(kernel_time, "family_constants", family_constants)]
 
@@ -109,8 +110,8 @@ MECHANISMS = {
         "unfused attention": lambda: _program(attention="best", mask_fused=True),
         "experts folded over tensor ranks": lambda: _program(folds_experts=False),
         "a token crosses once": lambda: _program(sends_once=False),
-        "tiles and waves": lambda: _constant("tile_s", 0.0),
-        "starts on the device": lambda: _constant("fixed_s", 1e-9) + _constant("light_s", 1e-9),
+        "tiles and waves": lambda: _constants(tile_s=0.0),
+        "starts on the device": lambda: _constants(fixed_s=1e-9, light_s=1e-9),
     },
     "inference": {
         "practice": [(practice, "predicted", lambda kept, levels, open=0.0: _as_they_are(levels))],
@@ -123,7 +124,7 @@ MECHANISMS = {
         ),
         "cuts weigh by speed (else all alike)": [(inference, "TASTE", 0.0)],
         "formats are open (else 16 bits)": [(inference, "_stored", lambda first, on: (("", 1.0),))],
-        "starts on the device": lambda: _constant("fixed_s", 1e-9) + _constant("light_s", 1e-9),
+        "starts on the device": lambda: _constants(fixed_s=1e-9, light_s=1e-9),
         "watts bound the rate": NO_CAP,
     },
     "kernels": {
@@ -131,9 +132,9 @@ MECHANISMS = {
         "practice: kinds of program": lambda: _classes(kernels, "program"),
         "practice: widths apart": lambda: _classes(kernels, "width"),
         "watts bound the rate": NO_CAP,
-        "tiles and waves": lambda: _constant("tile_s", 0.0),
-        "operands from the cache": lambda: _constant("effective_cache_bytes_per_clock", 1e6),
-        "starts on the device": lambda: _constant("fixed_s", 1e-9) + _constant("light_s", 1e-9),
+        "tiles and waves": lambda: _constants(tile_s=0.0),
+        "operands from the cache": lambda: _constants(effective_cache_bytes_per_clock=1e6),
+        "starts on the device": lambda: _constants(fixed_s=1e-9, light_s=1e-9),
         "operands stay in the cache": [(kernel_time, "still_cached", lambda moved, **_: 0.0)],
         "boards are open (else the usual)": [(choices, "boards", _one_board)],
     },
