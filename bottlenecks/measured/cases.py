@@ -28,10 +28,11 @@ class Cases(NamedTuple):
 
 
 TOKENS, MOST_LAYERS, WIDEST = 10**9, 10**4, 10**8
+LENGTHS = ("input_len", "output_len")  # means, which may be broken; one below a token is a slip
 LIMITS = {  # column -> (least, most, is it whole); a column that is not named is finite and above zero
     **dict.fromkeys(("m", "n", "k", "batch", "global_batch_seqs", "bytes", "threads"), (1, COUNT, True)),
     **dict.fromkeys(("seq_len", "kv_len", "padded_tokens", "micro_batch"), (1, TOKENS, True)),
-    **dict.fromkeys(("input_len", "output_len"), (0, TOKENS, False)),  # means may be broken
+    **dict.fromkeys(LENGTHS, (0, TOKENS, False)),
     **dict.fromkeys(("layers", "moe_topk", "pp", "vpp"), (1, MOST_LAYERS, True)),
     **dict.fromkeys(("hidden", "ffn", "vocab"), (1, WIDEST, True)),
     **dict.fromkeys(("heads", "kv_heads", "head_dim", "moe_experts"), (1, 10**5, True)),
@@ -68,9 +69,11 @@ def impossible(columns):
         least, most, whole = LIMITS.get(name, (SMALLEST, LARGEST, False))
         with np.errstate(invalid="ignore"):
             wrong = (given < least) | (given > most) | (np.isfinite(given) & (np.mod(given, 1) != 0) & whole)
+            wrong |= (name in LENGTHS) & (given > 0) & (given < 1)
         for i in np.flatnonzero(wrong).tolist():
             told = f"{name} must be {_bounds(name, least, most, whole)}, got {given[i]:g}"
-            near = min(max(round(given[i]) if whole and np.isfinite(given[i]) else given[i], least), most)
+            near = round(given[i]) if (whole or name in LENGTHS) and np.isfinite(given[i]) else given[i]
+            near = min(max(near, least), most)
             told += f"; the nearest is {near:g}" if name in LIMITS else ""
             reasons[i] = f"{reasons[i]}; {told}" if reasons[i] else told
     return reasons
@@ -81,6 +84,8 @@ def _bounds(name, least, most, whole):
         return "1 or 0"
     if name not in LIMITS:
         return "above zero and finite"
+    if name in LENGTHS:
+        return f"0 or from 1 to {most:,.15g}"
     return f"{'whole and ' if whole else ''}from {least:g} to {most:,.15g}"
 
 
