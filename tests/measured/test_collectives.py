@@ -132,3 +132,54 @@ def test_the_quick_form_of_the_fit_is_the_model():
     found, asked = fits._ways_of_rows(collectives.cases(corpus.where(ROWS, mine)))
     quick = fits._seconds(found, asked, fitted())
     np.testing.assert_allclose(quick, AT["seconds"][mine], rtol=1e-12)
+
+
+# ---- between machines
+
+
+def test_ports_and_fabric_are_read_from_the_words_for_the_links():
+    """8 ports of 400 Gbit/s to 8 chips are 50 GB/s each, 3,200 Gbit/s of a machine as much; half of that with 16 chips."""
+    two = {"n_gpus": 16.0, "n_nodes": 2.0, "port_bytes_per_s": np.nan}
+    for words, rate, latency_s in (
+        ("8x400Gb InfiniBand per node", 50e9, None),
+        ("200 Gb/s HDR per GPU", 25e9, None),
+        ("EFA 3200 Gb/s per node", 50e9, 8e-6),
+        ("GPUDirect-TCPX 8x200Gb", 0.45 * 25e9, 100e-6),  # processors copy: 89 of 200 GB/s
+    ):
+        asked, reason = asked_of(**two, network=words)
+        assert reason == "" and asked["tiers"][-1].bytes_per_s == pytest.approx(rate), words
+        assert asked["tiers"][-1].latency_s == latency_s, words
+    four = asked_of(**two | {"n_gpus": 8.0}, network="EFA 400 Gb/s per node")[0]
+    assert four["tiers"][-1].bytes_per_s == pytest.approx(12.5e9)
+    stated = asked_of(**two | {"port_bytes_per_s": 25e9}, network="8x400Gb InfiniBand per node")[0]
+    assert stated["tiers"][-1].bytes_per_s == 25e9  # a column of its own wins
+    inside = asked_of(n_gpus=8.0, n_nodes=1.0, network="NVLink4, 8x400Gb InfiniBand")[0]
+    assert [tier.name for tier in inside["tiers"]] == ["domain"]
+
+
+def test_a_port_in_words_is_named_as_assumed():
+    asked, _ = asked_of(n_gpus=16.0, n_nodes=2.0, network="8x400Gb InfiniBand per node")
+    assert "a port of 400 Gbit/s a chip" in asked["assumed"]
+
+
+def predicted_s(**cells):
+    """Seconds of one row with these cells."""
+    row = {name: np.array([np.nan if values.dtype.kind == "f" else ""]) for name, values in ROWS.items()}
+    row |= {name: np.array([value]) for name, value in ({"collective": "all_reduce"} | cells).items()}
+    return collectives.predict(collectives.cases(row))["seconds"][0]
+
+
+def test_fabrics_of_clouds_are_slower_than_infiniband():
+    """EFA in its steps, so short messages; TCP in its bytes too.
+
+    Between two machines 4.29 GB cross at least once, over 8 ports of 0.45 of 50 GB/s: 23.9 ms.
+    """
+    asked = {"chip_name": "H100 SXM5", "n_gpus": 16.0, "n_nodes": 2.0, "port_bytes_per_s": 50e9, "launch": "queued"}
+    short, long = (
+        [predicted_s(**asked, message_bytes=size, fabric=name) for name in ("", "InfiniBand", "RoCE", "EFA", "TCP")]
+        for size in (2.0**14, 2.0**32)
+    )
+    for times in (short, long):
+        assert times[0] == times[1] == times[2]  # nothing said is InfiniBand
+    assert short[1] < short[3] < short[4]
+    assert long[1] <= long[3] < 1.1 * long[1] and long[1] < 23.9e-3 < long[4]
