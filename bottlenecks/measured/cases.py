@@ -134,15 +134,21 @@ def over_boards(cases):
     def settled(columns):
         names, spelled = columns["chip_name"], columns["chip"]
         untold = (names == "") & (columns.get("board", names) == "")
-        names, open = names.astype("U64"), np.zeros(names.size)
+        names, open, taken = names.astype("U64"), np.zeros(names.size), np.full(names.size, "", dtype=object)
         for name in np.unique(spelled[untold]).tolist():
             boards = choices.boards(name)
             mine = np.flatnonzero(untold & (spelled == name))
             if boards:
                 names[mine], open[mine] = _board(cases, {c: v[mine] for c, v in columns.items()}, boards)
-        return cases(columns | {"chip_name": names, "board_open": open})
+                taken[mine] = [taken_for(board) for board in names[mine].tolist()]
+        return cases(columns | {"chip_name": names, "board_open": open, "board_taken": taken.astype(str)})
 
     return settled
+
+
+def taken_for(board):
+    """What is said of a row whose chip is a name that several boards have."""
+    return f"taken for {board}: the name does not tell the board"
 
 
 def _board(cases, columns, boards):
@@ -180,7 +186,13 @@ def predictions(cases, *, owner):
             found["bound"][case.rows] = owner(case) if owner else ""
     lost = (reasons == "") & ~(np.isfinite(found["seconds"]) & (found["seconds"] > 0))
     reasons[lost], found["seconds"][lost] = NO_NUMBER, np.nan
+    found["assumed"] = np.where(reasons == "", joined(cases.columns["board_taken"], found["assumed"]), "")
     return found | {name: found[name].astype(str) for name in ("bound", "assumed")} | {"reason": reasons.astype(str)}
+
+
+def joined(*texts):
+    """Texts of each row behind one another, blanks left out."""
+    return np.array(["; ".join(filter(None, each)) for each in zip(*texts, strict=True)], dtype=str)
 
 
 def largest(resources):
