@@ -163,11 +163,14 @@ def rented(name):
 def suggested(name):
     """The chip that a name most likely means: of the same core, or of one with its number; None where there is none.
 
-    >>> suggested("H100 SXM6"), suggested("MI300Y"), suggested("RTX 3060")
+    >>> suggested("H100 SMX5"), suggested("MI300Y"), suggested("RTX 3060")
     ('H100 SXM5', 'MI300X', None)
     """
     core = re.sub(r"(?<=\d)o+", lambda found: "0" * len(found[0]), parts(name).core)  # H1O0
     same = [row["name"] for row, _, cores, _ in _catalog() if core in cores]
+    if not same:  # a form that is none: H100 SMX5
+        begun = {other for _, _, cores, _ in _catalog() for other in cores if core.startswith(other) and len(other) > 2}
+        same = [row["name"] for row, _, cores, _ in _catalog() if begun and max(begun, key=len) in cores]
     if same:
         return nearest(name, same, cutoff=0) or same[0]
     best, found = ALIKE, None
