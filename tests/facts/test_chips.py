@@ -380,7 +380,13 @@ def test_boards_of_a_name_that_is_none():
 
 
 def test_a_suggestion_is_never_made_by_spelling_alone():
-    for written, meant in (("H100 SXM6", "H100 SXM5"), ("MI300Y", "MI300X"), ("H1O0", "H100"), ("Gaudi 33", "Gaudi 3")):
+    slips = (
+        ("H100 SXM6", "H100 SXM5"),
+        ("H100 SMX5", "H100 SXM5"),
+        ("A100 smx4 40GB", "A100 SXM 40GB"),
+        ("L40SS", "L40S"),
+    )
+    for written, meant in (*slips, ("MI300Y", "MI300X"), ("H1O0", "H100"), ("Gaudi 33", "Gaudi 3")):
         assert chip_names.suggested(written).startswith(meant)
     for written in ("RTX 3060", "Gaudi 4", "M6 Max", "Radeon VII", "GPU", "", "80GB"):
         assert chip_names.suggested(written) is None
