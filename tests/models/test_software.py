@@ -127,7 +127,7 @@ def test_a_chips_own_release_holds_for_its_date_alone():
 
 def test_what_a_compiled_server_does_not_do():
     """It computes in the format that it keeps, runs no Python between kernels, and sums in 32 bits."""
-    switches = ("casts", "unpacks", "python_host", "narrow_cache", "sums_in_16_bits")
+    switches = ("casts", "unpacks", "python_host", "sums_in_16_bits")
     for switch in (*switches, "one_port", "folds_experts", "sends_once"):
         assert getattr(SERVER, switch) is False
     for switch in ("joined", "captured", "mask_fused", "fuses_casts", "overlaps_gradients", "overlaps_weights"):
