@@ -161,25 +161,33 @@ def rented(name):
 
 
 def suggested(name):
-    """The chip that a name most likely means: of the same core, or of one with its number; None where there is none.
+    """The chip that a name most likely means: of the same core, one with its number, or that which it goes on from; else None.
 
-    >>> suggested("H100 SMX5"), suggested("MI300Y"), suggested("RTX 3060")
-    ('H100 SXM5', 'MI300X', None)
+    >>> suggested("H100 SXM6"), suggested("MI300Y"), suggested("H100 SMX5"), suggested("RTX 3060")
+    ('H100 SXM5', 'MI300X', 'H100 SXM5', None)
     """
     core = re.sub(r"(?<=\d)o+", lambda found: "0" * len(found[0]), parts(name).core)  # H1O0
-    same = [row["name"] for row, _, cores, _ in _catalog() if core in cores]
-    if not same:  # a form that is none: H100 SMX5
-        begun = {other for _, _, cores, _ in _catalog() for other in cores if core.startswith(other) and len(other) > 2}
-        same = [row["name"] for row, _, cores, _ in _catalog() if begun and max(begun, key=len) in cores]
-    if same:
-        return nearest(name, same, cutoff=0) or same[0]
+    if found := _of_core(name, core):
+        return found
     best, found = ALIKE, None
     for row, _, cores, _ in _catalog():
         for other in cores:
             alike = difflib.SequenceMatcher(None, core, other).ratio()
             if alike > best and _same_number(core, other):
                 best, found = alike, row["name"]
-    return found
+    before = (other for _, _, cores, _ in _catalog() for other in cores if _goes_on(core, other))
+    return found or _of_core(name, max(before, key=len, default=""))
+
+
+def _of_core(name, core):
+    """Of the chips of a core that which is spelled most like a name, None where there is none."""
+    same = [row["name"] for row, _, cores, _ in _catalog() if core in cores]
+    return (nearest(name, same, cutoff=0) or same[0]) if same else None
+
+
+def _goes_on(core, other):
+    """Does a core go on from another, which ends in a digit, with a word: a form with a slip?"""
+    return core.startswith(other) and other[-1:].isdigit() and re.match("[a-z]{2}", core[len(other) :]) is not None
 
 
 def _same_number(one, other):
