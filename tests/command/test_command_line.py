@@ -335,6 +335,20 @@ def test_score(capsys):
     assert any(row["error"] is None and row["scored"] == 0 for row in content["scores"])
 
 
+def test_score_says_what_each_mechanism_earns(capsys):
+    status, out, _ = run(capsys, "score", "kernels", "--rent")
+    head, whole, *lines = out.splitlines()
+    assert status == 0 and head.split() == ["without", "error", "median", "inside", "rent,", "points"]
+    assert whole.startswith("all mechanisms") and whole.endswith(" %")
+    rents = [float(line.split()[-1]) for line in lines]
+    assert rents == sorted(rents, reverse=True) and rents[0] > 1
+    # what the error is without a mechanism, less what it is: both to a tenth of a percent
+    before, without = (float(line[46:].split()[0]) for line in (whole, lines[0]))
+    assert without - before == pytest.approx(rents[0], abs=0.11)
+    content = json.loads(run(capsys, "score", "kernels", "--rent", "--json")[1])
+    assert [row["mechanism"] for row in content] == [line[:46].strip() for line in (whole, *lines)]
+
+
 def test_score_says_what_has_no_prediction(capsys):
     status, out, _ = run(capsys, "score", "kernels", "--unscored")
     head, *lines = out.splitlines()
