@@ -170,7 +170,10 @@ def predicted_s(**cells):
 
 
 def test_fabrics_of_clouds_are_slower_than_infiniband():
-    """EFA in its steps, so short messages; TCP in its bytes too."""
+    """EFA in its steps, so short messages; TCP in its bytes too.
+
+    Between two machines 4.29 GB cross at least once, over 8 ports of 0.45 of 50 GB/s: 23.9 ms.
+    """
     asked = {"chip_name": "H100 SXM5", "n_gpus": 16.0, "n_nodes": 2.0, "port_bytes_per_s": 50e9, "launch": "queued"}
     short, long = (
         [predicted_s(**asked, message_bytes=size, fabric=name) for name in ("", "InfiniBand", "RoCE", "EFA", "TCP")]
@@ -179,4 +182,4 @@ def test_fabrics_of_clouds_are_slower_than_infiniband():
     for times in (short, long):
         assert times[0] == times[1] == times[2]  # nothing said is InfiniBand
     assert short[1] < short[3] < short[4]
-    assert long[1] <= long[3] < 1.1 * long[1] and long[4] > 2 * long[1]
+    assert long[1] <= long[3] < 1.1 * long[1] and long[1] < 23.9e-3 < long[4]
