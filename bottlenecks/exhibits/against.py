@@ -39,6 +39,15 @@ def groups(table, series, by, names=None):
     return {n: (x[which == n], y[which == n], error[which == n]) for n in names if (which == n).any()}
 
 
+def few(sources, held, most):
+    """Names of sources of which at most so many are held out: those of fewest rows share one name."""
+    names, count = np.unique(sources[held], return_counts=True)
+    if names.size <= most:
+        return sources
+    rest = names[np.argsort(-count, kind="stable")][most - 1 :]
+    return np.where(held & np.isin(sources, rest), f"{rest.size} others", sources)
+
+
 def counted(name, error):
     """A group in the key: its rows and the mean of its absolute errors."""
     return f"{name}\n{error.size:,}, {100 * np.abs(error).mean():.0f} %"

@@ -496,7 +496,8 @@ def _scored(group):
         "role": rows["role"],
         **scores.in_seconds(found),
     }
-    return {name: values[fair] for name, values in columns.items()}
+    found = {name: values[fair] for name, values in columns.items()}
+    return found | {"source": against.few(found["source"], found["role"] == "held-out", len(SERIES))}
 
 
 def _measured_table(group):

@@ -38,10 +38,8 @@ class Software:
     waits_for_counts: bool = True  # of the tokens of each expert, before it launches experts
     captured: bool = True  # steps of inference are replayed as graphs: a collective waits for no launch
     host_layer_s: float = 0.0  # of the processor to launch a layer in inference
-    python_host: bool = False  # a server that runs kernels from Python and deals experts over its chips
-    shots: bool = (
-        True  # sums between a server's chips in shots of its own kernels, where they are sooner than the library's
-    )
+    python_host: bool = False  # a server that runs kernels from Python; busy, it deals whole experts to its chips
+    shots: bool = True  # sums between a server's chips are kernels of its own, where sooner than the library's
     sums_in_16_bits: bool = False  # products sum in 16 bits, where the chip is faster so
     part_tokens: float = 0.0  # of a prompt that one pass reads; 0: all
     parts_ahead: int = 1  # passes that may be under way on a pipeline's stages

@@ -74,7 +74,12 @@ MOVES = {  # switch: another value, and what then takes another time
     "tuned_attention": (0.9, "training fused"),
 }
 QUEUES = {"part_tokens", "parts_ahead", "queue"}  # of prompts on a pipeline: tests/models/test_engines.py
-SERVED = {"shots", "python_host", "sums_in_16_bits"}  # how a measured row is served: tests/measured/test_inference.py
+SERVED = {
+    "shots",
+    "python_host",
+    "narrow_cache",
+    "sums_in_16_bits",
+}  # how a measured row is served: tests/measured/test_inference.py
 
 
 def _seconds(where, software):
@@ -122,7 +127,8 @@ def test_a_chips_own_release_holds_for_its_date_alone():
 
 def test_what_a_compiled_server_does_not_do():
     """It computes in the format that it keeps, runs no Python between kernels, and sums in 32 bits."""
-    for switch in ("casts", "unpacks", "python_host", "sums_in_16_bits", "one_port", "folds_experts", "sends_once"):
+    switches = ("casts", "unpacks", "python_host", "narrow_cache", "sums_in_16_bits")
+    for switch in (*switches, "one_port", "folds_experts", "sends_once"):
         assert getattr(SERVER, switch) is False
     for switch in ("joined", "captured", "mask_fused", "fuses_casts", "overlaps_gradients", "overlaps_weights"):
         assert getattr(SERVER, switch) is True

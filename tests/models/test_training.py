@@ -7,7 +7,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bottlenecks import data
 from bottlenecks.facts.architectures import Model, model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.networks import system
@@ -504,10 +503,3 @@ def test_a_late_processor_by_hand():
         busy = sum(one[n] for n in (*names, "attention_gradients_s", "elementwise_gradients_s"))
         again = rows["recomputation"] / 16
         assert rows["launches"] == pytest.approx(16 * (calls * 1e-3 - busy - again))
-
-
-def test_the_spread_is_that_of_the_file():
-    (row,) = [r for r in data.rows("training_constants") if r["constant"] == "spread"]
-    low, high = constants.spread()
-    assert (low, high) == (float(row["low"]), float(row["high"])) and 0.5 < low < 1 < high < 2
-    assert constants.training()["any", "spread"] == float(row["value"])
