@@ -67,5 +67,5 @@ def summary_line(found, reasons):
         first += [f"{rest} x other reasons"] * bool(rest)
         text += f", {sum(reasons.values())} not: {'; '.join(first)}"
     if ratio.size:
-        text += f"; error {percent(np.abs(ratio - 1).mean())} over {ratio.size} measured"
+        text += f"; error {percent(np.abs(np.log(ratio)).mean())} over {ratio.size} measured"
     return text

@@ -57,7 +57,7 @@ def run(args):
     batch = args.batch if args.batch is not None else args.chips * max(2**22 // args.seq // args.chips, 1)
     shape, times = shape_of(args.model), 1.0
     if args.calibration:
-        times = calibrated.times_of_training(calibration_of(args.calibration, "training"), shape)
+        times = calibrated.times_of_training(calibration_of(args.calibration, "training"))
     with _pool(args.jobs) as executor:
         asked = {"chips": args.chips, "batch": batch, "seq_len": args.seq, "software": args.software, "keep": args.top}
         found = search.search(shape, on, **asked, executor=executor)

@@ -28,10 +28,11 @@ class Cases(NamedTuple):
 
 
 TOKENS, MOST_LAYERS, WIDEST = 10**9, 10**4, 10**8
+LENGTHS = ("input_len", "output_len")  # means, which may be broken; one below a token is a slip
 LIMITS = {  # column -> (least, most, is it whole); a column that is not named is finite and above zero
     **dict.fromkeys(("m", "n", "k", "batch", "global_batch_seqs", "bytes", "threads"), (1, COUNT, True)),
     **dict.fromkeys(("seq_len", "kv_len", "padded_tokens", "micro_batch"), (1, TOKENS, True)),
-    **dict.fromkeys(("input_len", "output_len"), (0, TOKENS, False)),  # means may be broken
+    **dict.fromkeys(LENGTHS, (0, TOKENS, False)),
     **dict.fromkeys(("layers", "moe_topk", "pp", "vpp"), (1, MOST_LAYERS, True)),
     **dict.fromkeys(("hidden", "ffn", "vocab"), (1, WIDEST, True)),
     **dict.fromkeys(("heads", "kv_heads", "head_dim", "moe_experts"), (1, 10**5, True)),
@@ -68,9 +69,11 @@ def impossible(columns):
         least, most, whole = LIMITS.get(name, (SMALLEST, LARGEST, False))
         with np.errstate(invalid="ignore"):
             wrong = (given < least) | (given > most) | (np.isfinite(given) & (np.mod(given, 1) != 0) & whole)
+            wrong |= (name in LENGTHS) & (given > 0) & (given < 1)
         for i in np.flatnonzero(wrong).tolist():
             told = f"{name} must be {_bounds(name, least, most, whole)}, got {given[i]:g}"
-            near = min(max(round(given[i]) if whole and np.isfinite(given[i]) else given[i], least), most)
+            near = round(given[i]) if (whole or name in LENGTHS) and np.isfinite(given[i]) else given[i]
+            near = min(max(near, least), most)
             told += f"; the nearest is {near:g}" if name in LIMITS else ""
             reasons[i] = f"{reasons[i]}; {told}" if reasons[i] else told
     return reasons
@@ -81,6 +84,8 @@ def _bounds(name, least, most, whole):
         return "1 or 0"
     if name not in LIMITS:
         return "above zero and finite"
+    if name in LENGTHS:
+        return f"0 or from 1 to {most:,.15g}"
     return f"{'whole and ' if whole else ''}from {least:g} to {most:,.15g}"
 
 
@@ -129,15 +134,21 @@ def over_boards(cases):
     def settled(columns):
         names, spelled = columns["chip_name"], columns["chip"]
         untold = (names == "") & (columns.get("board", names) == "")
-        names, open = names.astype("U64"), np.zeros(names.size)
+        names, open, taken = names.astype("U64"), np.zeros(names.size), np.full(names.size, "", dtype=object)
         for name in np.unique(spelled[untold]).tolist():
             boards = choices.boards(name)
             mine = np.flatnonzero(untold & (spelled == name))
             if boards:
                 names[mine], open[mine] = _board(cases, {c: v[mine] for c, v in columns.items()}, boards)
-        return cases(columns | {"chip_name": names, "board_open": open})
+                taken[mine] = [taken_for(board) for board in names[mine].tolist()]
+        return cases(columns | {"chip_name": names, "board_open": open, "board_taken": taken.astype(str)})
 
     return settled
+
+
+def taken_for(board):
+    """What is said of a row whose chip is a name that several boards have."""
+    return f"taken for {board}: the name does not tell the board"
 
 
 def _board(cases, columns, boards):
@@ -175,7 +186,13 @@ def predictions(cases, *, owner):
             found["bound"][case.rows] = owner(case) if owner else ""
     lost = (reasons == "") & ~(np.isfinite(found["seconds"]) & (found["seconds"] > 0))
     reasons[lost], found["seconds"][lost] = NO_NUMBER, np.nan
+    found["assumed"] = np.where(reasons == "", joined(cases.columns["board_taken"], found["assumed"]), "")
     return found | {name: found[name].astype(str) for name in ("bound", "assumed")} | {"reason": reasons.astype(str)}
+
+
+def joined(*texts):
+    """Texts of each row behind one another, blanks left out."""
+    return np.array(["; ".join(filter(None, each)) for each in zip(*texts, strict=True)], dtype=str)
 
 
 def largest(resources):

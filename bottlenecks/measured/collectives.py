@@ -11,7 +11,7 @@ from bottlenecks.facts.doors import one_of, shown
 from bottlenecks.facts.networks import fabrics, read_ports
 from bottlenecks.laws import collectives as law_collectives
 from bottlenecks.measured import choices
-from bottlenecks.measured.cases import impossible
+from bottlenecks.measured.cases import impossible, joined, taken_for
 from bottlenecks.models import collectives, wiring
 
 PEAK_BYTES = 8 * 2.0**30  # message of a row that prints a peak and no size
@@ -42,7 +42,7 @@ class Configurations(NamedTuple):
 
 def cases(columns):
     """`Configurations` of a table of collectives; a name that does not tell its board is the one most measured."""
-    columns = columns | {"chip_name": _boards(columns)}
+    columns = columns | _boards(columns)
     count = columns["source_id"].size
     asked = {
         "tiers": np.empty(count, object),
@@ -73,11 +73,15 @@ def cases(columns):
 
 
 def _boards(columns):
+    """The columns of boards, with the most measured of those that a name can mean, and that it was taken."""
     names, untold = columns["chip_name"].astype("U64"), columns["chip_name"] == ""
+    taken = np.full(names.size, "", dtype="U99")
     for name in np.unique(columns["chip"][untold]).tolist():
         if found := choices.boards(name):
-            names[untold & (columns["chip"] == name)] = max(found, key=lambda board: board[1])[0]
-    return names
+            mine = untold & (columns["chip"] == name)
+            names[mine] = board = max(found, key=lambda board: board[1])[0]
+            taken[mine] = taken_for(board)
+    return {"chip_name": names, "board_taken": taken}
 
 
 _READ = (
@@ -246,11 +250,12 @@ def predict(cases, *, owners=True, efficiency=None, constants=None):
         found["held_up"][rows] = at.bound
         for name in ("seconds", "algorithm", "protocol"):
             found[name][rows] = getattr(at, name)
-    taken = (cases.asked["assumed"], found["algorithm"], found["protocol"])
-    words = [(why, f"{algorithm} {protocol}".strip()) for why, algorithm, protocol in zip(*taken, strict=True)]
+    ways = zip(found["algorithm"].tolist(), found["protocol"].tolist(), strict=True)
+    ways = [f"{algorithm} {protocol}".strip() for algorithm, protocol in ways]
+    words = joined(cases.columns["board_taken"], cases.asked["assumed"], ways)
     return found | {
         "bound": np.array([OWNERS.get(held, "") if owners else "" for held in found["held_up"].tolist()]),
-        "assumed": np.array(["; ".join(filter(None, each)) for each in words], dtype=str),
+        "assumed": np.where(cases.reasons == "", words, ""),
         "reason": cases.reasons,
     }
 

@@ -104,11 +104,17 @@ def summary(kind, role="held-out"):
     }
 
 
-def rivals_table(kind):
-    """Rows of a table: `rivals` in percent."""
+def rivals_table(kind, most=5):
+    """Rows of a table: `rivals` in percent, of all rows and of the groups with most sources."""
     words = {"datasheet": "datasheet", "one number": "one number", "both": "its mean with the model", "model": "model"}
     return [
         {name: line[name] for name in ("group", "sources", "rows")}
         | {words[name]: f"{line[name]:.0%}" for name in NAMES}
-        for line in rivals(kind)
+        for line in _widest(rivals(kind), most)
     ]
+
+
+def _widest(lines, most):
+    *groups, whole = lines
+    kept = sorted(groups, key=lambda line: -line["sources"])[: most - 1]
+    return [*(line for line in groups if line in kept), whole]

@@ -149,9 +149,9 @@ def _timed_micro(model, on, software, memo, policy, both_ways, adapted, **few):
     elementwise_s = one["elementwise_s"] + one["elementwise_gradients_s"]
     busy_s = products_s + attention_s + elementwise_s + again_s
     sends = _exposed_sends(one, again, on, software, busy_s, few, both_ways, policy)
-    waits_s = _exposed_launches(model, one, again, on, software, forward_s, again_s, busy_s, sends)
     hidden_s = sends["tensor hidden"] + sends["context hidden"] + sends["experts hidden"]
     open_s = sends["tensor"] + sends["context"] + sends["experts"]
+    waits_s = _exposed_launches(model, one, again, on, software, forward_s, again_s, busy_s, open_s, sends)
     stolen_s = software.stolen * hidden_s
     flop = _flop(model, one, again, few["seq_len"], np.where(adapted, 2, 3))
     peak = on.peak_flop_per_s
@@ -203,11 +203,11 @@ def _exposed_sends(one, again, on, software, busy_s, few, both_ways, policy):
     }
 
 
-def _exposed_launches(model, one, again, on, software, forward_s, again_s, busy_s, sends):
-    """Seconds that the chip waits for the processor (eq:processor-ahead, eq:counted-experts)."""
+def _exposed_launches(model, one, again, on, software, forward_s, again_s, busy_s, open_s, sends):
+    """Seconds that the chip waits for the processor, which runs ahead while exchanges are open (eq:processor-ahead, eq:counted-experts)."""
     call_s, selective = software.host_s * on.host_waits, again.attention * (again.products == 0)
     calls = one["launches"] * (1 + again.launches) + one["launches_back"] + selective * UNFUSED_KERNELS
-    waits_s = launches.exposed_launches_s(calls, call_s=call_s, busy_s=busy_s + sends["experts"])
+    waits_s = launches.exposed_launches_s(calls, call_s=call_s, busy_s=busy_s + open_s)
     if model.experts is None or not software.waits_for_counts:
         return waits_s
     every = sends["experts"] + sends["experts hidden"]

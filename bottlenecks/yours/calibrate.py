@@ -91,7 +91,7 @@ def calibrate(kind, path):
     repeats = alike(kind, corpus.where(columns, used), found["seconds"][used])
     runs = of_rows(kept, levels, logs, repeats, found["open"][used])
     z, deviation = place(*runs.moments)
-    said = np.unique(levels[PROGRAM]).tolist()
+    said = np.unique(levels[PROGRAM]).tolist() if PROGRAM in levels else []
     calibration = Calibration(
         kind=kind,
         file=Path(path).name,

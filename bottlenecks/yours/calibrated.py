@@ -32,7 +32,11 @@ from bottlenecks.facts.doors import one_of, shown
 from bottlenecks.measured import frame, practice
 
 MOST = 1e6  # of a number in a file: more is a slip
-ANY = "any"  # class of runs whose levels are not known
+ANY = "any work"  # class of runs whose levels are not known, or whose kind has no classes but the program's
+SAID = {
+    "width": "{}-bit kernels",
+    "size": "{} messages",
+}  # factor of practice -> what a level is called; others as it is
 PROGRAM = "program"  # the factor of practice that says who ran it, not what
 CONSTANTS = {  # that her rows may move, in words
     "kernels": {
@@ -117,9 +121,18 @@ def factor(z, deviation, mean, runs, source, own, row):
 
 
 def named(levels):
-    """The name of each row's class: its levels in practice but for the program, and whose it is."""
-    of = [found.tolist() for name, found in levels.items() if name != PROGRAM]
-    return np.array([", ".join(filter(None, each)) or ANY for each in zip(*of, strict=True)])
+    """The name of each row's class: its levels in practice but for the program, and whose it is.
+
+    >>> named({"program": np.array(["user"]), "width": np.array(["16"])}).tolist()
+    ['16-bit kernels']
+    """
+    of = [
+        [SAID.get(name, "{}").format(level) if level else "" for level in found.tolist()]
+        for name, found in levels.items()
+        if name != PROGRAM
+    ]
+    size = next(iter(levels.values())).size
+    return np.array([", ".join(filter(None, each)) or ANY for each in zip(*of, strict=True)] if of else [ANY] * size)
 
 
 # ---- predictions
@@ -163,11 +176,9 @@ def predict(kind, columns, *, owners=True, calibration):
     return frame.in_own_units(kind, cases, found, times)
 
 
-def times_of_training(calibration, model):
-    """Seconds of her steps over those of a well-tuned program, for a model."""
-    shape = "dense" if model.experts is None else "mixtures"
-    levels = {PROGRAM: np.array([calibration.program]), "shape": np.array([shape])}
-    return float(factors(calibration, levels, 0.0)[0][0])
+def times_of_training(calibration):
+    """Seconds of her steps over those of a well-tuned program."""
+    return float(factors(calibration, {PROGRAM: np.array([calibration.program])}, 0.0)[0][0])
 
 
 def words(calibration, name=None):

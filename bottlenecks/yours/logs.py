@@ -95,10 +95,12 @@ def written(value, digits=6):
 
 
 def model_called(name):
-    """(model, format of its weights or '') of a name as hubs have it: without its owner, the format taken off its end.
+    """(model, format of its weights or '') of a name as hubs have it.
 
-    >>> model_called("meta-llama/Llama-3.1-8B-Instruct"), model_called("nvidia/Llama-3.3-70B-Instruct-FP8")
-    (('Llama-3.1-8B-Instruct', ''), ('Llama-3.3-70B-Instruct', 'FP8'))
+    A name that the catalog knows stays whole, its format with it; of another its owner is left out, and the format taken off.
+
+    >>> model_called("nvidia/Llama-3.3-70B-Instruct-FP8"), model_called("nobody/Own-3B-FP8")
+    (('nvidia/Llama-3.3-70B-Instruct-FP8', ''), ('Own-3B', 'FP8'))
     """
     if find_model(name):
         return name, ""

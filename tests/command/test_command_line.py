@@ -4,7 +4,9 @@ import csv
 import errno
 import io
 import json
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -240,7 +242,17 @@ def test_predict_returns_every_row_and_column_in_order(capsys, tmp_path, mine):
     assert status == 0 and (tmp_path / "out.csv").read_text(encoding="utf-8") == out
     predicted = sum(bool(row["predicted"]) for row in found)
     assert said.count("\n") == 1 and f"out.csv: {len(rows)} rows, {predicted} predicted, " in said
-    assert f"{len(rows) - predicted} not: " in said and " x other reasons" in said and "; error " in said
+    reasons = [int(n) for n in re.findall(r"[:;] (\d+) x ", said)]
+    assert f"{len(rows) - predicted} not: " in said and sum(reasons) == len(rows) - predicted
+    errors = [abs(math.log(float(row["ratio"]))) for row in found if row["ratio"]]
+    assert f"; error {100 * sum(errors) / len(errors):.1f} % over {len(errors)} measured\n" in said
+
+
+def test_reasons_past_the_first_four_are_counted_together(capsys, tmp_path):
+    kernels = ("rubbish", "pointer-chase load latency", "shared-cache read", "elementwise sort", "gather", "")
+    (tmp_path / "in.csv").write_text("chip,kernel\n" + "".join(f"T4,{name}\n" for name in kernels), encoding="utf-8")
+    _, said, _ = run(capsys, "predict", "kernels", str(tmp_path / "in.csv"), "-o", str(tmp_path / "out.csv"))
+    assert "6 rows, 0 predicted, 6 not: " in said and said.endswith("; 2 x other reasons\n") and said.count(" x ") == 5
 
 
 def test_predict_needs_six_columns(capsys, tmp_path):
@@ -311,9 +323,12 @@ def test_score(capsys):
     table = roles.index("fit", roles.index("held-out"))  # then the summary begins
     assert any(line.split()[:3] == ["held-out", "fa2_a100", "attention"] for line in lines[:table])
     summary = [line for line in lines[table:] if line.startswith("held-out")]
-    *groups, rows = summary
+    *groups, rows, whole = summary
     assert len(groups) == 4 and all(" %, the mean of " in s and "; worst " in s for s in groups)
     assert "rows: median error " in rows and "inside the 80 % interval" in rows
+    assert whole.startswith("held-out, all: ") and " % predicted, " in whole
+    rivals = lines[lines.index(whole) + 1 :]
+    assert [line.split("error")[0].strip() for line in rivals] == ["datasheet", "one number", "mean of both", "model"]
     status, out, _ = run(capsys, "score", "kernels", "--json")
     content = json.loads(out)
     assert status == 0 and len(content["scores"]) == table and len(content["summary"]) == 7
@@ -520,8 +535,10 @@ def test_a_short_name_of_a_chip_is_understood_in_any_case(capsys, tmp_path):
         path.write_text(f"chip,kernel,dtype,m,n,k\n{name},matmul,bf16,64,64,64\n", encoding="utf-8")
         command.main(["predict", "kernels", str(path)])
         found.append(capsys.readouterr().out)
-    assert "'h100': SXM or PCIe is not said" in found[0] and "'H100': SXM or PCIe is not said" in found[1]
-    assert "is not said" not in found[2]
+    for each in found[:2]:
+        assert "taken for H100 SXM5: the name does not tell the board" in each
+    assert found[0].splitlines()[1].replace("h100", "H100") == found[1].splitlines()[1]
+    assert "taken for" not in found[2]
 
 
 def test_read_writes_rows_that_predict_takes(capsys, tmp_path):

@@ -118,15 +118,20 @@ def test_no_error_is_over_its_budget(kind):
 
 
 def test_errors_by_hand():
-    # ratios 1.2 and 0.9: errors 0.2 and 0.1, mean 0.15; bias (0.2 - 0.1) / 2; worst by its factor
+    """ln 1.2 = 0.182 and ln 0.9 = -0.105: 0.144 in the mean, the first the worst.
+
+    A time of 1.2 and a rate of 0.9 of what was measured are both too slow, so the bias is -0.144.
+    """
     made = {
         "ratio": np.array([1.2, 0.9, 9.0]),
+        "unit": np.array(["s", "tokens/s", "s"]),
         "measured": np.array([10.0, 10.0, 1.0]),
         "low": np.array([9.0, 11.0, 0.0]),
         "high": np.array([11.0, 12.0, 2.0]),
     }
     errors = scores._errors(made, np.array([True, True, False]))
-    assert errors == pytest.approx({"scored": 2, "error": 0.15, "bias": 0.05, "worst": 1.2, "inside": 0.5})
+    assert errors["error"] == pytest.approx(0.1438, abs=1e-4) and errors["bias"] == pytest.approx(-0.1438, abs=1e-4)
+    assert (errors["scored"], errors["worst"], errors["inside"]) == (2, 1.2, 0.5)
 
 
 def test_a_summary_by_hand():
@@ -156,10 +161,8 @@ def test_scores_leave_out_suspects_and_count_every_row():
     assert list(reasons.values()) == sorted(reasons.values(), reverse=True)
 
 
-def test_intervals_hold_what_they_promise():
-    """Four fifths of the measurements; on rows of the fit, which also made the intervals."""
-    lines = scores.score("kernels")
-    for group in ("attention", "elementwise", "matmul"):
-        mine = [r for r in lines if r["role"] == "fit" and r["group"] == group and r["scored"]]
-        inside = np.average([r["inside"] for r in mine], weights=[r["scored"] for r in mine])
-        assert 0.7 < inside < 0.97, (group, inside)
+@pytest.mark.parametrize("kind", frame.KINDS)
+def test_intervals_hold_what_they_promise(kind):
+    """Four fifths of the measurements, more or less, of sources that neither constants nor their own practice have seen."""
+    inside = {line["role"]: line["inside"] for line in scores.rows_summary(kind)}
+    assert 0.72 <= inside["held-out"] <= 0.88

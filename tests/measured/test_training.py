@@ -22,21 +22,15 @@ ROWS, AT = corpus.table("training"), scores.table("training")
 
 
 def test_the_bars_of_megatron():
-    """Both tables together, one set of parameters an era: 5 % in the mean, 10 % at worst."""
+    """Both tables together, one set of parameters an era: 5 % in the mean, 10 % at worst.
+
+    Their authors wrote the tuned program, so the reference itself is held to it, practice left out.
+    """
     fair = (ROWS["suspect"] == "") & (ROWS["duplicate_of"] < 0) & np.isin(ROWS["source_id"], MEGATRON)
-    off = np.abs(AT["ratio"][fair & np.isfinite(AT["ratio"])] - 1)
+    off = np.abs(AT["reference"] / AT["measured"] - 1)[fair & np.isfinite(AT["ratio"])]
     assert off.size == 18
     assert off.mean() < 0.05
     assert off.max() < 0.10
-
-
-def test_about_four_fifths_of_held_out_runs_lie_inside():
-    inside = {line["role"]: line["inside"] for line in scores.rows_summary("training")}
-    assert 0.70 <= inside["held-out"] <= 0.85
-
-
-def test_the_spread_is_that_of_the_fitted_sources():
-    assert fits.spread() == pytest.approx(measured_training.SPREAD, rel=0.01)
 
 
 def test_eras_by_the_year_of_the_source():
@@ -112,7 +106,7 @@ def test_nemotron_3_super_is_as_large_as_printed():
 
 
 DENSE = {"chip": "H100 SXM5", "n_chips": "64", "model": "Llama-3-70B", "seq_len": "8192", "global_batch_seqs": "128"}
-DENSE |= {"tp": "4", "pp": "4", "micro_batch": "1", "recompute": "full", "zero": "1"}
+DENSE |= {"tp": "4", "pp": "4", "micro_batch": "1", "recompute": "full", "zero": "1", "software_date": "2025-08"}
 MIXTURE = DENSE | {"model": "Mixtral-8x7B", "tp": "2", "pp": "1", "ep": "8"}
 
 
@@ -184,6 +178,33 @@ def test_what_a_row_states_of_its_model_and_machine_wins(tmp_path):
     assert case_of(tmp_path, **cores).layout.tp[0] == 2
 
 
+def test_software_without_a_date_is_a_distribution(tmp_path):
+    """Years after the chip's launch, as others ran theirs; the middle stands for the row, and what is stated wins."""
+    case, dated = case_of(tmp_path, **DENSE | {"software_date": ""}), case_of(tmp_path, **DENSE)
+    assert "the middle of what may be" in case.assumed[0] and case.open[0] > 0
+    assert "software of 2025" in dated.assumed[0] and "may be" not in dated.assumed[0] and dated.open[0] == 0
+    stated = case_of(tmp_path, **DENSE | {"software_date": "", "attention": "unfused"})
+    assert stated.software.attention == "unfused"
+
+
+def test_layouts_that_a_row_leaves_open_widen_its_interval(tmp_path):
+    free = case_of(tmp_path, **DENSE | {"tp": "", "pp": "", "micro_batch": ""})
+    assert free.open[0] > 0 and "the middle of what fits" in free.assumed[0]
+
+
+def test_who_says_nothing_of_her_program_is_a_class_of_her_own(tmp_path):
+    """And the same rows with nothing said are what practice learns for it."""
+    path = tmp_path / "mine.csv"
+    lines = [",".join([*DENSE, "program", "software"]), *(",".join([*DENSE.values(), p, "NeMo"]) for p in ("", "user"))]
+    path.write_text("\n".join(lines))
+    columns = corpus.read(path, "training").columns
+    cases = measured_training.cases(columns)
+    assert measured_training.classes(cases)["program"].tolist() == ["untold", "user"]
+    silent = measured_training.untold(columns)
+    assert set(silent["software"].tolist() + silent["software_date"].tolist() + silent["program"].tolist()) == {""}
+    assert silent["model"].tolist() == columns["model"].tolist()
+
+
 def test_a_rate_that_includes_evaluation_is_lower(tmp_path):
     path = tmp_path / "mine.csv"
     lines = [",".join([*DENSE, "tokens_per_s_per_chip", "evaluated_share"])]
@@ -248,8 +269,8 @@ def test_each_constant_is_the_best_that_its_runs_ask_for():
 
 def test_a_constant_has_a_fit_with_its_range_or_a_source():
     """Every number of data/*_constants.csv is fitted by code; every switch that is a number says where it comes from."""
-    fitted = {(row["of"], row["constant"]) for row in data.rows("training_constants")} - {("any", "spread")}
-    assert fitted == set(fits.CONSTANTS)
+    fitted = {(row["of"], row["constant"]) for row in data.rows("training_constants")}
+    assert fitted == {*fits.CONSTANTS, ("any", "taste")}
     for row in data.rows("software"):
         numbers = [row[name] for name, kind in SWITCHES.items() if kind in (int, float) and row[name]]
         known = [text for text in numbers if text.startswith("fitted ")]
@@ -257,3 +278,16 @@ def test_a_constant_has_a_fit_with_its_range_or_a_source():
             (text.removeprefix("fitted "), name) in fitted for name in SWITCHES for text in [row[name]] if text in known
         )
         assert len(known) == len(numbers) or row["sources"] or row["notes"], row
+
+
+def test_the_taste_for_speed_by_hand(monkeypatch):
+    """Two layouts, one in twice the time: eight of nine runs took the faster, so 2^-taste is 1 / 8, and the taste 3.
+
+    A second source, each of whose runs had a choice of equals, says nothing.
+    """
+    fast, slow, equal = (0.0, np.log(2)), (np.log(2), 0.0), (0.0, 0.0)
+    choices = [("s", fast)] * 8 + [("s", slow)] + [("t", equal)] * 4
+    monkeypatch.setattr(fits, "_stated", lambda: iter(choices))
+    monkeypatch.setattr(fits, "_choice", lambda choice: (choice[0], np.array([choice[1]])))
+    found = fits.taste()
+    assert found["value"] == 3 and found["low"] < 3 < found["high"] and found["rows"] == 13

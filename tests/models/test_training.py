@@ -503,3 +503,11 @@ def test_a_late_processor_by_hand():
         busy = sum(one[n] for n in (*names, "attention_gradients_s", "elementwise_gradients_s"))
         again = rows["recomputation"] / 16
         assert rows["launches"] == pytest.approx(16 * (calls * 1e-3 - busy - again))
+
+
+def test_a_processor_runs_ahead_while_its_chip_waits_for_another():
+    # Where launches of 1 ms outlast all else, a step takes as long whatever an exchange takes.
+    layout, slow = Layout(tp=2, micro_batches=2, seq_len=128), replace(PERFECT, host_s=1e-3)
+    near, far = (rows_of(layout, slow, on=replace(HOPPER, waits=waits)) for waits in (1.0, 10.0))
+    assert far["tensor parallel"] > near["tensor parallel"] > 0
+    assert far["tensor parallel"] + far["launches"] == pytest.approx(near["tensor parallel"] + near["launches"])

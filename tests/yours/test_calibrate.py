@@ -218,7 +218,7 @@ def test_a_column_that_is_nearly_one_of_ours_is_named(capsys, tmp_path):
 
 def test_most_is_to_be_learned_where_she_has_no_run(tmp_path):
     name, now, then = c.calibrate("kernels", cluster("kernels", tmp_path, 1.3)).other
-    assert name != "matmul, 16" and then < now
+    assert name in ("8-bit kernels", "32-bit kernels") and then < now
 
 
 def test_rows_that_say_nothing_are_told(tmp_path):
@@ -291,11 +291,11 @@ def test_predictions_stand_on_it_and_say_so(tmp_path):
     columns = frame.read(save(tmp_path / "next.csv", rows), "kernels").columns
     book, found = frame.predict("kernels", columns), d.predict("kernels", columns, calibration=mine)
     times = found["predicted"] / book["predicted"]
-    assert times[:3] == pytest.approx([mine.classes["matmul, 16"].times] * 3)
+    assert times[:3] == pytest.approx([mine.classes["16-bit kernels"].times] * 3)
     narrower = np.log(found["high"] / found["low"]) / np.log(book["high"] / book["low"])
     assert np.all(narrower[:3] < 0.6) and 1 < times[3] < times[0] and narrower[0] < narrower[3] < 1
     assert found["assumed"][0].startswith("calibrated on 30 runs of mine.csv; ")
-    assert "none of them matmul, 8" in found["assumed"][3]
+    assert "none of them 8-bit kernels" in found["assumed"][3]
 
 
 def test_without_runs_of_any_weight_it_is_the_books(tmp_path):
@@ -346,16 +346,13 @@ def test_the_verb_writes_a_file_that_predict_takes(capsys, tmp_path):
 
 
 def test_search_takes_her_times(capsys, tmp_path):
-    mine = FILE._replace(
-        kind="training", classes={"dense": d.Class(1.5, 0.1, 0.1, 0.0, 9)}, constants={}, package="0.0"
-    )
+    mine = FILE._replace(kind="training", classes={d.ANY: d.Class(1.5, 0.1, 0.1, 0.0, 9)}, constants={}, package="0.0")
     d.write(tmp_path / "t.toml", mine)
     asked = ("search", "Llama-3-8B", "DGX H100", "--chips", "8", "--top", "1", "--json")
     book = json.loads(run(capsys, *asked)[1])
     _, out, err = run(capsys, *asked, "--calibration", str(tmp_path / "t.toml"))
     hers = json.loads(out)
-    levels = {"program": np.array([""]), "shape": np.array(["dense"])}
-    times = 1.5 * practice.predicted(practice.kept("training"), levels)[0][0]
+    times = 1.5 * practice.predicted(practice.kept("training"), {"program": np.array([""])})[0][0]
     assert hers["best"][0]["seconds"] == pytest.approx(times * book["best"][0]["seconds"])
     assert hers["best"][0]["mfu"] == pytest.approx(book["best"][0]["mfu"] / times)
     assert "made with bottlenecks 0.0" in err and "calibrate again" in err

@@ -139,7 +139,7 @@ def test_reports_of_serving_by_hand(found):
     # 204,900 / 200 = 1024.5 tokens in, 51,200 / 200 = 256 out
     has(
         full,
-        model="Llama-3.1-8B-Instruct",
+        model="meta-llama/Llama-3.1-8B-Instruct",
         phase="end_to_end",
         load="saturated",
         batch=64,
@@ -149,7 +149,13 @@ def test_reports_of_serving_by_hand(found):
     has(full, tokens_per_s=2925.71, ms_per_output_token=19.5, ttft_s=0.35025, software="vLLM", tokens_kind="output")
     # 1,000 tokens a second times 9.5 ms: 9.5 sequences at work, to the even neighbour
     has(
-        paced, model="Llama-3.1-8B-Instruct", phase="decode", load="", batch=10, input_len=1024, ms_per_output_token=9.5
+        paced,
+        model="meta-llama/Llama-3.1-8B-Instruct",
+        phase="decode",
+        load="",
+        batch=10,
+        input_len=1024,
+        ms_per_output_token=9.5,
     )
     assert got.missing == ["chip"] and got.reasons == {"no chip is named": 2}
     assert got.unread == [(32, "a report without completed, total_output_tokens, output_throughput")]
@@ -157,8 +163,12 @@ def test_reports_of_serving_by_hand(found):
 
 
 def test_other_reports_of_serving(found):
-    (row,) = found(made_up.SERVED_JSON).rows
-    has(row, model="Llama-3.3-70B-Instruct", weight_dtype="FP8", input_len=1024, output_len=256, software="SGLang")
+    got = found(made_up.SERVED_JSON, chip="H100 SXM5")
+    (row,) = got.rows
+    has(row, model="nvidia/Llama-3.3-70B-Instruct-FP8", input_len=1024, output_len=256, software="SGLang")
+    assert "fp8 weights, by the model's name" in got.assumed
+    (other,) = found(made_up.SERVED_JSON.replace("Llama-3.3-70B-Instruct", "Own-70B"), chip="H100 SXM5").rows
+    has(other, model="Own-70B", weight_dtype="FP8")  # of a model that the catalog does not know
     has(row, phase="end_to_end", load="saturated", tokens_per_s=2184.5, software_date="2026-01")
     assert "batch" not in row  # 512 at once are more than a server surely takes in
     (row,) = found(made_up.SGLANG, model="Qwen2.5-7B").rows

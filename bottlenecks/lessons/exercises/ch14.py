@@ -31,9 +31,10 @@ def idle_percent(stages, micro_batches, slices=1):
 
 
 def measured(column, **cells):
-    """One number of the corpus: of the single row of training that has these cells."""
+    """One number of the corpus: of the single row of training that has these cells, and the number."""
     table = corpus.table("training")
-    (found,) = np.flatnonzero(np.all([table[name] == cell for name, cell in cells.items()], axis=0))
+    alike = np.all([table[name] == cell for name, cell in cells.items()], axis=0)
+    (found,) = np.flatnonzero(alike & np.isfinite(table[column]))
     return float(table[column][found])
 
 
