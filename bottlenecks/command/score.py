@@ -111,7 +111,7 @@ def rent_lines(table):
     for row in table:
         numbers = [percent(float(row[name])) for name in ("error", "median", "inside")]
         rent = "" if row["mechanism"] == table[0]["mechanism"] else f"{100 * float(row['rent']):+.1f}"
-        yield f"{row['mechanism']:46s}" + "".join(f"{n:>9s}" for n in numbers) + f"{rent:>14s}"
+        yield f"{row['mechanism']:46s}" + "".join(f"{n:>9s}" for n in numbers) + f"{rent:>14s}".rstrip()
 
 
 def unscored_lines(reasons):

@@ -209,5 +209,7 @@ def _line(kind, mechanism, found, with_all):
 def table(kind):
     """The committed rows of a kind: mechanism, error and median row without it, and its rent, dearest first."""
     rows = [row for row in data.rows("rent") if row["kind"] == one_of("kind", kind, MECHANISMS)]
+    if not rows:
+        raise ValueError(f"the rent of {kind} is not kept; --fresh computes it, in some minutes")
     first, rest = rows[0], sorted(rows[1:], key=lambda row: -float(row["rent"]))
     return [first, *rest]
