@@ -30,6 +30,7 @@ PHASES = ("prefill", "decode", "end_to_end")
 LENGTHS = ("input_len", "output_len")
 MEASURED = ("latency_s", "s_per_output_token", "tokens_per_s", "ttft_s")
 MOST_SEQUENCES = 2048  # that serving stacks schedule at once unless told otherwise
+PAIR = 2  # cards that a bridge joins
 FULL = 0.97  # share of the memory that a server can give at most
 TEXTS = ("chip_name", "chip", "model", "phase", "weight_dtype", "act_dtype", "kv_dtype", "software", "software_date")
 TEXTS += ("load", "stationary")  # rows of a case are alike in these
@@ -102,6 +103,13 @@ def _lengths(columns):
     return found
 
 
+def _serve(columns):
+    """Which rows ran on chips made to serve many: whose links join more than a pair."""
+    names = columns["chip_name"].tolist()
+    joined = {name: int(chip(name).facts.get("link_domain_chips") or 0) if name else 0 for name in set(names)}
+    return np.array([joined[name] > PAIR for name in names], dtype=bool)
+
+
 def _load(columns, rate):
     """ "saturated" where requests never run out: stated, or a whole run with neither a batch nor a latency; "full" where
     a rate is printed of one phase, and not of how many sequences; else "static".
@@ -110,6 +118,7 @@ def _load(columns, rate):
     found = np.where(unknown & (columns["load"] == ""), "saturated", columns["load"])
     whole = columns["phase"] == "end_to_end"
     full = unknown & np.isfinite(rate) & np.isnan(columns["s_per_output_token"]) & np.isnan(columns["ttft_s"])
+    full &= _serve(columns)  # on a card of one's own it is one user's
     return np.where(whole, np.where(found == "saturated", "saturated", "static"), np.where(full, "full", "static"))
 
 
