@@ -390,7 +390,7 @@ def weigh(found, run, on, timed=False):
     each_s = each_s * layout.chips / (layout.micro_batch * layout.micro_batches * layout.dp * layout.seq_len)
     fitting = short <= -RESERVED * on.memory_bytes
     may = fitting if fitting.any() else ~fitting  # the run did run: where none fits our bytes are off, and tell nothing
-    weights = np.where(may, (each_s[may].min() / each_s) ** TASTE, 0.0)
+    weights = np.where(may, np.minimum(each_s[may].min() / each_s, 1.0) ** TASTE, 0.0)
     return Weighed(found, each_s, weights / weights.sum(), fitting)
 
 
