@@ -219,6 +219,13 @@ def test_a_rate_of_decoding_without_a_batch_is_of_many_sequences():
     assert told.batch[0] == pytest.approx(50)
 
 
+@pytest.mark.parametrize("card", ["RTX A6000", "RTX 4090"])
+def test_on_a_card_of_ones_own_it_is_of_one(card):
+    """No link, or a bridge of two: nobody serves hundreds with a rate that says nothing of them."""
+    own = STEP | {"batch": np.nan, "tokens_per_s": 22.0, "chip_name": card, "weight_dtype": "awq"}
+    assert case_of(**own).batch[0] == 1
+
+
 def test_the_rate_of_a_static_batch_counts_its_prompts():
     """A run's tokens are those that come out, its time that from the first prompt on, whatever it prints; a token's time is a step's."""
     timed, rated = RUN, RUN | {"latency_s": np.nan, "tokens_per_s": 100.0}
