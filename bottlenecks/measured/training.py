@@ -11,7 +11,7 @@ from functools import cache, cached_property
 import numpy as np
 
 from bottlenecks.facts import formats
-from bottlenecks.facts.chips import chip, find_chip, why_unknown
+from bottlenecks.facts.chips import chip, why_unknown
 from bottlenecks.facts.doors import one_of
 from bottlenecks.laws import shares
 from bottlenecks.measured import choices
@@ -96,7 +96,7 @@ def _run(row):
     `width` is the standard deviation of the logarithm of the time over them.
     """
     assumed = Assumed()
-    device = _chip(row, assumed)
+    device = _chip(row)
     format, shape = _format(row, device, assumed), model_of(row, assumed)
     on = _machine(
         device.name,
@@ -125,18 +125,16 @@ def _run(row):
 def weighed(row):
     """The layouts that a row could mean, timed and weighed (`open.Weighed`), by the software of its date or of today."""
     assumed = Assumed()
-    device = _chip(row, assumed)
+    device = _chip(row)
     format, shape = _format(row, device, assumed), model_of(row, assumed)
     software, year = software_of(row, device, row["software_date"] or TODAY)
     run = left_open.Run(row, shape, device, software, year)
     return left_open.weigh(left_open.layouts(run, assumed), run, _machine(device.name, format, None, None), timed=True)
 
 
-def _chip(row, assumed):
+def _chip(row):
     if not row["chip_name"]:
         raise ValueError(why_unknown(row["chip"]))
-    if not find_chip(row["chip"]) and not row.get("board", ""):
-        assumed.add(f"{row['chip']} is the {row['chip_name']}")
     return chip(row["chip_name"])
 
 
