@@ -11,6 +11,7 @@ from bottlenecks.exhibits.labels import key, labels, text
 from bottlenecks.exhibits.marks import Mark, boxes, segments, span, updating, upright
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY, MARKERS, SERIES, axis_in
+from bottlenecks.facts import corpus
 from bottlenecks.facts.units import plural, si
 from bottlenecks.models import training
 from bottlenecks.studies import runs
@@ -108,7 +109,7 @@ def _waterfall_draw(figure):
 
     def names(table):
         found = pick(table, "row", "name").tolist()
-        return [*found, "step, predicted", "measured"], -0.012, np.arange(len(found) + 2)
+        return [*found, "step, well tuned", "measured"], -0.012, np.arange(len(found) + 2)
 
     def joints(table):
         return [[(e, i - 0.33), (e, i + 1.33)] for i, e in enumerate(pick(table, "row", "end_s"))]
@@ -154,7 +155,7 @@ def _waterfall_summary(table):
     owned = {o: added[owners == o].sum() / run.seconds for o in ("compute", "memory", "network", "latency", "idle")}
     predicted, seen = ([100 * getattr(run, before + name) for name in runs.USED] for before in ("", "measured_"))
     return (
-        f"{run.model} on {run.chips:,.0f} {run.chip} ({run.source}, {run.role}): {si(added[0], 's')} of arithmetic at the peak, "
+        f"{run.model} on {run.chips:,.0f} {run.chip} ({corpus.called(run.source)}, {run.role}): {si(added[0], 's')} of arithmetic at the peak, "
         f"{si(run.seconds, 's')} predicted, {si(run.measured_s, 's')} measured ({run.measured_s / run.seconds:.2f} times). Largest "
         f"losses: {lost}. By row: "
         + ", ".join(f"{o} {100 * v:.0f} %" for o, v in owned.items() if v > 0.005)
@@ -416,7 +417,8 @@ def _measured_summary(table):
     text = (
         f"{row(table).group}: {error.size} held-out runs of {len(held)} sources; mean absolute error of the runs "
         f"{100 * np.abs(error).mean():.0f} %, median {100 * np.median(np.abs(error)):.0f} %, mean over sources "
-        f"{100 * np.mean(list(held.values())):.0f} %; from {100 * held[best]:.0f} % ({best}) to {100 * held[worst]:.0f} % ({worst})."
+        f"{100 * np.mean(list(held.values())):.0f} %; from {100 * held[best]:.0f} % ({corpus.called(best)}) to "
+        f"{100 * held[worst]:.0f} % ({corpus.called(worst)})."
     )
     if fitted:
         runs_of = f"{pick(table, 'fit', 'error').size} runs of {plural(len(fitted), 'source')}"
