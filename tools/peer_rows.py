@@ -17,7 +17,7 @@ from bottlenecks import data
 from bottlenecks.facts import corpus, files
 from bottlenecks.facts.architectures import find_model, model
 from bottlenecks.laws.recomputation import POLICIES
-from bottlenecks.measured import frame, inference, rivals, scores
+from bottlenecks.measured import frame, inference, scores
 from bottlenecks.models.software import find_stack
 
 KINDS = ("inference", "training")
@@ -150,7 +150,7 @@ def line(peer, asked, answers, per_s):
 
 def errors(logs, sources):
     """(mean over sources of the mean |ln|, |ln| of the median row); NaN where there is no row."""
-    return (rivals.mean_error(logs, sources), float(np.median(np.abs(logs)))) if logs.size else (np.nan, np.nan)
+    return (scores.mean_error(logs, sources), float(np.median(np.abs(logs)))) if logs.size else (np.nan, np.nan)
 
 
 def told(lines):

@@ -5,8 +5,7 @@ import math
 
 from bottlenecks.command.reports import count, percent
 from bottlenecks.facts.units import plain
-
-WORDS = {"datasheet": "datasheet", "one number": "one number", "both": "mean of both", "model": "model"}
+from bottlenecks.measured import rivals
 
 
 def add(commands):
@@ -60,7 +59,7 @@ def _rent(args):
 
 
 def _scores(args):
-    from bottlenecks.measured import rivals, scores
+    from bottlenecks.measured import scores
 
     found = _found(args)
     table, rows = scores.score(args.kind, found), scores.rows_summary(args.kind, found)
@@ -100,7 +99,7 @@ def rivals_lines(found):
         f"held-out, all: {found['sources']} sources, {count(found['rows'])} scored, {percent(found['predicted'])} predicted, "
         f"{percent(found['inside'])} inside the 80 % interval"
     )
-    for name, words in WORDS.items():
+    for name, words in rivals.WORDS.items():
         error, median = found[name]["error"], found[name]["median"]
         yield f"  {words:14s}error {percent(error):>7s}   median row {percent(median):>7s}"
 

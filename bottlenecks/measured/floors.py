@@ -11,24 +11,21 @@ from bottlenecks.measured import frame, inference
 from bottlenecks.models import cache
 
 
-def floor_s(kind, cases, found):
-    """Seconds of the datasheet for each row of a kind, NaN where a row has no prediction; `found`: what `predict` returns."""
-    return {
-        "training": _training_s,
-        "inference": inference_bound_s,
-        "kernels": _kernels_s,
-        "collectives": _collectives_s,
-    }[one_of("kind", kind, frame.KINDS)](cases, found)
+def floor_s(kind, cases):
+    """Seconds of the datasheet for each row of a kind, NaN where a row is none."""
+    return {"training": _training_s, "inference": _inference_s, "kernels": _kernels_s, "collectives": _collectives_s}[
+        one_of("kind", kind, frame.KINDS)
+    ](cases)
 
 
-def _training_s(cases, found):
+def _training_s(cases):
     floor = np.full(cases.reasons.size, np.nan)
     for case in cases.found:
         floor[case.rows] = case.step.model_flop / case.step.chips / case.on.peak_flop_per_s
     return floor
 
 
-def _kernels_s(cases, found):
+def _kernels_s(cases):
     """Operations at the peak, or bytes at the bandwidth, whichever is longer; of a copy between chips, the wire's."""
     c, floor = cases.columns, np.full(cases.reasons.size, np.nan)
     flop, moved = frame.KINDS["kernels"].work(c)
@@ -46,24 +43,26 @@ def _kernels_s(cases, found):
     return np.where(floor > 0, floor, np.nan)
 
 
-def _collectives_s(cases, found):
-    """The bytes that each rank must send over the slowest of the wires that the group needs, at its printed rate."""
+def _collectives_s(cases):
+    """The bytes that must leave a rank, or a machine, over its wires at their printed rates; a machine's ports count together."""
     floor = np.full(cases.reasons.size, np.nan)
     for rows, asked in cases.found:
         ranks, tiers = np.asarray(asked["ranks"], float), asked["tiers"]
         sent = asked["message_bytes"] * law.bus_factor(asked["collective"], ranks)
         inner = float(tiers[0].ranks or np.inf)
-        beyond = ranks > (inner if asked["per_domain"] is None else np.minimum(asked["per_domain"], inner))
-        floor[rows] = sent / np.where(beyond, tiers[-1].bytes_per_s, tiers[0].bytes_per_s)
+        within = np.minimum(inner if asked["per_domain"] is None else np.minimum(asked["per_domain"], inner), ranks)
+        together = 1.0 if asked["collective"] in ("all_to_all", "p2p") else within  # ports that carry the same bytes
+        outer = np.minimum(tiers[-1].bytes_per_s * together, tiers[0].bytes_per_s)
+        floor[rows] = sent / np.where(ranks > within, outer, tiers[0].bytes_per_s)
     return floor
 
 
-def inference_bound_s(cases, found=None):
+def _inference_s(cases):
     """Seconds that no chip of a row can beat by its datasheet, in the sense of `measured.inference`'s seconds.
 
-    A pass takes 2 operations for each active parameter and token, and fetches the weights once. Of a saturated server,
-    whose sequences share the weights, operations or the fetch of a sequence's cache. Stages one after the other do not
-    add their rates.
+    A pass takes 2 operations for each active parameter and token, and fetches the weights once; a step the caches too.
+    Of a saturated server, whose sequences share the weights, operations or the fetch of a sequence's cache. Stages one
+    after the other do not add their rates.
     """
     rows = cases.columns
     bound = np.full(rows["source_id"].size, np.nan)
@@ -95,7 +94,9 @@ def _alone_s(shape, case, row):
     block = shape.active_block_params
     params = block + shape.head_params
     weights_s = formats.bytes_per_value(case.weight_format) * params / chip(on.name).memory_bytes_per_s
-    step_s = np.maximum(2 * params * case.batch / on.peak_flop_per_s, weights_s) / together
+    kept = cache.cache_bytes_per_token(shape, cache_bytes=formats.bytes_per_value(case.cache_format))
+    caches_s = case.batch * kept * (case.prompt + case.output / 2) / chip(on.name).memory_bytes_per_s
+    step_s = np.maximum(2 * params * case.batch / on.peak_flop_per_s, weights_s + caches_s) / together
     prompt_s = np.maximum(2 * block * case.batch * case.prompt / on.peak_flop_per_s, weights_s) / together
     if row["phase"][0] == "prefill":
         return prompt_s

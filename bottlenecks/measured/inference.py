@@ -24,7 +24,7 @@ from bottlenecks.measured.cases import Cases, alike, impossible, largest, middle
 from bottlenecks.measured.open import TASTE
 from bottlenecks.models import engines, inference, requests
 from bottlenecks.models.machine import RESOURCES, machine
-from bottlenecks.models.software import SERVER, Software, at, find_stack
+from bottlenecks.models.software import SERVER, TODAY, Software, at, find_stack
 
 PHASES = ("prefill", "decode", "end_to_end")
 LENGTHS = ("input_len", "output_len")
@@ -110,6 +110,13 @@ def _serve(columns):
     return np.array([joined[name] > PAIR for name in names], dtype=bool)
 
 
+def _hosted(columns):
+    """Which rows name a program that serves many at once."""
+    names = columns["software"].tolist()
+    serves = {name: at(find_stack(name), TODAY).python_host if find_stack(name) else False for name in set(names)}
+    return np.array([serves[name] for name in names], dtype=bool)
+
+
 def _load(columns, rate):
     """ "saturated" where requests never run out: stated, or a whole run with neither a batch nor a latency; "full" where
     a rate is printed of one phase, and not of how many sequences; else "static".
@@ -118,7 +125,8 @@ def _load(columns, rate):
     found = np.where(unknown & (columns["load"] == ""), "saturated", columns["load"])
     whole = columns["phase"] == "end_to_end"
     full = unknown & np.isfinite(rate) & np.isnan(columns["s_per_output_token"]) & np.isnan(columns["ttft_s"])
-    full &= _serve(columns)  # on a card of one's own it is one user's
+    full &= _serve(columns) & (_hosted(columns) | np.isfinite(columns["ep"]))  # on a card of one's own it is one user's
+    full |= unknown & ~whole & (columns["load"] == "saturated")
     return np.where(whole, np.where(found == "saturated", "saturated", "static"), np.where(full, "full", "static"))
 
 
@@ -320,8 +328,8 @@ def _plan(first, shape, on, software, hosted, weight_format, head_format, cache_
     if n is None:
         n = (tp or 1) * (pp or 1) * (ep or 1)
         assumed += [f"{n} chip{'s' * (n > 1)}"]
-    share, least = n, _least_chips(shape, on, weight_format)
-    if (tp or 1) * (pp or 1) * (ep or 1) > n and mixture_of(shape):
+    share, least, mixture = n, _least_chips(shape, on, weight_format), shape.experts is not None
+    if (tp or 1) * (pp or 1) * (ep or 1) > n and mixture:
         n = (tp or 1) * (pp or 1) * (ep or 1)
         assumed.append(f"a share of {n} chips")
     elif least > n and tp is None and first["load"] in ("saturated", "full"):  # a share of what a larger machine yields
@@ -329,7 +337,6 @@ def _plan(first, shape, on, software, hosted, weight_format, head_format, cache_
         assumed.append(f"a share of {n} chips, which hold the model")
     elif least > n:
         assumed.append("the weights do not fit the memory")
-    mixture = shape.experts is not None
     if ep is not None and not mixture:
         ep = None
     if tp is not None and ep is not None and tp * ep > n and tp == n:
@@ -350,6 +357,8 @@ def _plan(first, shape, on, software, hosted, weight_format, head_format, cache_
         tp, ep = 1, tp
         assumed.append("attention data parallel, experts over all chips")
     tp, pp, ep = tp or 1, pp or 1, ep or 1
+    if tp * pp > n:
+        raise ValueError(f"tp {tp} x pp {pp} is {tp * pp} chips, and the row has {n}")
     if np.mod(shape.heads, tp) and stationary == "1-D":
         raise ValueError(f"tp {tp} does not divide the {shape.heads} heads of {shape.name}")
     if mixture and np.mod(shape.experts, ep):
@@ -366,11 +375,6 @@ def _plan(first, shape, on, software, hosted, weight_format, head_format, cache_
         software=software,
     )
     return plan, share / plan.chips if share < n else max(n / plan.chips, 1.0), assumed
-
-
-def mixture_of(shape):
-    """Is a model a mixture of experts?"""
-    return shape.experts is not None
 
 
 def _least_chips(shape, on, weight_format):
@@ -454,18 +458,17 @@ def _alone(asked, batch):
         if plan.stationary != "1-D":
             note = ["weights cut both ways or gathered, whichever is sooner"]
         return lambda on: _prefill_s(asked, on, mine), batch * prompt, note
+    fits = _fitting(asked) if plan.stationary == "1-D" else np.inf
+    turns = np.maximum(mine / np.maximum(fits, 1), 1)  # what does not fit waits for its turn
+    at_once, waits = mine / turns, ["sequences in turns: not all fit the memory"] * bool(np.any(turns > 1))
     if phase == "end_to_end" and is_run(first):
-        fits = np.maximum(_fitting(asked), 1)
-        turns = np.maximum(mine / fits, 1)  # what does not fit waits for its turn
-        note = [] if np.all(turns == 1) else ["sequences in turns: not all fit the memory"]
-        at_once = mine / turns
 
         def time(on):
             return turns * requests.run(shape, plan, on, batch=at_once, prompt=prompt, output=output).seconds
 
-        return time, batch * output, note
+        return time, batch * output, waits
     context = np.maximum(prompt + output / 2, 1)
-    return lambda on: inference.decode_s(shape, plan, on, batch=mine, context=context), batch, []
+    return lambda on: turns * inference.decode_s(shape, plan, on, batch=at_once, context=context), batch, waits
 
 
 def is_run(first):

@@ -12,7 +12,6 @@ from bottlenecks.facts import corpus
 from bottlenecks.facts.chips import chip, why_unknown
 from bottlenecks.facts.doors import one_of
 from bottlenecks.facts.formats import FORMATS, bytes_per_value, named, operands
-from bottlenecks.laws import roofline
 from bottlenecks.measured.cases import Cases, alike, impossible, largest, over_boards, predictions, sorted_out
 from bottlenecks.models import kernels
 
@@ -103,6 +102,7 @@ def _cases(mine, rows):
 
 def _matmul(mine, rows, device, kernel):
     format, assumed = _format(str(mine["dtype"][0]), device)
+    format = "fp64_matrix" if format == "fp64" and "fp64_matrix" in device.peaks else format
     m, k, n, groups = (mine[c] for c in ("m", "k", "n", "batch"))
     if np.isnan(m + k + n).any():  # then of all: blanks are alike
         return []
@@ -193,16 +193,12 @@ def _traffic(mine, rows, device, kernel):
         return _copies(mine, rows, device, kernel, format)
     if "pointer" in kernel or "shared-cache" in kernel:
         raise ValueError("a property of a cache, not a kernel")
-    word, (kind, touched) = next(
-        ((w, found) for w, found in ELEMENTWISE.items() if w in kernel and "stream" not in kernel),
-        ("", ("add", np.nan)),
-    )
-    if kernel.startswith("elementwise") and not word:
+    operands("dtype", str(mine["dtype"][0]))  # or an error that names it
+    kind, touched = _touched(kernel, mine)
+    if kernel.startswith("elementwise") and not kind:
         raise ValueError(f"no model of the kernel {kernel!r}")
-    value_bytes = bytes_per_value(next(iter(operands("dtype", str(mine["dtype"][0]))), "bf16"))
-    others = np.nan_to_num(1 + mine["kv_heads"] / mine["heads"], nan=2.0)
-    touched = touched * (others if kind == "rotary" else 1.0)
-    moved = np.where(np.isfinite(mine["bytes"]), mine["bytes"], touched * value_bytes * mine["m"] * mine["n"])
+    kind = kind or "add"
+    moved = np.where(np.isfinite(mine["bytes"]), mine["bytes"], touched)
     note = "the cache holds what was just written" if kernel.startswith("elementwise") else ""
     if kernel.startswith("stream"):  # long ones, unless a size is given
         note = "16 GiB" * bool(np.isnan(moved).any())
@@ -317,9 +313,25 @@ def _flop(columns):
 
 
 def _moved(columns):
+    """Bytes as stated, else of a copy 1 GiB, of a stream 16, and of an elementwise kernel those of its values."""
     size, names = columns["bytes"], np.char.lower(columns["kernel"])
     copies = np.char.startswith(names, "memcpy") | np.char.startswith(names, "p2p")
-    return np.where(np.isfinite(size), size, np.where(copies, 2.0**30, 2.0**34))
+    least = np.where(copies, 2.0**30, np.where(np.char.startswith(names, "elementwise"), np.nan, 2.0**34))
+    for kernel in np.unique(names[np.char.startswith(names, "elementwise")]).tolist():
+        mine = names == kernel
+        least[mine] = _touched(kernel, {c: values[mine] for c, values in columns.items()})[1]
+    return np.where(np.isfinite(size), size, least)
+
+
+def _touched(kernel, mine):
+    """(kind of an elementwise kernel, '' where it is none that is known; bytes that it reads and writes) of rows of one kernel."""
+    word = next((word for word in ELEMENTWISE if word in kernel and "stream" not in kernel), "")
+    if not word:
+        return "", np.full(mine["m"].shape, np.nan)
+    kind, values = ELEMENTWISE[word]
+    each = np.array([bytes_per_value(next(iter(named(str(dtype))), "bf16")) for dtype in mine["dtype"].tolist()])
+    others = np.nan_to_num(1 + mine["kv_heads"] / mine["heads"], nan=2.0) if kind == "rotary" else 1.0
+    return kind, values * others * each * mine["m"] * mine["n"]
 
 
 def groups(cases):
@@ -329,24 +341,6 @@ def groups(cases):
     found = [next((k for s, k in KINDS.items() if n.startswith(s)), "other") for n in names]
     tuned = columns["tuned_library"] == 1
     return np.where((np.array(found) == "matmul") & ~tuned, "matmul, other kernels", found)
-
-
-def roofline_error(sources):
-    """Mean absolute error of the datasheet's roofline on the products of some sources."""
-    rows = corpus.table("kernels")
-    rows = corpus.where(rows, np.isin(rows["source_id"], sources))
-    errors = [np.array([])]
-    for case in cases(rows).found:
-        if case.kind == "matmul":
-            m, k, n = (rows[c][case.rows] for c in "mkn")
-            bound_s = roofline.time_s(
-                roofline.matmul_flop(m, k, n),
-                roofline.matmul_bytes(m, k, n, value_bytes=bytes_per_value(case.format)),
-                peak_flop_per_s=case.chip.peak_flop_per_s(case.format),
-                bytes_per_s=case.chip.memory_bytes_per_s,
-            )
-            errors.append(np.abs(bound_s / rows["time_s"][case.rows] - 1))
-    return float(np.nanmean(np.concatenate(errors)))
 
 
 def cubes(source, device):

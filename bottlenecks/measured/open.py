@@ -152,7 +152,7 @@ def _with_chips(run, assumed):
     least = 2 * STATE_BYTES * run.shape.params / run.device.memory_bytes
     if not run.given("dp"):
         cut = max(cut, 2 ** np.ceil(np.log2(max(least / 8, 1))) * 8)
-    assumed.add(f"{cut:.0f} chips", "chips")
+    assumed.add(f"{cut:.0f} chips")
     return run._replace(row=run.row | {"n_chips": float(cut)})
 
 
@@ -161,7 +161,7 @@ def _of_chips(run, assumed):
     cores = run.number("ranks_per_chip", 0)
     if not cores and run.device.family == "Neuron" and run.given("tp"):
         cores = int(run.device.facts["core_count"])
-        assumed.add(f"tp counts cores, {cores} to a chip", "layout")
+        assumed.add(f"tp counts cores, {cores} to a chip")
     if cores < 2 or not run.given("tp"):
         return run
     return run._replace(row=run.row | {"tp": max(run.row["tp"] // cores, 1)})
@@ -183,7 +183,7 @@ def seq_len(run, assumed):
 def _sharded(run, assumed):
     """Are weights dealt out over chips, as stated, or as a compiler does when not told?"""
     if run.compiled and not run.given("tp") and zero_stage(run.row) != 3 and run.year >= "2022":
-        assumed.add("fully sharded", "sharding")
+        assumed.add("fully sharded")
         return True
     if np.isnan(zero_stage(run.row)):
         assumed.add("optimiser states " + ("shared over data-parallel ranks" if run.year >= "2023" else "whole"))
@@ -232,7 +232,7 @@ def _batch(run, seq, sharded, assumed):
         return np.inf, int(run.row["micro_batch"])
     tokens = BATCH_TOKENS * (2 if run.shape.params > LARGE else 1)
     tokens = max(tokens, CHIP_TOKENS * 2 ** np.floor(np.log2(run.row["n_chips"])))
-    assumed.add(f"{tokens / 2**20:g}M tokens a step", "batch")
+    assumed.add(f"{tokens / 2**20:g}M tokens a step")
     return tokens / seq, None
 
 
@@ -343,13 +343,13 @@ def _micros(run, each, pp, seq):
 # ---- the choice
 
 
-OPEN_FIELDS = {  # of a layout, in words and by the respect in which they widen an interval
-    "tp": ("tp {tp}, pp {pp}", "layout"),
-    "recompute": ("recomputation: {recompute}", "recomputation"),
-    "micro_batch": ("micro-batch {micro_batch}", ""),
-    "cp": ("cp {cp}", ""),
-    "ep": ("ep {ep}", ""),
-    "vpp": ("vpp {vpp}", ""),
+OPEN_FIELDS = {  # of a layout, in words
+    "tp": "tp {tp}, pp {pp}",
+    "recompute": "recomputation: {recompute}",
+    "micro_batch": "micro-batch {micro_batch}",
+    "cp": "cp {cp}",
+    "ep": "ep {ep}",
+    "vpp": "vpp {vpp}",
 }
 
 
@@ -394,14 +394,6 @@ def weigh(found, run, on, timed=False):
     return Weighed(found, each_s, weights / weights.sum(), fitting)
 
 
-def middle(values, weights):
-    """(place of the weighted median, weighted standard deviation of the logarithms) of some times."""
-    order = np.argsort(values, kind="stable")
-    at = order[np.searchsorted(np.cumsum(weights[order]), 0.5 * weights.sum())]
-    logs = np.log(values) - np.log(values[at])
-    return int(at), float(np.sqrt(np.average(logs**2, weights=weights)))
-
-
 def _lawful(found, shape):
     """Of the layouts that a row leaves open those that `layouts.broken` forbids nothing; all, where the row states one."""
     lawful = legal(shape, _together(found))
@@ -415,14 +407,11 @@ def _together(found):
 
 def _say_choice(found, best, fitting, assumed):
     """What was open, and what stands for it."""
-    words = []
-    for name, (text, respect) in OPEN_FIELDS.items():
-        if len({k[name] for k in found}) > 1:
-            words.append(text.format(**best))
-            assumed.open |= {respect} - {""}
+    words = [text.format(**best) for name, text in OPEN_FIELDS.items() if len({k[name] for k in found}) > 1]
     if words:
-        tail = ": the middle of what fits" if fitting else "; the memory predicted does not fit"
-        assumed.add("; ".join(words) + tail, "" if fitting else "memory")
+        assumed.add(
+            "; ".join(words) + (": the middle of what fits" if fitting else "; the memory predicted does not fit")
+        )
 
 
 def _say_nearest(best, run, assumed):

@@ -21,9 +21,6 @@ from bottlenecks.models import collectives, software
 from bottlenecks.models import kernels as kernel_time
 from bottlenecks.models.software import TODAY
 
-LEAST = 0.002  # of the error: what a mechanism must earn, or it must teach
-NEVER = "never"
-
 
 def _program(**switches):
     """Every program with some switches as given."""
@@ -182,9 +179,8 @@ def error(kind):
     rows, found = corpus.table(kind), scores.fresh(kind, owners=False)
     mine = scores.fair(rows, found) & (rows["role"] == "held-out")
     off = np.abs(np.log(found["ratio"][mine]))
-    sources = rows["source_id"][mine]
     return (
-        float(np.mean([off[sources == source].mean() for source in np.unique(sources)])),
+        scores.mean_error(off, rows["source_id"][mine]),
         float(np.median(off)),
         float(scores.inside(found)[mine].mean()),
     )

@@ -2,8 +2,8 @@
 
 A model deserves its pages if it errs less than all three on sources that nothing was fitted to. The datasheet is the
 larger of two times: operations at the printed peak, bytes at the printed bandwidth of memory or wire. The one number
-multiplies it, for each family of chips and group of rows: in training it is a utilisation, elsewhere a share of the
-floor. It is the median over all other sources. The last rival is the geometric mean of the one number and the model.
+multiplies it, for each family of chips, group of rows and decade of the datasheet's time (a small message is no large
+one): in training it is a utilisation, elsewhere a share of the floor. It is the median over all other sources. The last rival is the geometric mean of the one number and the model.
 
 Errors are means of |ln(predicted / measured)|: twice too fast is as wrong as twice too slow.
 """
@@ -13,23 +13,23 @@ from functools import cache as keep
 import numpy as np
 
 from bottlenecks.facts import corpus
-from bottlenecks.facts.doors import one_of
-from bottlenecks.measured import frame, scores
+from bottlenecks.measured import scores
 
 NAMES = ("datasheet", "one number", "both", "model")  # both: the geometric mean of one number and model
+WORDS = dict(zip(NAMES, ("datasheet", "one number", "mean of both", "model"), strict=True))
 
 
 @keep
 def logs(kind):
     """ln(measured / predicted seconds) of the rows that are scored: rival -> array; also source, role, group, inside."""
-    rows, found = corpus.table(one_of("kind", kind, frame.KINDS)), scores.table(kind)
+    found, rows = scores.table(kind), corpus.table(kind)
     mine = scores.fair(rows, found) & np.isfinite(found["floor_s"])
     rows, found = corpus.where(rows, mine), corpus.where(found, mine)
-    with np.errstate(divide="ignore"):
-        slower = np.log(found["measured"] / found["predicted"]) * np.where(np.isin(found["unit"], frame.TIMES), 1, -1)
-        over = np.log(found["reference"] / found["predicted"]) * np.where(np.isin(found["unit"], frame.TIMES), 1, -1)
-        datasheet = slower - over + np.log(found["seconds"] / found["floor_s"])
-    one = datasheet - one_number(datasheet, rows["source_id"], found["group"], found["family"])
+    of = scores.in_seconds(found)
+    slower, datasheet = -of["error"], np.log(of["measured_s"] / found["floor_s"])
+    decade = np.floor(np.log10(found["floor_s"])).astype(int).astype(str)
+    classes = np.char.add(np.char.add(found["group"], ", s of 10^"), decade)
+    one = datasheet - one_number(datasheet, rows["source_id"], classes, found["family"])
     return {
         "datasheet": datasheet,
         "one number": one,
@@ -42,18 +42,18 @@ def logs(kind):
     }
 
 
-def one_number(values, sources, groups, families):
+def one_number(values, sources, classes, families):
     """Of each row the median of `values` over all other sources, each of the same weight.
 
-    Of its group and family of chips; where no other source has both, of its group; else of all rows.
+    Of its class and family of chips; where no other source has both, of its class; else of all rows.
     """
     found = np.full(values.size, np.nan)
-    for source, group, family in dict.fromkeys(zip(sources.tolist(), groups.tolist(), families.tolist(), strict=True)):
+    for source, alike, family in dict.fromkeys(zip(sources.tolist(), classes.tolist(), families.tolist(), strict=True)):
         others = sources != source
-        for like in (others & (groups == group) & (families == family), others & (groups == group), others):
+        for like in (others & (classes == alike) & (families == family), others & (classes == alike), others):
             if like.any():
                 break
-        mine = (sources == source) & (groups == group) & (families == family)
+        mine = (sources == source) & (classes == alike) & (families == family)
         found[mine] = weighted_median(values[like], sources[like])
     return found
 
@@ -75,14 +75,9 @@ def rivals(kind, role="held-out"):
         some = mine & (found["group"] == group) if group else mine
         lines.append(
             {"group": group or "all", "sources": np.unique(found["source"][some]).size, "rows": int(some.sum())}
-            | {name: mean_error(found[name][some], found["source"][some]) for name in NAMES}
+            | {name: scores.mean_error(found[name][some], found["source"][some]) for name in NAMES}
         )
     return lines
-
-
-def mean_error(logs, sources):
-    """The mean over sources of the mean |ln(predicted / measured)|."""
-    return float(np.mean([np.abs(logs[sources == name]).mean() for name in np.unique(sources)]))
 
 
 def summary(kind, role="held-out"):
@@ -91,7 +86,10 @@ def summary(kind, role="held-out"):
     mine = found["role"] == role
     sources = found["source"][mine]
     table = {
-        name: {"error": mean_error(found[name][mine], sources), "median": float(np.median(np.abs(found[name][mine])))}
+        name: {
+            "error": scores.mean_error(found[name][mine], sources),
+            "median": float(np.median(np.abs(found[name][mine]))),
+        }
         for name in NAMES
     }
     whole = scores.table(kind)
@@ -106,10 +104,9 @@ def summary(kind, role="held-out"):
 
 def rivals_table(kind, most=5):
     """Rows of a table: `rivals` in percent, of all rows and of the groups with most sources."""
-    words = {"datasheet": "datasheet", "one number": "one number", "both": "its mean with the model", "model": "model"}
     return [
         {name: line[name] for name in ("group", "sources", "rows")}
-        | {words[name]: f"{line[name]:.0%}" for name in NAMES}
+        | {WORDS[name]: f"{line[name]:.0%}" for name in NAMES}
         for line in _widest(rivals(kind), most)
     ]
 

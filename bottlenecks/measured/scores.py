@@ -58,7 +58,7 @@ def fresh(kind, *, owners=True):
         "group": model.groups(cases),
         "family": _families(cases),
         "seconds": predicted["seconds"],
-        "floor_s": floors.floor_s(kind, cases, predicted),
+        "floor_s": floors.floor_s(kind, cases),
         "reference": frame.in_own_units(kind, cases, predicted, nothing)["predicted"],
     }
     found |= frame.in_own_units(kind, cases, predicted, _left_out(kind, rows, cases, predicted))
@@ -196,11 +196,19 @@ def _errors(found, used):
 
 
 def in_seconds(found):
-    """predicted_s and measured_s of each row of a table, in whatever unit it states them, and error: ln(predicted / measured)."""
+    """predicted_s and measured_s of each row of a table, in whatever unit it states them, and error: ln of their ratio."""
     sign = np.where(np.isin(found["unit"], frame.TIMES), 1, -1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        of = {name: found["seconds"] * (found[name] / found["reference"]) ** sign for name in ("predicted", "measured")}
-        return {"predicted_s": of["predicted"], "measured_s": of["measured"], "error": np.log(found["ratio"])}
+        of = {
+            f"{name}_s": found["seconds"] * (found[name] / found["reference"]) ** sign
+            for name in ("predicted", "measured")
+        }
+        return of | {"error": np.log(of["predicted_s"] / of["measured_s"])}
+
+
+def mean_error(logs, sources):
+    """The mean over sources of the mean |ln(predicted / measured)|."""
+    return float(np.mean([np.abs(logs[sources == name]).mean() for name in np.unique(sources)]))
 
 
 def inside(found):
@@ -263,41 +271,6 @@ def errors(kind, found=None):
 def source_error(scores, source, group):
     """Error of one source's rows of one group."""
     return next(r["error"] for r in scores if (r["source"], r["group"]) == (source, group))
-
-
-# ---- as tables
-
-
-def score_table(scores, role):
-    """Rows of a table: `score` for one role, sources with predictions only, worst first."""
-    mine = [r for r in scores if r["role"] == role and r["scored"]]
-    return [
-        {
-            "source": corpus.called(r["source"]),
-            "kernels": r["group"],
-            "rows": r["scored"],
-            "error": f"{r['error']:.0%}",
-            "bias": f"{r['bias']:+.0%}",
-            "worst, predicted / measured": f"{r['worst']:.2f}",
-            "inside the 80 % interval": f"{r['inside']:.0%}",
-        }
-        for r in sorted(mine, key=lambda r: -r["error"])
-    ]
-
-
-def summary_table(scores):
-    """Rows of a table: `summary` in words."""
-    return [
-        {
-            "sources": r["role"],
-            "kernels": r["group"],
-            "how many": r["sources"],
-            "rows": r["rows"],
-            "mean error": f"{r['error']:.0%}",
-            "worst": worst_source(r),
-        }
-        for r in summary(scores)
-    ]
 
 
 def worst_source(line):

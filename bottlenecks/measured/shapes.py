@@ -20,19 +20,18 @@ ACTIVE = 1 / 10  # of the parameters of a mixture that a token meets, where noth
 
 
 class Assumed:
-    """What a row leaves open: in words, and in which respects of weight."""
+    """What a row leaves open, in words."""
 
-    def __init__(self, words=(), respects=()):
-        self.words, self.open = list(words), set(respects)
+    def __init__(self, words=()):
+        self.words = list(words)
 
-    def add(self, words, respect=""):
-        """One choice; `respect`, where it is of weight: shape, chips, batch, sharding, layout, recomputation, memory."""
+    def add(self, words):
+        """One choice."""
         self.words.append(words)
-        self.open |= {respect} - {""}
 
     def copy(self):
         """The same, to which other choices may be added."""
-        return Assumed(self.words, self.open)
+        return Assumed(self.words)
 
     def __str__(self):
         return "; ".join(dict.fromkeys(self.words))
@@ -93,7 +92,7 @@ def _shape(row, assumed):
         raise ValueError(f"the shape of {name} is not known" if name else "no model is named")
     if np.isfinite(row["moe_experts"]) or "moe" in name.casefold() or active < 0.9 * params:
         return _like_a_mixture(name, params, active, assumed)
-    assumed.add(f"a shape like GPT-3's, of {params / 1e9:.3g}B parameters", "shape")
+    assumed.add(f"a shape like GPT-3's, of {params / 1e9:.3g}B parameters")
     return by_size(name, params)
 
 
@@ -190,7 +189,7 @@ def _like_a_mixture(name, params, active, assumed):
     far = [abs(np.log(m.params / params)) + abs(np.log(m.active_params / active)) for m in near]
     like = near[int(np.argmin(far))]
     layers = max(round(like.layers * params / like.params), like.dense_layers + 1)
-    assumed.add(f"a shape like {like.name}'s, of {layers} layers", "shape")
+    assumed.add(f"a shape like {like.name}'s, of {layers} layers")
     share = layers / like.layers
     return replace(
         like,
@@ -216,7 +215,7 @@ def _encoder(row, name, known, assumed):
     params = row["params"] if np.isfinite(row["params"]) else model(known).params if known else np.nan
     if not np.isfinite(params):
         raise ValueError(f"the shape of {name} is not known")
-    assumed.add(f"a shape by {params / 1e9:.3g}B parameters in {1 + two} stack{'s' * two}", "shape")
+    assumed.add(f"a shape by {params / 1e9:.3g}B parameters in {1 + two} stack{'s' * two}")
     passed = (12 + 16 * WRITTEN) / 28 if two else 1.0
     vocab = int(row["vocab"]) if np.isfinite(row["vocab"]) else VOCAB
     return replace(by_size(name, params * passed), both_ways=True, vocab=vocab)

@@ -16,7 +16,7 @@ from bottlenecks.facts.doors import one_of
 from bottlenecks.laws import shares
 from bottlenecks.measured import choices
 from bottlenecks.measured import open as left_open
-from bottlenecks.measured.cases import Cases, impossible, over_boards, predictions
+from bottlenecks.measured.cases import Cases, impossible, middles, over_boards, predictions
 from bottlenecks.measured.shapes import Assumed, model_of
 from bottlenecks.models import training, wiring
 from bottlenecks.models.kernels import IMPLEMENTATIONS
@@ -114,7 +114,7 @@ def _run(row):
         )
     each_s = np.concatenate([weighed.each_s for *_, weighed in worlds])
     weights = np.concatenate([weight * weighed.weights for *_, weight, weighed in worlds])
-    at, width = left_open.middle(each_s, weights)
+    at, width = (found.item() for found in middles(each_s[:, None], weights[:, None]))
     for run, said, _, weighed in worlds:
         if at < len(weighed.found):
             weighed.say(at, run, said)

@@ -143,7 +143,9 @@ def device(chip, format="bf16", *, constants=None):
 
 
 def _side(chip):
-    """Side of a TPU's multiplier arrays as its datasheet has it; `ARRAY` where there is none."""
+    """Side of a TPU's multiplier arrays as its datasheet has it, 1 of a CPU; `ARRAY` where there is none."""
+    if chip.kind == "CPU":
+        return 1.0
     kind, _, side = (chip.facts.get("core_unit") or "").partition(" ")
     return float(side.split("x")[0]) if kind == "MXU" else float(ARRAY)
 
@@ -590,9 +592,3 @@ def constants_shown(families):
 def _readable(text, unit):
     value = float(text)
     return f"{value:.1%}" if unit == "1" else f"{value:.3g} B" if unit == "B" else si(value, unit)
-
-
-def over_stream(kind, chip):
-    """How many times its bytes' time a long elementwise kernel of a kind takes on a chip."""
-    on, long = device(chip, next(iter(chip.peaks))), 1e9
-    return elementwise_s(long, device=on, kind=kind) * on.memory_bytes_per_s / long

@@ -171,22 +171,3 @@ def attention_intensity(shape, *, batch, context):
     """Operations of a decode step's attention for each byte of cache that it reads."""
     rows = [r for r in ops.decode(shape, batch=batch, context_tokens=context) if r.kind == "attention"]
     return ops.total(rows) / ops.total(rows, "cache_bytes")
-
-
-def source_table(source, *, phase):
-    """Rows of a table: one source's runs of a phase on one model and machine, predicted beside measured."""
-    rows = corpus.table("inference")
-    mine = (rows["source_id"] == source) & (rows["phase"] == phase)
-    rows, found = corpus.where(rows, mine), corpus.where(scores.table("inference"), mine)
-    return [
-        {
-            "sequences": int(rows["batch"][i]),
-            "prompt and answer": f"{rows['input_len'][i]:,.0f} + {rows['output_len'][i]:,.0f}",
-            "weights": str(rows["weight_dtype"][i]),
-            "measured": f"{plain(found['measured'][i], 3)} {found['unit'][i]}",
-            "predicted": f"{plain(found['predicted'][i], 3)} {found['unit'][i]}",
-            "predicted / measured": f"{found['ratio'][i]:.2f}",
-        }
-        for i in range(rows["model"].size)
-        if np.isfinite(found["ratio"][i]) and rows["confidence"][i] != "memory"
-    ]

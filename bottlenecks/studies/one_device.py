@@ -182,16 +182,6 @@ def defensible_spread():
     return max(found) / min(found)
 
 
-def utilisation_table():
-    """Rows of a table: `utilisations`, beside the first."""
-    found = utilisations()
-    right = next(iter(found.values()))
-    return [
-        {"what is counted": what, "utilisation": f"{value:.1%}", "over the first": f"{value / right:.2f}"}
-        for what, value in found.items()
-    ]
-
-
 def one_device_table():
     """Rows of a table: measured single-chip training beside the ledger's, and compute's share."""
     runs = one_device_runs()

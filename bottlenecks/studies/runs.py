@@ -8,7 +8,7 @@ from bottlenecks import data
 from bottlenecks.facts import corpus
 from bottlenecks.facts.doors import one_of
 from bottlenecks.laws import shares
-from bottlenecks.measured import practice, scores
+from bottlenecks.measured import frame, practice, scores
 from bottlenecks.measured import training as measured_training
 from bottlenecks.models.software import TODAY
 
@@ -92,8 +92,7 @@ def waterfall(words):
     cases = measured_training.cases(row)
     (case,) = cases.found
     step, seconds = case.step, case.step.seconds
-    measured, predicted, unit = measured_training.headline(cases, seconds)
-    slower = float((measured / predicted if unit == "s" else predicted / measured)[0])
+    slower = float(np.exp(frame.slower(TABLE, cases, seconds)[0]))
     _, low, high = practice.predicted(practice.kept(TABLE), measured_training.classes(cases), case.open)
     seconds = seconds.item()
     used = {name: step.utilisation(of).item() for name, of in USED.items()}

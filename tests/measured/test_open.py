@@ -6,6 +6,7 @@ import pytest
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.measured import open as left_open
+from bottlenecks.measured.cases import middles
 from bottlenecks.models import training
 from bottlenecks.models.machine import machine
 from bottlenecks.models.software import at
@@ -54,5 +55,5 @@ def test_one_layout_needs_no_time(monkeypatch):
 
 def test_the_middle_of_weighed_times():
     """1, 2 and 8 with 0.3, 0.3 and 0.4: half is reached at 2; 2 and 4 times away."""
-    at, width = left_open.middle(np.array([8.0, 1.0, 2.0]), np.array([0.4, 0.3, 0.3]))
+    at, width = middles(np.array([[8.0], [1.0], [2.0]]), np.array([[0.4], [0.3], [0.3]]))
     assert at == 2 and width == pytest.approx(np.log(2) * (0.3 * 1 + 0.4 * 4) ** 0.5)

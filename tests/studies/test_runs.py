@@ -186,7 +186,7 @@ def test_seconds_of_a_rate_and_of_a_time_by_hand():
     columns = scores.in_seconds(found)
     assert columns["predicted_s"].tolist() == pytest.approx([12, 12])
     assert columns["measured_s"].tolist() == pytest.approx([15, 14.4])
-    assert columns["error"].tolist() == pytest.approx(np.log([0.8, 1.2]).tolist())
+    assert columns["error"].tolist() == pytest.approx(np.log([12 / 15, 12 / 14.4]).tolist())
 
 
 def test_the_interval_of_a_run_is_practice_s():

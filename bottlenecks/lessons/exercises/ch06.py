@@ -62,11 +62,6 @@ def run(name):
     return next(each for each in era.runs() if each["model"] == name)
 
 
-def printed_mfu(name):
-    """Model utilisation that the source of a run prints, where it prints one."""
-    return run(name)["reported"] / era.AGAIN
-
-
 def exponent(rates, peaks):
     """Growth of a throughput as a power of the growth of the peak."""
     return np.log(rates[1] / rates[0]) / np.log(peaks[1] / peaks[0])

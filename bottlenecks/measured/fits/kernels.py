@@ -11,6 +11,7 @@ from bottlenecks import data
 from bottlenecks.facts import corpus, formats
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.formats import bytes_per_value
+from bottlenecks.measured import frame
 from bottlenecks.measured import kernels as measured_kernels
 from bottlenecks.measured.cases import Cases
 from bottlenecks.models import kernels
@@ -88,8 +89,7 @@ class Fit:
             constants = {name: self.value(case.chip.family, name) for name in START}
             on = kernels.device(case.chip, case.format, constants=constants)
             mine = Cases(corpus.where(self.rows, case.rows), [], [])
-            measured, predicted, unit = measured_kernels.headline(mine, case.time(on))
-            error = np.log(measured / predicted) * np.where(unit == "us", 1, -1)
+            error = frame.slower("kernels", mine, case.time(on))
             found.append(error[mask & np.isfinite(error)])
         return np.concatenate(found)
 

@@ -20,11 +20,7 @@ def _pays(logs, sources, levels, open):
     """Is the error on sources left out lower where practice moves the middle?"""
     every, ones = np.ones(logs.size, bool), (np.ones(logs.size),) * 3
     times, _, _ = practice.left_out(logs, sources, levels, open, every, ones)
-    return _error(logs - np.log(times), sources) < _error(logs, sources)
-
-
-def _error(off, sources):
-    return np.mean([np.abs(off[sources == source]).mean() for source in np.unique(sources)])
+    return scores.mean_error(logs - np.log(times), sources) < scores.mean_error(logs, sources)
 
 
 def rows():

@@ -1,4 +1,4 @@
-"""Fit of what training adds to kernels and wires: four constants, on sources of role fit alone.
+"""Fit of what training adds to kernels and wires: five constants, on sources of role fit alone.
 
 Each is fitted on the runs that show it, with all others held: operations of a joule where a family's power is the
 bound, the bytes of a cast where products are narrow, and what the software of a year gains. The layouts that rows leave
@@ -11,7 +11,7 @@ import numpy as np
 
 from bottlenecks.facts import corpus
 from bottlenecks.laws import power
-from bottlenecks.measured import training
+from bottlenecks.measured import frame, training
 from bottlenecks.models import constants
 from bottlenecks.models import training as step
 
@@ -46,9 +46,7 @@ class Fit:
         rows = corpus.table("training")
         rows = corpus.where(rows, (rows["role"] == "fit") & (rows["suspect"] == ""))
         self.cases = training.cases(rows)
-        measured, predicted, unit = training.headline(self.cases, training.predict(self.cases, owners=False)["seconds"])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            slower = np.where(unit == "s", measured / predicted, predicted / measured)
+        slower = np.exp(frame.slower("training", self.cases, training.predict(self.cases, owners=False)["seconds"]))
         self.measured_s = {}  # by case: seconds of each row, from whatever rate its source prints
         for case in self.cases.found:
             self.measured_s[id(case)] = case.step.seconds * slower[case.rows]
@@ -154,14 +152,15 @@ def taste():
     values = np.array([likelihood(power) for power in tried])
     near = tried[values >= values.max() - SURE / len(chosen)]
     runs = sum(len(choices) for choices in chosen.values())
-    return {"value": tried[values.argmax()], "low": near.min(), "high": near.max(), "rows": runs, "sources": ()}
+    ends = {"low": near.min(), "high": near.max()}
+    return {"value": tried[values.argmax()], **ends, "rows": runs, "sources": sorted(chosen)}
 
 
 def _stated():
     """(source, row) of some runs that state a layout: at most `EACH` of a source, evenly spaced over its rows."""
     rows = corpus.table("training")
     told = np.isfinite(rows["tp"] + rows["n_chips"] + rows["global_batch_seqs"]) & (rows["n_chips"] >= 8)
-    told &= (rows["suspect"] == "") & (rows["duplicate_of"] < 0)
+    told &= (rows["role"] == "fit") & (rows["suspect"] == "") & (rows["duplicate_of"] < 0)
     for source in dict.fromkeys(rows["source_id"][told].tolist()):
         mine = np.flatnonzero(told & (rows["source_id"] == source))
         for i in mine[np.unique(np.linspace(0, mine.size - 1, EACH).astype(int))].tolist():
