@@ -18,9 +18,10 @@ STEPS = {"k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4}
 BILLION = {"b": 1e9, "B": 1e9, "t": 1e12}  # of what is counted: 7B parameters
 SHARES = ("%", "pct", "percent")
+EMPTY = ("-", "--", "—", "–", "?", "n/a", "#n/a", "na", "n.a.", "nan", "none", "null")  # of any column
 NO_NUMBER = (  # of a measurement that was not made, or came to nothing
-    *("-", "--", "—", "–", "?", "x", "n/a", "na", "n.a.", "nan", "none", "null", "tbd", "oom", "out of memory"),
-    *("cuda oom", "fail", "failed", "failure", "error", "timeout", "crash", "crashed", "not run", "unsupported"),
+    *(*EMPTY, "x", "tbd", "oom", "out of memory", "cuda oom", "fail", "failed", "failure", "error", "timeout"),
+    *("crash", "crashed", "not run", "unsupported"),
 )
 SIZES = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 BITS = {f"{p}{bits}": (s / 8, "B/s") for p, s in SIZES.items() for bits in ("bit/s", "b/s", "bps")}
@@ -86,7 +87,8 @@ def _scale(written, scale, unit, step):
         counted = BILLION.get(written) or MULTIPLES.get(written.casefold())
         if counted:
             return counted
-        raise ValueError(f"{written!r} is no multiple, such as k, M or B")
+        meant = "; a letter O is no zero" if re.fullmatch(r"[oO][oO\d.]*", written) else ""
+        raise ValueError(f"{written!r} is no multiple, such as k, M or B{meant}")
     found = _unit(written)
     if found is None or found[1].replace("tokens/s", "1/s") != unit:
         raise ValueError(f"{written!r} is no unit of the kind {unit}")

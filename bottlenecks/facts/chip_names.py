@@ -102,12 +102,16 @@ def boards_of(name):
 
 
 def begun_by(name):
-    """Names of the chips that a name begins, as MI300 begins MI300X and MI300A."""
+    """Names of the chips that a name begins, as MI300 begins MI300X and MI300A; M3 is a chip beside M3 Max."""
     stated = parts(name)
+
+    def begins(core):
+        return core.startswith(stated.core) and not _goes_on(core, stated.core)
+
     return [
         row["name"]
         for row, _, cores, forms in _catalog()
-        if stated.core and any(core.startswith(stated.core) for core in cores) and _agrees(stated, row, forms)
+        if stated.core and any(map(begins, cores)) and _agrees(stated, row, forms)
     ]
 
 
@@ -166,7 +170,10 @@ def suggested(name):
     >>> suggested("H100 SXM6"), suggested("MI300Y"), suggested("H100 SMX5"), suggested("RTX 3060")
     ('H100 SXM5', 'MI300X', 'H100 SXM5', None)
     """
-    core = re.sub(r"(?<=\d)o+", lambda found: "0" * len(found[0]), parts(name).core)  # H1O0
+    name = re.sub(r"(?<=\d)o+", lambda found: "0" * len(found[0]), name.casefold())  # H1O0
+    if found := boards_of(name):
+        return found[0]
+    core = parts(name).core
     if found := _of_core(name, core):
         return found
     best, found = ALIKE, None
@@ -175,8 +182,9 @@ def suggested(name):
             alike = difflib.SequenceMatcher(None, core, other).ratio()
             if alike > best and _same_number(core, other):
                 best, found = alike, row["name"]
-    before = (other for _, _, cores, _ in _catalog() for other in cores if _goes_on(core, other))
-    return found or _of_core(name, max(before, key=len, default=""))
+    cores = [other for _, _, every, _ in _catalog() for other in every]
+    before = max((other for other in cores if _goes_on(core, other)), key=len, default="")
+    return found or _of_core(name, before or next((other for other in cores if _goes_on(other, core)), ""))
 
 
 def _of_core(name, core):
@@ -187,7 +195,8 @@ def _of_core(name, core):
 
 def _goes_on(core, other):
     """Does a core go on from another, which ends in a digit, with a word: a form with a slip?"""
-    return core.startswith(other) and other[-1:].isdigit() and re.match("[a-z]{2}", core[len(other) :]) is not None
+    behind = core[len(other) :]  # but K80 (one GPU) is a K80
+    return core.startswith(other) and other[-1:].isdigit() and re.match("(?!one)[a-z]{2}", behind) is not None
 
 
 def _same_number(one, other):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bottlenecks import data
-from bottlenecks.facts import cells, formats
+from bottlenecks.facts import cells, formats, written
 from bottlenecks.facts.chips import chip, find_chip
 from bottlenecks.facts.doors import nearest, one_of, shown
 from bottlenecks.facts.networks import links
@@ -75,6 +75,7 @@ MEASURED = {
     "collectives": ("time_us", "algbw_GBps", "busbw_GBps"),
     "training": ("step_time_s", "tokens_per_s_per_chip", "tflops_per_chip", "mfu", "hfu", "mem_gib_per_chip"),
 }
+CHOICES = {"recompute": ("none",)}  # words for nothing that are a choice in a column
 TOKENS = ("seq_len", "kv_len", "input_len", "output_len")  # of a sequence: 4k are 4,096
 
 # ---- facts about sources
@@ -158,9 +159,33 @@ def of_cells(path, file, name):
         )
     given = {column: tuple(line[i] for line in file.rows) for i, column in enumerate(file.header)}
     texts = dict.fromkeys(expected, ("",) * len(file.rows))
-    texts |= {c: tuple(line[place.at].strip() for line in file.rows) for c, place in places.items()}
+    texts |= {c: tuple(_cell(name, c, line[place.at].strip()) for line in file.rows) for c, place in places.items()}
+    counts = [written.counted(text)[1] for text in texts.get("chip", ())]
+    numbered = next((n for n in ("n_chips", "n_gpus") if n in texts), None)
+    if numbered and any(counts):
+        texts["chip"] = tuple(written.counted(text)[0] for text in texts["chip"])
     columns = _in_si(name, texts, partial(_readers_numbers, name, places, file), file.faults)
+    if numbered:
+        _count(columns[numbered], counts, numbered, file.faults)
     return Own(given, columns, np.array(["; ".join(each) for each in file.faults], dtype=object))
+
+
+def _cell(table, column, text):
+    """A reader's cell in our words, '' where it says that it is empty."""
+    word = text.casefold()
+    if word in cells.EMPTY and word not in CHOICES.get(column, ()):
+        return ""
+    return written.cell(table, column, text)
+
+
+def _count(stated, counts, column, faults):
+    """Chips that names count, where the column of chips is blank; a row in which the two differ has a fault."""
+    for i, count in enumerate(counts):
+        if count is None:
+            continue
+        if np.isfinite(stated[i]) and stated[i] != count:
+            faults[i].append(f"the chip's name counts {count}, and {column} says {stated[i]:g}")
+        stated[i] = count
 
 
 class Place(NamedTuple):
@@ -178,20 +203,25 @@ def _places(path, header, name):
     folded = {column.casefold(): column for column in about}
     names = {each["name"]: column for column, each in about.items()}
     found, others = {}, []
-    for i, written in enumerate(header):
-        column = None if cells.says_bits(written) and written not in about else folded.get(written.casefold())
+    spelled = written.headers(name, about)
+    for words, column in spelled.items():
+        base = _unit(about[column])[1]
+        if base in cells.STEMS:
+            names.setdefault(f"{words.replace(' ', '_')}_{cells.STEMS[base]}", column)
+    for i, text in enumerate(header):
+        column = None if cells.says_bits(text) and text not in about else folded.get(text.casefold())
         if column in found:
-            raise ValueError(f"{path}: two columns are called {shown(written)}")
+            raise ValueError(f"{path}: two columns are called {shown(text)}")
         if column:
-            found[column] = Place(i, written, *_unit(about[column]))
+            found[column] = Place(i, text, *_unit(about[column]))
         else:
-            others.append((i, written))
-    for i, written in others:
-        meant = cells.heading(written, names)
-        column = names[meant[0]] if meant else None
-        if column and about[column]["unit"] != "text":
-            _, scale, unit = meant
-            found.setdefault(column, Place(i, written, scale, unit or _unit(about[column])[1]))
+            others.append((i, text))
+    for i, text in others:
+        meant = cells.heading(text, names)
+        column = names[meant[0]] if meant else spelled.get(written.fold(text))
+        if column and not (meant and about[column]["unit"] == "text"):
+            scale, unit = meant[1:] if meant else _unit(about[column])
+            found.setdefault(column, Place(i, text, scale, unit or _unit(about[column])[1]))
     return found
 
 

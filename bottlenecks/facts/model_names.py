@@ -91,7 +91,7 @@ def found_by(name, sizes):
     stated = parts(name)
     for family in _families(stated):
         rows = [row for row in _index().get(family, ()) if _agrees(stated, row, sizes[row.name])]
-        rows = [row for row in rows if stated.size and row.parts.size == stated.size] or rows
+        rows = [row for row in rows if row.parts.size == stated.size] or rows
         names = {row.name for row in rows}
         if len(names) == 1:
             return names.pop()

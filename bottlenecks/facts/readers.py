@@ -63,14 +63,19 @@ def rows_of(path):
 
 
 def _text(path):
-    """The file's text; bytes that are not UTF-8 are kept as surrogates."""
+    """The file's text, UTF-8 or (Excel's "Unicode text") UTF-16; bytes that are not UTF-8 are kept as surrogates."""
     try:
         raw = Path(path).read_bytes()
     except (OSError, ValueError) as error:
         raise ValueError(f"{str(path)[:200]} cannot be read as a CSV file: {error}") from None
-    if raw.startswith(UTF16):
-        raise ValueError(f"{path} cannot be read as a CSV file: it is UTF-16; save it as UTF-8")
-    return raw.decode("utf-8-sig", "surrogateescape")
+    if not raw.startswith(UTF16):
+        return raw.decode("utf-8-sig", "surrogateescape")
+    try:
+        return raw.decode("utf-16")
+    except ValueError as error:
+        raise ValueError(
+            f"{path} cannot be read as a CSV file: it is broken UTF-16 ({error}); save it as UTF-8"
+        ) from None
 
 
 def _cut(text):

@@ -35,7 +35,6 @@ ELEMENTWISE = {  # word in the kernel's name -> kind of elementwise kernel, valu
     "add": ("add", 3),
     "copy": ("add", 2),
 }
-PASSES = {"attention bwd": "backward", "attention fwd+bwd": "both"}  # by the kernel's name; others: forward
 TIMES_FORWARD = {"forward": 1.0, "backward": 2.5, "both": 3.5}  # FLOP of a pass, as sources count
 LATENT_ROPE = 64  # values of a latent key that are its position (deepseek2024v3)
 HIDDEN = 2048  # width of attention where the heads are left out, as in FlashAttention's papers
@@ -101,7 +100,7 @@ def _cases(mine, rows):
 
 
 def _matmul(mine, rows, device, kernel):
-    format, assumed = _format(str(mine["dtype"][0]), device)
+    format, assumed = _format(_dtype(mine, kernel), device)
     format = "fp64_matrix" if format == "fp64" and "fp64_matrix" in device.peaks else format
     m, k, n, groups = (mine[c] for c in ("m", "k", "n", "batch"))
     if np.isnan(m + k + n).any():  # then of all: blanks are alike
@@ -143,8 +142,9 @@ def _words(text):
 
 
 def _attention(mine, rows, device, kernel):
-    format, assumed = _format(str(mine["dtype"][0]), device)
+    format, assumed = _format(_dtype(mine, kernel), device)
     how = str(mine["attention"][0]) or attention_of(str(mine["implementation"][0]))
+    how = how or attention_of(kernel.removeprefix("attention"))
     if not how:
         how = kernels.default_implementation(kernels.device(device, format))
         assumed = [*assumed, f"{how} attention"]
@@ -235,8 +235,24 @@ def _copies(mine, rows, device, kernel, format):
 
 def _passes(columns):
     """Passes of attention that each row times: as stated, else by the kernel's name."""
-    by_name = np.array([PASSES.get(name, "forward") for name in np.char.lower(columns["kernel"]).tolist()], dtype="U8")
+    by_name = np.array([_pass(name) for name in np.char.lower(columns["kernel"]).tolist()], dtype="U8")
     return np.where(columns["pass"] == "", by_name, columns["pass"])
+
+
+def _pass(kernel):
+    """The pass that a kernel's name states, else the forward one.
+
+    >>> _pass("attention fwd+bwd"), _pass("attention backward"), _pass("attention")
+    ('both', 'backward', 'forward')
+    """
+    if not re.search("bwd|backward", kernel):
+        return "forward"
+    return "both" if re.search("fwd|forward", kernel) else "backward"
+
+
+def _dtype(mine, kernel):
+    """The format of the operands in a row's words: of its own column, else of the kernel's name."""
+    return str(mine["dtype"][0]) or " ".join(named(kernel))
 
 
 def _format(dtype, device):

@@ -82,7 +82,7 @@ def recognises(log):
 
 def read(log, given):
     """The rows of a log, as `Found`; `given` has what its reader states."""
-    run, rows, unread, empty = Run(), [], [], 0
+    run, rows, unread, empty, untimed = Run(), [], [], 0, 0
     rccl = any("rccl" in line.casefold() for line in log.lines)
     for number, line in enumerate(log.lines, 1):
         if run.sees(line) or line.lstrip().startswith("#") or not DATA.match(line):
@@ -98,14 +98,17 @@ def read(log, given):
         common = _machine(run, rccl) | {"message_bytes": str(size)}
         common["collective"] = given.get("collective") or _collective(run, log.name)
         for in_place, (time, algbw, busbw, wrong) in enumerate(results):
+            untimed += time == 0
             if time:
-                each = {"time_us": written(time), "algbw_GBps": written(algbw), "busbw_GBps": written(busbw)}
+                rates = {"algbw_GBps": written(algbw or None), "busbw_GBps": written(busbw or None)}  # 8 B print 0.00
+                each = {"time_us": written(time)} | rates
                 doubt = f"{wrong:.0f} values were wrong" if wrong else ""
                 rows.append(
                     common | each | {"in_place": str(in_place), "doubt": doubt, "_": (operation, root, run.per_process)}
                 )
     doubts = _name_collectives(rows, log.name)
-    left_out = [f"{plural(empty, 'line')} of 0 bytes"] if empty else []
+    left_out = [f"{plural(empty, 'line')} of 0 bytes"] * bool(empty)
+    left_out += [f"{plural(untimed, 'result')} of 0.00 us"] * bool(untimed)
     return Found([{c: v for c, v in row.items() if c != "_"} for row in rows], _told(rows) + doubts, left_out, unread)
 
 
@@ -120,7 +123,7 @@ def _line(line, run):
     for i in range(run.times):
         time, algbw, busbw, *wrong = (figure(cell) for cell in results[i * run.width : (i + 1) * run.width])
         found.append((time, algbw, busbw, wrong[0] if wrong else None))
-    if not any(each[0] for each in found):
+    if all(each[0] is None for each in found):
         return None
     operation = head[3] if len(head) > 3 else ""
     return int(head[0]), operation, int(head[4]) if len(head) > 4 and head[4].lstrip("-").isdigit() else -1, found

@@ -15,11 +15,12 @@ from bottlenecks.yours.logs import Found, after_warm_up, figure, month, written
 
 NAME = "megatron"
 TABLE = "training"
-ARGUMENT = re.compile(r"^\s*(\w+) \.{2,} ?(.*)$")
+ARGUMENT = re.compile(r"^\s*(?:--)?([\w-]+) \.{2,} ?(.*)$")
+FLAG = re.compile(r"(?<!\S)--([a-z][\w-]*)(?:[ =]+([^\s\\-][^\s\\]*))?")  # of a command line
 ITERATION = re.compile(r"\biteration\s+(\d+)\s*/\s*\d+\s*\|")
 FIELDS = {
     "step_ms": re.compile(r"elapsed time per iteration \(ms\):\s*([\d.]+)"),
-    "tflops": re.compile(r"throughput per GPU \(TFLOP/s/GPU\):\s*([\d.]+)"),
+    "tflops": re.compile(r"TFLOP/s/GPU\)?:\s*([\d.]+)"),
     "batch": re.compile(r"global batch size:\s*(\d+)"),
 }
 MEMORY = re.compile(r"max allocated:\s*([\d.]+)")
@@ -59,7 +60,7 @@ def recognises(log):
 
 def read(log, given):
     """The row of a log, as `Found`."""
-    arguments = {found[1]: found[2].strip() for line in log.lines if (found := ARGUMENT.match(line))}
+    arguments = _arguments(log.lines)
     steps, unread = {}, []
     for number, line in enumerate(log.lines, 1):
         if not (found := ITERATION.search(line)):
@@ -92,6 +93,13 @@ def read(log, given):
     return Found([row], [words, *notes], [], unread)
 
 
+def _arguments(lines):
+    """Arguments by their names with underscores: of a command line, and those that the program prints, which win."""
+    asked = {found[1]: found[2] or "True" for line in lines for found in FLAG.finditer(line)}
+    printed = {found[1]: found[2].strip() for line in lines if (found := ARGUMENT.match(line))}
+    return {name.replace("-", "_"): value for each in (asked, printed) for name, value in each.items()}
+
+
 def _used(steps):
     """(the steps that count, in words): after the first ten, at the last global batch."""
     last = steps[max(steps)].get("batch")
@@ -116,7 +124,7 @@ def _layout(arguments):
     expert = number("moe_ffn_hidden_size") if number("num_experts") else None
     row |= {
         "vpp": _chunks(number, arguments),
-        "ffn": written(expert or number("ffn_hidden_size")),
+        "ffn": written(expert or number("ffn_hidden_size") or _ffn(number("hidden_size"), on("swiglu"))),
         "kv_heads": written(
             number("num_query_groups") if on("group_query_attention") else number("num_attention_heads")
         ),
@@ -138,6 +146,11 @@ def _notes(row, name, gated):
     if gated and not row["moe_experts"]:
         return ["the feed-forward blocks are gated, and no column says so: --set model=config.json states the shape"]
     return []
+
+
+def _ffn(hidden, gated):
+    """Inner width where no argument states it: four widths, two thirds of that in whole 64s where it is gated."""
+    return hidden and (int(hidden * 8 / 3 / 64) * 64 if gated else 4 * hidden)
 
 
 def _chunks(number, arguments):
@@ -165,7 +178,7 @@ def _recompute(arguments):
 def _format(arguments):
     """The format of the products."""
     for name, format in (("fp4", "nvfp4"), ("fp8", "fp8")):
-        if arguments.get(name, "None") not in ("None", "False"):
+        if arguments.get(name, arguments.get(f"{name}_format", "None")) not in ("None", "False"):
             return format
     return next((format for format in ("bf16", "fp16") if arguments.get(format) == "True"), "fp32" if arguments else "")
 

@@ -52,6 +52,7 @@ def test_a_number_by_hand(text, scale, unit, step, value):
         ("", "1", "^$"),
         ("8 GPUs", "1", "'GPUs' is no multiple"),
         ("0x10", "1", "'x10' is no multiple"),
+        ("8O", "1", "a letter O is no zero"),
         ("5m", "1", "'m' is no multiple"),
         ("3,14", "1", "is it 3.14?"),
         ("4,09,6", "1", "a comma sets thousands apart here$"),

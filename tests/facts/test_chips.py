@@ -290,6 +290,9 @@ NAMES = {  # what people write -> the catalog's name
     "M3 Max (40-core GPU)": "Apple M3 Max",
     "M3 Max 128GB": "Apple M3 Max",  # shared memory is sold in many sizes
     "Apple M4": "Apple M4",
+    "M2": "Apple M2",
+    "M1 Ultra (64-core GPU)": "Apple M1 Ultra",
+    "Apple M4 Pro 20-core": "Apple M4 Pro",
     "NVIDIA H100-NVL-94GB": "H100 NVL",
     "NVIDIA H200-NVL-141GB": "H200 NVL",
     "A100-PCIE-40GB": "A100 PCIe 40GB",
@@ -377,6 +380,8 @@ def test_boards_that_a_name_could_mean(written, several):
 
 def test_boards_of_a_name_that_is_none():
     assert boards("RTX 3060") == boards("") == boards("80GB") == ()
+    assert boards("M3") == boards("RTX 4060") == ()  # chips beside the M3 Max and the 4060 Ti
+    assert boards("Tesla K80") == ("K80 (one GPU)",)
 
 
 def test_a_suggestion_is_never_made_by_spelling_alone():
@@ -386,7 +391,14 @@ def test_a_suggestion_is_never_made_by_spelling_alone():
         ("A100 smx4 40GB", "A100 SXM 40GB"),
         ("L40SS", "L40S"),
     )
-    for written, meant in (*slips, ("MI300Y", "MI300X"), ("H1O0", "H100"), ("Gaudi 33", "Gaudi 3")):
+    for written, meant in (
+        *slips,
+        ("MI300Y", "MI300X"),
+        ("H1OO", "H100"),
+        ("Gaudi 33", "Gaudi 3"),
+        ("A1OO 80GB", "A100 SXM 80GB"),
+        ("M3", "Apple M3 "),
+    ):
         assert chip_names.suggested(written).startswith(meant)
     for written in ("RTX 3060", "Gaudi 4", "M6 Max", "Radeon VII", "GPU", "", "80GB"):
         assert chip_names.suggested(written) is None

@@ -61,7 +61,7 @@ def test_every_data_file_has_a_reader():
         "software",
         "techniques",
         "training_constants",
-        "workloads",
+        *("workloads", "written"),
         *("chapters", "glossary", "notation", "objectives", "rosetta"),
         *(f"predictions_{kind}" for kind in ("kernels", "inference", "collectives", "training")),
     }
@@ -423,16 +423,22 @@ def test_a_file_that_is_none(tmp_path):
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(ValueError, match="cannot be read as a CSV file"):
             corpus.read(path, "kernels")
-    (tmp_path / "wide.csv").write_bytes("chip,kernel\n".encode("utf-16"))
-    with pytest.raises(ValueError, match="cannot be read as a CSV file: it is UTF-16; save it as UTF-8"):
+    (tmp_path / "wide.csv").write_bytes("chip,kernel\n".encode("utf-16") + b"T")  # half a letter
+    with pytest.raises(ValueError, match="cannot be read as a CSV file: it is broken UTF-16 .*; save it as UTF-8"):
         corpus.read(tmp_path / "wide.csv", "kernels")
+
+
+def test_unicode_text_as_excel_saves_it(tmp_path):
+    (tmp_path / "wide.txt").write_bytes("chip\tkernel\tm\nT4\tmatmul\t8\n".encode("utf-16"))
+    own = corpus.read(tmp_path / "wide.txt", "kernels")
+    assert own.columns["chip_name"].tolist() == ["T4"] and own.columns["m"].tolist() == [8]
 
 
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
         (b"T4,matmul,eight,8", "m must be a number or blank, got 'eight'"),
-        (b"T4,matmul,nan,inf", "m must be a number or blank, got 'nan'; n must be a number or blank, got 'inf'"),
+        (b"T4,matmul,-inf,inf", "m must be a number or blank, got '-inf'; n must be a number or blank, got 'inf'"),
         (b"T4,matmul,8", "must have 4 cells as the first line has, got 3"),
         (b"T4,matmul,8,8,9", "must have 4 cells as the first line has, got 5"),
         (b"T4,M\xfcller,8,8", r"KERNEL is not UTF-8: 'M\\xfcller'"),
@@ -498,10 +504,10 @@ def test_files_as_people_write_them(tmp_path, text, values):
 
 
 def test_every_bad_cell_of_a_file_is_told_at_once_and_costs_its_row(tmp_path):
-    text = "chip,kernel,m,n,time_ms\nT4,matmul,OOM,-,2\nT4,matmul,8,8,12 GB\nT4,matmul,8,8,\n"
+    text = "chip,kernel,m,n,time_ms\nT4,matmul,OOM,x,2\nT4,matmul,8,8,12 GB\nT4,matmul,8,8,\n"
     own = corpus.read(written(tmp_path, text), "kernels")
     assert own.faults.tolist() == [
-        "m must be a number or blank, got 'OOM'; n must be a number or blank, got '-'",
+        "m must be a number or blank, got 'OOM'; n must be a number or blank, got 'x'",
         "time_ms must be a number or blank, got '12 GB': 'GB' is no unit of the kind s",
         "",
     ]

@@ -86,6 +86,23 @@ def test_nccl_tests_by_hand(found):
     has(found(made_up.ALL_REDUCE, n_nodes="1", port_gbit_per_s="200").rows[0], n_nodes=1, port_gbit_per_s=200)
 
 
+def test_results_that_print_zero(found):
+    lines = ("8 2 float sum -1 12.10 0.00 0.00 0 N/A N/A N/A N/A", "64 16 float sum -1 0.00 0.00 0.00 0 0.00 inf inf 0")
+    got = found(
+        "# all_reduce_perf\n"
+        + made_up.HEAD
+        + "\n".join(lines)
+        + "\n"
+        + LINE.removeprefix(made_up.HEAD).format(op="sum", root=-1, alg=214.75, bus=375.81)
+    )
+    small, out, into = got.rows
+    has(small, message_bytes=8, time_us=12.1, algbw_GBps="", busbw_GBps="")  # rounded away: the time tells
+    assert [float(row["busbw_GBps"]) for row in (out, into)] == [375.81, 375.81]
+    assert got.left_out == ["2 results of 0.00 us"] and got.unread == []
+    with pytest.raises(ValueError, match="has no result that can be a row: 2 results of 0.00 us"):
+        found("# all_reduce_perf\n" + made_up.HEAD + lines[1] + "\n")
+
+
 def test_an_old_release_prints_no_operation_and_a_file_may_name_the_collective(found):
     for name in ("old_allgather.txt", "all_gather_2gpus.log", "AllGather.out"):
         out, into = found(made_up.OLD_GATHER, name=name).rows
@@ -241,6 +258,33 @@ def test_a_short_run_and_one_without_arguments(found):
         "the median of 1 of 2 iterations that are printed: none is after the first 10",
         "no block of arguments: the layout is not told",
     ]
+
+
+COMMAND = """torchrun --nproc_per_node 8 pretrain_gpt.py --tensor-model-parallel-size 8 --pipeline-model-parallel-size=4 \\
+  --micro-batch-size 1 --seq-length 2048 --num-layers 96 --hidden-size 12288 --num-attention-heads 96 \\
+  --recompute-granularity full --world-size 64 --bf16 --sequence-parallel --fp8-format hybrid
+ iteration 20/ 100 | elapsed time per iteration (ms): 5023.1 | TFLOP/s/GPU: 400.2 | global batch size: 512 |
+"""
+
+
+def test_a_command_line_of_megatron_states_the_layout(found):
+    (row,) = found(COMMAND).rows
+    has(
+        row,
+        model="GPT-3 175B",
+        tp=8,
+        pp=4,
+        micro_batch=1,
+        seq_len=2048,
+        n_chips=64,
+        recompute="full",
+        step_time_s=5.0231,
+    )
+    has(
+        row, ffn=49152, compute_dtype="fp8", sequence_parallel=1, global_batch_seqs=512, tflops_per_chip=400.2
+    )  # 4 x 12,288
+    has(found("  --tensor-model-parallel-size ...... 2\n" + COMMAND).rows[0], tp=2)  # what is printed wins
+    has(found(COMMAND.replace("--bf16", "--swiglu")).rows[0], ffn=32768)  # 8/3 x 12,288 = 512 x 64
 
 
 @pytest.mark.parametrize(
