@@ -1,6 +1,26 @@
-"""Answers by hand to the exercises of chapters 14 and 15; `lessons/test_checks.py` tries them with all others."""
+"""Answers by hand to the exercises of chapters 14, 15 and 22; `lessons/test_checks.py` tries them with all others."""
+
+from math import comb, erf
+from statistics import NormalDist
+
+import numpy as np
 
 BY_HAND = {  # base unit; the arithmetic in words
+    "22.x1": 116,  # 191 rows with the row left out, 75 with its source
+    "22.x2": 1.367,  # ln: 0.0945 + 0.3832 x 0.0064 / (0.0064 + 0.0436 / 9)
+    "22.x3": 56.6,  # read off the diamond
+    "22.1": 40.55,  # ln 1.5
+    "22.2": 25,  # (5 + 20 + 50) / 3
+    "22.3b": 1.0908,  # 0.4700 x 0.01 / 0.0541 = 0.0869
+    "22.3c": 1.293,  # ln 1.467 = 0.3832, x 0.01 / (0.01 + 0.0049)
+    "22.4b": 11.33,  # (0.0441 + 0.0289 / 4) / 4 = 0.012831
+    "22.4c": 2.016,  # 16.5 / 67^0.5
+    "22.5b": 47.83,  # 0.6408 deviations to each side
+    "22.5c": 3.326,  # 1.2816 / 0.3853
+    "22.6b": 5.469,  # (45 + 10 + 1) / 1024
+    "22.6c": 7.173,  # (6188 + 2380 + 680 + 136 + 17 + 1) / 131072
+    "22.8": 3.94,  # 82.1 / 20.8
+    "22.9": 6.601,  # j = 0.17 / 0.21 x 30^0.5 = 4.43; 40 / 3.443 = 11.62 teams; (0.0441 + 0.0289 / 4.43) / 11.62
     "14.x1": 27,  # 3 / (27 + 3)
     "14.x2": 20.4,  # 32 micro-batches and 125 stages that wait: 32 / 157; the model adds head and embedding
     "14.x3": 1,  # a copy has one sequence of 8,192 tokens at a time, however many copies there are
@@ -68,6 +88,28 @@ def _tried(chips, batch, least, cost, most=8):
 
 # Exercises that take a function: one that is right, written otherwise than the package's, and one with the likely slip.
 FUNCTIONS = {
+    "22.3a": (
+        lambda mean, g, classes, within: mean / (1 + within**2 / (g * classes**2)),
+        lambda mean, g, classes, within: mean / (1 + within**2 / classes**2),
+    ),
+    "22.4a": (
+        lambda g, j, source, row: ((source**2 * j + row**2) / (g * j)) ** 0.5,
+        lambda g, j, source, row: ((source**2 + row**2) / (g * j)) ** 0.5,
+    ),
+    "22.5a": (
+        lambda level, width: erf(width * NormalDist().inv_cdf(0.5 + level / 2) / 2**0.5),
+        lambda level, width: level * width,
+    ),
+    "22.6a": (
+        lambda n, w: sum(bin(tosses).count("1") >= w for tosses in range(2**n)) / 2**n,
+        lambda n, w: comb(n, w) / 2**n,
+    ),
+    "22.7": (
+        lambda values, sources: [
+            float(np.median([v for v, s in zip(values, sources, strict=True) if s != own])) for own in sources
+        ],
+        lambda values, sources: [float(np.median(np.delete(values, i))) for i in range(len(values))],
+    ),
     "14.3a": (lambda p, m, v: 1 - m * v / (m * v + p - 1), lambda p, m, v: (p - 1) / (m * v)),
     "14.4a": (lambda sent, p, w: p / (6 * w / sent), lambda sent, p, w: sent * p / w),
     "14.5a": (

@@ -74,7 +74,7 @@ def unbound(text):
     for number in NUMBER.findall(IGNORED.sub(" ", text)):
         digits = re.sub(r"\D", "", re.split(r"\s[A-Za-zµ%]", number)[0]).strip("0")
         bare = re.fullmatch(r"[\d,.]+", number)
-        if re.fullmatch(r"\d\d\.\d+\.?", number) and number[0] in "01":  # the id of an exercise
+        if re.fullmatch(r"(?:[01]\d|2[0-3])\.\d+\.?", number):  # the id of an exercise
             continue
         if bare and (len(digits) < 3 or YEAR.fullmatch(number.strip(".,"))):
             continue

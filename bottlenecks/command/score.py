@@ -108,7 +108,7 @@ def rent_lines(table):
     """`rent.table`: what the error becomes without each mechanism, dearest first."""
     yield f"{'without':46s}{'error':>9s}{'median':>9s}{'inside':>9s}{'rent, points':>14s}"
     for row in table:
-        numbers = [percent(float(row[name])) for name in ("error", "median", "inside")]
+        numbers = [percent(float(row[name])) if row[name] else "" for name in ("error", "median", "inside")]
         rent = "" if row["mechanism"] == table[0]["mechanism"] else f"{100 * float(row['rent']):+.1f}"
         yield f"{row['mechanism']:46s}" + "".join(f"{n:>9s}" for n in numbers) + f"{rent:>14s}".rstrip()
 

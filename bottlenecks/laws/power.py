@@ -14,13 +14,13 @@ def sustained_share(flop_per_s, *, flop_per_joule, watts):
 
     A kernel that is timed for milliseconds runs before the board's controller lowers the clock; a
     training step lasts seconds, and pays for every operation. So one H100 of 700 W multiplies alone at
-    846 TFLOP/s and trains at 0.775 TFLOP/J x 700 W = 542 TFLOP/s.
+    846 TFLOP/s and trains at 0.771 TFLOP/J x 700 W = 540 TFLOP/s.
 
     Holds for: steps bound by products; watts of memory and links are within η.
     Source: definition; η is fitted (data/training_constants.csv).
 
-    >>> round(float(sustained_share(846e12, flop_per_joule=0.775e12, watts=700)), 3)
-    0.641
+    >>> round(float(sustained_share(846e12, flop_per_joule=0.771e12, watts=700)), 3)
+    0.638
     """
     return np.minimum(flop_per_joule * watts / flop_per_s, 1.0)
 

@@ -11,7 +11,7 @@ from bottlenecks.facts.architectures import model
 from bottlenecks.facts.book import chapters
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.units import plain, si
-from bottlenecks.laws import memory, pipelines, roofline, serving, tiling, traffic
+from bottlenecks.laws import memory, pipelines, roofline, serving, tiling, traffic, trust
 from bottlenecks.lessons.alphabet import card, notation
 from bottlenecks.lessons.show import Table
 
@@ -170,7 +170,18 @@ def _cache_bytes():
     return memory.kv_cache_bytes(1, layers=m.layers, kv_heads=m.kv_heads, head_values=m.head_values, value_bytes=2)
 
 
+def _exercised():
+    from bottlenecks.lessons.exercises import ch22
+
+    return ch22
+
+
 NUMBERS = {
+    "training_surely": lambda: plain(_exercised().surely_percent(), 1),
+    "pooled_one": lambda: plain(_exercised().pooled_times(_exercised().FIRST, 1), 3),
+    "half_width": lambda: f"{float(trust.share_inside(0.8, 0.5)):.0%}",
+    "left_row": lambda: f"{_exercised().lookup()[0]:.0%}",
+    "left_source": lambda: f"{_exercised().lookup()[1]:.0%}",
     "ridge_h100": lambda: si(_ridge("fp16"), "FLOP/B"),
     "rows_h100": lambda: plain(_ridge("fp16"), 1),
     "ridge_h100_fp8": lambda: si(_ridge("fp8"), "FLOP/B"),
