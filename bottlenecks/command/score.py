@@ -65,8 +65,9 @@ def _scores(args):
     table, rows = scores.score(args.kind, found), scores.rows_summary(args.kind, found)
     summary, beside = scores.summary(table), rivals.summary(args.kind)
     blank = [{k: None if v != v else v for k, v in row.items()} for row in table]
-    content = {"scores": blank, "summary": summary, "rows": rows, "rivals": beside}
-    return content, (*score_lines(table, summary), *rows_lines(rows), *rivals_lines(beside))
+    tiers = rivals.tiers(args.kind)
+    content = {"scores": blank, "summary": summary, "rows": rows, "rivals": beside, "tiers": tiers}
+    return content, (*score_lines(table, summary), *rows_lines(rows), *rivals_lines(beside), *tiers_lines(tiers))
 
 
 def score_lines(table, summary):
@@ -102,6 +103,15 @@ def rivals_lines(found):
     for name, words in rivals.WORDS.items():
         error, median = found[name]["error"], found[name]["median"]
         yield f"  {words:14s}error {percent(error):>7s}   median row {percent(median):>7s}"
+
+
+def tiers_lines(found):
+    """`rivals.tiers`: the model's error where its chip was measured, and where nothing is known but the datasheet."""
+    for tier, of in found.items():
+        yield (
+            f"  of these with {tier}: error {percent(of['model'])}, one number {percent(of['one number'])}, "
+            f"{of['sources']} sources, {count(of['rows'])}, {percent(of['inside'])} inside"
+        )
 
 
 def rent_lines(table):

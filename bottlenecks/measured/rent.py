@@ -101,7 +101,6 @@ MECHANISMS = {
         "casts of narrow operands": lambda: _machine(cast_bytes=0.0),
         "what 2024's kernels gained": lambda: _program(per_joule=1.0, tuned_attention=1.0),
         "launches by the processor": lambda: _program(host_s=0.0),
-        "counts of experts are awaited": lambda: _program(waits_for_counts=False),
         "cores that communication takes": lambda: _program(stolen=0.0),
         "tensor sends beside products": lambda: _program(overlaps_tensor=0.0),
         "unfused attention": lambda: _program(attention="best", mask_fused=True),

@@ -14,8 +14,10 @@ import numpy as np
 
 from bottlenecks.facts import corpus
 from bottlenecks.measured import scores
+from bottlenecks.models import kernels
 
 NAMES = ("datasheet", "one number", "both", "model")  # both: the geometric mean of one number and model
+TIERS = ("one sweep of the chip's family", "its datasheet alone")  # what is known of the chip
 WORDS = dict(zip(NAMES, ("datasheet", "one number", "mean of both", "model"), strict=True))
 
 
@@ -38,6 +40,7 @@ def logs(kind):
         "source": rows["source_id"],
         "role": rows["role"],
         "group": found["group"],
+        "family": found["family"],
         "inside": scores.inside(found),
     }
 
@@ -100,6 +103,21 @@ def summary(kind, role="held-out"):
         "predicted": float(np.isfinite(whole["predicted"][asked]).mean()),
         "inside": float(found["inside"][mine].mean()),
     }
+
+
+def tiers(kind, role="held-out"):
+    """Of each tier of `TIERS` that has rows: {tier: {sources, rows, inside, and the error of each of `NAMES`}}."""
+    found, lines = logs(kind), {}
+    swept = {family: kernels.swept(family) for family in set(found["family"].tolist())}
+    known = np.array([swept[family] for family in found["family"].tolist()])
+    for tier, of in zip(TIERS, (known, ~known), strict=True):
+        mine = of & (found["role"] == role)
+        if mine.any():
+            sources = found["source"][mine]
+            lines[tier] = {"sources": np.unique(sources).size, "rows": int(mine.sum())}
+            lines[tier] |= {"inside": float(found["inside"][mine].mean())}
+            lines[tier] |= {name: scores.mean_error(found[name][mine], sources) for name in NAMES}
+    return lines
 
 
 def rivals_table(kind, most=5):

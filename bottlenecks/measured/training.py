@@ -172,7 +172,6 @@ def software_of(row, device, date):
         "mask_fused": _flag(row["mask_fused"]),
         "sends_once": {"sends once": True, "plain": False}.get(row["dispatcher"]),
         "folds_experts": _flag(row["expert_folding"]),
-        "waits_for_counts": False if row["fixed_capacity"] == 1 else None,
         "host_s": 0.0 if row["graphs"] == 1 else None,
     }
     stated = {name: value for name, value in stated.items() if value is not None}

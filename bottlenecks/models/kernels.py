@@ -276,6 +276,11 @@ def _home(family, name):
     return next((f for f in lineage(family) if (f, name) in constants_table()), "any")
 
 
+def swept(family):
+    """Was a family itself measured, its products and its stream? Else its constants are those of other families."""
+    return all((family, name) in constants_table() for name in ("matmul_16", "stream"))
+
+
 def lineage(family):
     """A family, the one that it is like, the one that this is like, ..."""
     while family:

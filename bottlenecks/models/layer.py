@@ -27,7 +27,6 @@ ROUTING_CALLS = (45, 25)
 BIAS_BYTES, BOUND_BYTES = (28, 40), (16, 20)
 SORTED_BYTES = 8  # of a 16-bit value that is put in the order of experts, and back: each read and written
 MASKED_SHARE = 0.15  # of an encoder's tokens, which alone reach its head: bert-readme
-SIZED = ("dispatch", "experts")  # rows that the router's choice sizes
 NAMES = ("tp", "sp", "cp", "ep", "micro_batch", "seq_len", "imbalance")
 
 
@@ -39,7 +38,6 @@ def layer(model, layout, on, software, memo=None):
     attention_gradients_s, elementwise_gradients_s    the rest of the backward pass
     products_flop, attention_flop, ends_flop          forward, causal half; a backward pass has twice as many
     launches, launches_back                           and what else the processor does for each matrix
-    routed_s, routed_launches                         forward, of what the router's choice sizes
     ends_s, embedding_s                               forward and backward
     tensor_s, gather_s                                exchange of the residual stream, and an all-gather alone
     context_s, experts_s                              keys and values once around; one all-to-all
@@ -84,7 +82,6 @@ def _layer(model, on, software, **few):
     layers, zero = model.layers, 0.0 * few["tp"]
     cast_s, alone_s = _casts_s(body, on, software, layers)
     sorted_s, biases_s = _rearranged(model, on, software, **few)
-    routed = [op for op in body if op.routing in SIZED]
     return {
         "products_s": took["body"]["matmul"] / layers + alone_s,
         "attention_s": took["body"]["attention"] / layers + zero,
@@ -97,8 +94,6 @@ def _layer(model, on, software, **few):
         "attention_flop": ops.total([op for op in body if op.kind == "attention"]) / layers + zero,
         "launches": launches(body, on, software, backward=0) / layers + zero,
         "launches_back": launches(body, on, software, backward=1) / layers + zero,
-        "routed_s": took["body"]["routed"] / layers + zero,
-        "routed_launches": launches(routed, on, software, backward=0) / layers + zero,
         "ends_s": took["ends"]["all"] + zero,
         "ends_flop": ops.total([op for op in head if op.kind == "matmul"]) + zero,
         "embedding_s": took["embedding"]["all"] + zero,
@@ -127,10 +122,10 @@ def _as_run(op, software):
 
 
 def _by_kind(rows, seconds):
-    """Seconds of a ledger by kind of row, of backward products by gradient, of what a router sizes, and of all."""
-    found = dict.fromkeys(("matmul", "attention", "elementwise", "weight", "input", "routed", "all"), 0.0)
+    """Seconds of a ledger by kind of row, of backward products by gradient, and of all."""
+    found = dict.fromkeys(("matmul", "attention", "elementwise", "weight", "input", "all"), 0.0)
     for op, each in zip(rows, seconds, strict=True):
-        for name in (op.gradient or op.kind, "all", *(("routed",) if op.routing in SIZED else ())):
+        for name in (op.gradient or op.kind, "all"):
             found[name] = found[name] + each
     return found
 

@@ -22,6 +22,7 @@ ENGINES = {  # values a second of a core's vector and scalar engine, lanes times
 }
 RATES = [f for f in fields(Device) if f.type is float]  # of which any may be an array
 TOGETHER = 2**16  # products of so many elements are timed in one call
+CAST_BYTES = 4  # moved for a value that training makes narrow: two are read, one is written as it lies and one turned
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,7 +35,7 @@ class Machine(Device):
     # Share of `matmul_flop_per_s` that the rated power sustains (eq:power-cap); narrow products were timed for long, and
     # their rate is sustained.
     sustained: float = 1.0
-    cast_bytes: float = 0.0  # moved for a value that is made narrow in training; 4 are the least
+    cast_bytes: float = CAST_BYTES
     memory_bytes: float = np.inf
     tdp_watts: float = np.nan
     tiers: tuple = ()  # of the network, innermost first; empty: no second chip
@@ -91,7 +92,6 @@ def machine(where, format="bf16", *, efficiency=None, **given):
             "product_flop_per_s": rate,
             "peak_flop_per_s": on.peak_flop_per_s(format),
             "sustained": _sustained(on, base.matmul_flop_per_s, base.bytes_per_value),
-            "cast_bytes": constants.training()["any", "cast_bytes"],
             "memory_bytes": on.memory_bytes,
             "tdp_watts": np.nan if on.tdp_watts is None else on.tdp_watts,
             "tiers": where.tiers if isinstance(where, System) else tiers_of(on),

@@ -35,7 +35,6 @@ class Software:
 
     # the processor
     host_s: float = 6e-6  # of the processor for each launch in training
-    waits_for_counts: bool = True  # of the tokens of each expert, before it launches experts
     captured: bool = True  # steps of inference are replayed as graphs: a collective waits for no launch
     host_layer_s: float = 0.0  # of the processor to launch a layer in inference
     python_host: bool = False  # a server that runs kernels from Python; busy, it deals whole experts to its chips

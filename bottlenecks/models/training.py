@@ -151,7 +151,7 @@ def _timed_micro(model, on, software, memo, policy, both_ways, adapted, **few):
     sends = _exposed_sends(one, again, on, software, busy_s, few, both_ways, policy)
     hidden_s = sends["tensor hidden"] + sends["context hidden"] + sends["experts hidden"]
     open_s = sends["tensor"] + sends["context"] + sends["experts"]
-    waits_s = _exposed_launches(model, one, again, on, software, forward_s, again_s, busy_s, open_s, sends)
+    waits_s = _exposed_launches(one, again, on, software, busy_s, open_s)
     stolen_s = software.stolen * hidden_s
     flop = _flop(model, one, again, few["seq_len"], np.where(adapted, 2, 3))
     peak = on.peak_flop_per_s
@@ -203,26 +203,11 @@ def _exposed_sends(one, again, on, software, busy_s, few, both_ways, policy):
     }
 
 
-def _exposed_launches(model, one, again, on, software, forward_s, again_s, busy_s, open_s, sends):
-    """Seconds that the chip waits for the processor, which runs ahead while exchanges are open (eq:processor-ahead, eq:counted-experts)."""
+def _exposed_launches(one, again, on, software, busy_s, open_s):
+    """Seconds that the chip waits for the processor, which runs ahead while exchanges are open (eq:processor-ahead)."""
     call_s, selective = software.host_s * on.host_waits, again.attention * (again.products == 0)
     calls = one["launches"] * (1 + again.launches) + one["launches_back"] + selective * UNFUSED_KERNELS
-    waits_s = launches.exposed_launches_s(calls, call_s=call_s, busy_s=busy_s + open_s)
-    if model.experts is None or not software.waits_for_counts:
-        return waits_s
-    every = sends["experts"] + sends["experts hidden"]
-    sent_s = one["experts_s"] * (sends["experts"] / np.maximum(every, 1e-30))
-    forward = launches.exposed_routing_s(
-        one["launches"],
-        call_s=call_s,
-        routed_launches=one["routed_launches"],
-        routed_s=one["routed_s"],
-        pass_s=forward_s,
-        sent_s=sent_s,
-    )
-    backward_s = busy_s - forward_s - again_s + 2 * sent_s
-    backward = launches.exposed_launches_s(one["launches_back"], call_s=call_s, busy_s=backward_s)
-    return np.maximum(waits_s, forward * (1 + again.launches) + backward)
+    return launches.exposed_launches_s(calls, call_s=call_s, busy_s=busy_s + open_s)
 
 
 def _flop(model, one, again, seq_len, passes):

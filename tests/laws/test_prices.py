@@ -25,12 +25,6 @@ WINDOW = {"forward_s": 1 * S, "backward_s": 2 * S, "layers": 4, "times": 3}
         (power.watts_wanted, (0.9,), {"exponent": 3}, unit.dimensionless),
         (launches.exposed_launches_s, (1000,), {"call_s": 6e-6 * S, "busy_s": 5e-3 * S}, S),
         (
-            launches.exposed_routing_s,
-            (100,),
-            {"call_s": 1e-5 * S, "routed_launches": 80, "routed_s": 0.4 * S, "pass_s": 0.6 * S, "sent_s": 0 * S},
-            S,
-        ),
-        (
             recomputation.again_s,
             (recomputation.REPEATS["full"],),
             {"products_s": 4 * S, "attention_s": 1 * S, "elementwise_s": 0.5 * S},
@@ -72,14 +66,6 @@ def test_a_capped_clock_by_hand():
 def test_the_chip_waits_only_when_the_processor_is_behind():
     # 1,000 launches of 6 us are 6 ms: 1 ms behind 5 ms of work, nothing behind 7 ms
     assert launches.exposed_launches_s(1000, call_s=6e-6, busy_s=np.array([5e-3, 7e-3])) == pytest.approx([1e-3, 0])
-
-
-def test_counted_experts_by_hand():
-    at = {"call_s": 1e-5, "routed_launches": 80, "pass_s": 1e-3, "sent_s": 0.0}
-    # From the router on 80 launches take 0.8 ms; the chip needs 0.3 ms for them, and has done 0.7 ms before: 1.5 ms in all.
-    assert launches.exposed_routing_s(100, routed_s=3e-4, **at) == pytest.approx(0.5e-3)
-    # No product to wait for: the processor's own 1 ms fit beside the pass's 1 ms.
-    assert launches.exposed_routing_s(100, routed_s=0.9e-3, **at) == pytest.approx(0)
 
 
 @pytest.mark.parametrize(
@@ -138,14 +124,6 @@ def test_the_slowest_stage_by_hand():
     assert pipelines.slowest_stage_s(1.0, 0.5, 2.0, stages=4, schedule="dualpipe", **at) == 4.75
     # one stage has everything
     assert pipelines.slowest_stage_s(1.0, 0.5, 2.0, stages=1, schedule="1f1b", most=7, last=7) == 9.5
-
-
-def test_counted_experts_that_are_sent_by_hand():
-    # An all-to-all of 0.2 ms before and after: the 80 launches start behind 0.7 ms of work and one of them, and end at
-    # 1.7 ms; work and both all-to-alls would have taken 1.4 ms.
-    at = {"call_s": 1e-5, "routed_launches": 80, "routed_s": 3e-4, "pass_s": 1e-3, "sent_s": 2e-4}
-    assert launches.exposed_routing_s(100, **at) == pytest.approx(0.3e-3)
-    assert launches.exposed_routing_s(200, **at) == pytest.approx(0.6e-3)  # 2 ms of the processor's own
 
 
 def test_tokens_of_a_guess_by_hand():

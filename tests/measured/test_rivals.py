@@ -5,6 +5,7 @@ import pytest
 
 from bottlenecks.facts import corpus
 from bottlenecks.measured import floors, frame, rivals, scores
+from bottlenecks.models import kernels
 
 # source, group, family, ln(measured / predicted) of the datasheet
 ROWS = [("a", "x", "f", 1.0), ("a", "x", "f", 1.2), ("b", "x", "f", 2.0), ("c", "x", "g", 5.0), ("c", "y", "f", 7.0)]
@@ -116,3 +117,20 @@ def test_the_floor_of_an_all_reduce_by_hand():
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="training"):
         rivals.rivals("trainin")
+
+
+@pytest.mark.parametrize("kind", frame.KINDS)
+def test_tiers_share_the_held_out_rows(kind):
+    found, every = rivals.tiers(kind), rivals.summary(kind)
+    assert sum(line["rows"] for line in found.values()) == every["rows"]
+    assert max(line["sources"] for line in found.values()) <= every["sources"]
+
+
+def test_a_tier_is_what_was_measured_of_a_family():
+    assert [kernels.swept(family) for family in ("Hopper", "Blackwell", "TPU", "Apple", "CDNA 3")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]

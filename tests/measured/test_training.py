@@ -134,7 +134,6 @@ def case_of(tmp_path, **cells):
         (MIXTURE, {"dispatcher": "plain"}, "sends_once", True, False),
         (MIXTURE | {"software_date": "2024-06"}, {"dispatcher": "sends once"}, "sends_once", False, True),
         (MIXTURE, {"expert_folding": "0"}, "folds_experts", True, False),
-        (MIXTURE, {"fixed_capacity": "1"}, "waits_for_counts", True, False),
         (MIXTURE, {"graphs": "1"}, "host_s", 6e-6, 0.0),
     ],
 )

@@ -57,13 +57,12 @@ MOVES = {  # switch: another value, and what then takes another time
     "casts": (True, "prefill apart"),
     "unpacks": (True, "prefill narrow"),
     "host_s": (6e-4, "training dense"),
-    "waits_for_counts": (False, "training slow host"),
     "captured": (False, "serving"),
     "host_layer_s": (1e-2, "serving"),
     "overlaps_gradients": (False, "training copies"),
     "overlaps_weights": (False, "training copies"),
     "overlaps_sends": (False, "training staged"),
-    "overlaps_tensor": (0.4, "training dense"),
+    "overlaps_tensor": (0.4, "training wide"),
     "one_port": (True, "training sharded"),
     "folds_experts": (False, "training dealt"),
     "sends_once": (True, "training dealt"),
@@ -85,14 +84,11 @@ def _seconds(where, software):
             "sharded": SHARDED,
             "whole": replace(STAGED, sp=False),
             "dealt": DEALT,
-            "slow host": DEALT,
             "copies": replace(STAGED, vpp=1, dp=16, schedule="1f1b"),
         }
-        shape = MIXTURE if how in ("dealt", "slow host") else DENSE
+        shape = MIXTURE if how == "dealt" else DENSE
         if how in ("unfused", "fused"):
             software = replace(software, attention=how)
-        if how == "slow host":
-            software = replace(software, host_s=6e-5)
         on = machine(chip("H100 SXM5")) if how == "wide" else ON
         return float(training.seconds(shape, layout.get(how, replace(WIDE, tp=8)), on=on, software=software))
     software = replace(software, joined=how in ("", "narrow") and software.joined)

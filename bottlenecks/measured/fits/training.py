@@ -1,4 +1,4 @@
-"""Fit of what training adds to kernels and wires: five constants, on sources of role fit alone.
+"""Fit of what training adds to kernels and wires: four constants, on sources of role fit alone.
 
 Each is fitted on the runs that show it, with all others held: operations of a joule where a family's power is the
 bound, the bytes of a cast where products are narrow, and what the software of a year gains. The layouts that rows leave
@@ -15,7 +15,7 @@ from bottlenecks.measured import frame, training
 from bottlenecks.models import constants
 from bottlenecks.models import training as step
 
-UNITS = {"cast_bytes": "B", "flop_per_joule_16": "FLOP/J"}
+UNITS = {"flop_per_joule_16": "FLOP/J"}
 FAMILY, SINCE_TUNED = "Hopper", "2024"  # whose power is the bound; from when software gains on it
 EACH = 8  # runs of a source that the taste for speed is read off
 SURE = 0.82  # of a logarithm of likelihood: where it lies with 80 %
@@ -33,7 +33,6 @@ def _capped(case):
 
 CONSTANTS = {  # (of what, constant): which runs show it
     (FAMILY, "flop_per_joule_16"): lambda case: _capped(case) and not _narrow(case) and case.software.per_joule == 1,
-    ("any", "cast_bytes"): _narrow,
     (SINCE_TUNED, "per_joule"): lambda case: _capped(case) and case.software.name >= SINCE_TUNED,
     (SINCE_TUNED, "tuned_attention"): lambda case: _capped(case) and case.software.name >= SINCE_TUNED,
 }
@@ -92,7 +91,7 @@ class Fit:
 def _with(case, values):
     """(machine, software) of a case as they would be with other constants."""
     on, software = case.on, case.software
-    changed = {"cast_bytes": values["any", "cast_bytes"]}
+    changed = {}
     joule = values.get((on.family, f"flop_per_joule_{8 * on.bytes_per_value}"))
     if joule:
         changed["sustained"] = power.sustained_share(on.matmul_flop_per_s, flop_per_joule=joule, watts=on.tdp_watts)
