@@ -116,11 +116,12 @@ def tiers_lines(found):
 
 def rent_lines(table):
     """`rent.table`: what the error becomes without each mechanism, dearest first."""
-    yield f"{'without':46s}{'error':>9s}{'median':>9s}{'inside':>9s}{'rent, points':>14s}"
+    yield f"{'without':46s}{'error':>9s}{'median':>9s}{'inside':>9s}{'rent, points':>18s}"
     for row in table:
         numbers = [percent(float(row[name])) if row[name] else "" for name in ("error", "median", "inside")]
-        rent = "" if row["mechanism"] == table[0]["mechanism"] else f"{100 * float(row['rent']):+.1f}"
-        yield f"{row['mechanism']:46s}" + "".join(f"{n:>9s}" for n in numbers) + f"{rent:>14s}".rstrip()
+        rent = f"{100 * float(row['rent']):+.1f} +- {100 * float(row['deviation']):.1f}"
+        rent = "" if row["mechanism"] == table[0]["mechanism"] else rent
+        yield (f"{row['mechanism']:46s}" + "".join(f"{n:>9s}" for n in numbers) + f"{rent:>18s}").rstrip()
 
 
 def unscored_lines(reasons):

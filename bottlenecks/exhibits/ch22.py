@@ -4,7 +4,7 @@ import numpy as np
 
 from bottlenecks.exhibits.axes import panel, rows, x_axis, y_axis
 from bottlenecks.exhibits.labels import end_labels, key, labels, text, told
-from bottlenecks.exhibits.marks import HERE, Mark, circles, curve, level, live, stacked, updating, upright
+from bottlenecks.exhibits.marks import HERE, Mark, circles, curve, level, live, segments, stacked, updating, upright
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY
 from bottlenecks.facts import corpus
@@ -30,18 +30,33 @@ def _history_table(kind):
 
 def _history_draw(figure):
     figure.set_size_inches(7.6, 4.0)
-    ax = panel(figure, 0.11, 0.22, 0.97, 0.9)
+    ax = panel(figure, 0.11, 0.25, 0.97, 0.9)
     y_axis(ax, "error, mean over sources", 0.08, 2, log="", ticks={0.1: "10 %", 0.2: "20 %", 0.5: "50 %", 1: "100 %"})
-    key(figure, {"model": RIVALS["model"], "one number for each family of chips": RIVALS["one number"]}, 0.11, 0.95)
+    key(figure, {"model": RIVALS["model"], "one number": RIVALS["one number"]}, 0.11, 0.95)
+    figure.text(
+        0.36, 0.95, "hollow: |predicted / measured − 1|; full: |ln(predicted / measured)|", fontsize=9.5, va="center"
+    )
 
     def axes(table):
-        stages, sources = pick(table, "stage", "stage", "sources")
-        words = [f"{stage.replace(', ', chr(10))}\n{n:.0f} sources" for stage, n in zip(stages, sources, strict=True)]
+        stages, sources, shares = pick(table, "stage", "stage", "sources", "predicted")
+        words = [
+            f"{stage.replace(', ', chr(10))}\n{n:.0f} sources"
+            + (f"\n{share:.0%} answered" if np.isfinite(share) else "")
+            for stage, n, share in zip(stages, sources, shares, strict=True)
+        ]
         x_axis(ax, "", -0.4, stages.size - 0.6, ticks=dict(enumerate(words)))
         ax.tick_params(axis="x", labelsize=9.5, length=0)
 
     def at(name, shift):
         return lambda table: (np.arange(pick(table, "stage", name).size) + shift, pick(table, "stage", name))
+
+    def early(table):
+        x, y = at("error", 0)(table)
+        return x[:-2], y[:-2]
+
+    def late(table):
+        x, y = at("error", 0)(table)
+        return x[-2:], y[-2:]
 
     def words(table):
         x, y = at("error", 0)(table)
@@ -54,7 +69,8 @@ def _history_draw(figure):
 
     return updating(
         Mark([], axes),
-        live(ax.plot, [], [], data=at("error", 0), color=RIVALS["model"], marker="o", ls=":", lw=1),
+        live(ax.plot, [], [], data=early, color=RIVALS["model"], marker="o", ls="", mfc="white", mew=1.6),
+        live(ax.plot, [], [], data=late, color=RIVALS["model"], marker="o", ls=""),
         live(
             ax.plot, [], [], data=at("one_number", 0), color=RIVALS["one number"], marker="s", ls="", ms=6, mfc="white"
         ),
@@ -75,9 +91,9 @@ def _history_summary(table):
 history = Exhibit(
     slug="22-history",
     title="One model's error, by who was asked.",
-    caption="The same promise at five moments of this book: rows on which errors stood on the screen every day, rows collected "
-    "apart, and what is printed now. The models changed between the third stage and the last.",
-    alt="Dots for the model's error at each stage, on a logarithmic axis; squares for one number for each family of chips.",
+    caption="The same promise at several moments: rows whose errors stood on the screen every day, rows collected apart, and what is "
+    "printed now. The models changed between the last three stages, and other runs are in each.",
+    alt="Dots for the model's error at each stage, on a logarithmic axis; squares for the error of one number.",
     controls={"kind": KIND},
     table=_history_table,
     draw=_history_draw,
@@ -102,7 +118,9 @@ def _peeking_table(kind, split):
     at = trust.SPLITS.index(split)
     return stack(
         split={"name": np.array(trust.SPLITS)} | columns,
-        here={"kind": kind, "split": split, "at": at, "model": model} | {way: columns[way][at] for way in WAYS},
+        here={"kind": kind, "split": split, "at": at, "model": model}
+        | {way: columns[way][at] for way in WAYS}
+        | {"answered": found[split]["answered"]},
     )
 
 
@@ -122,7 +140,7 @@ def _peeking_draw(figure):
 
     def at(table):
         here = row(table)
-        return [here.at] * 3, [getattr(here, way) for way in ("included", "row left out", "source left out")]
+        return [here.at] * 3, [getattr(here, way) for way in WAYS]
 
     def ends(table):
         return {way: pick(table, "split", way)[-1] for way in WAYS} | {"model": row(table).model}
@@ -152,7 +170,8 @@ def _peeking_summary(table):
     return (
         f"{here.kind}, one number for each {here.split}: error {here.included:.0%} with the row itself included, "
         f"{getattr(here, 'row left out'):.0%} with the row left out, {getattr(here, 'source left out'):.0%} with its whole source "
-        f"left out. The model's error with the source left out: {here.model:.0%}."
+        f"left out; the class itself then answers {here.answered:.0%} of the rows. The model's error with the source left out: "
+        f"{here.model:.0%}."
     )
 
 
@@ -161,7 +180,7 @@ peeking = Exhibit(
     title="Three ways to score one rule.",
     caption="The rule: the median of measured over datasheet, for ever finer classes. Where leaving out empties a class, the next "
     "coarser one answers. Only the solid line tells what the rule is worth to a stranger.",
-    alt="Three curves of error against the fineness of classes: one falls to near zero, one stays, one does not fall.",
+    alt="Three curves of error against the fineness of classes, by what is left out, and a level for the model.",
     controls={"kind": KIND, "split": Control(label="one number for each", values=trust.SPLITS, start="decade of time")},
     table=_peeking_table,
     draw=_peeking_draw,
@@ -175,7 +194,7 @@ peeking = Exhibit(
 
 def _sources_table(kind, source):
     lines = trust.by_source(kind)
-    at = min(round(source), len(lines)) - 1
+    at = round(source / 100 * (len(lines) - 1))
     here = lines[at]
     won, every = trust.nearer(kind)
     return stack(
@@ -253,7 +272,10 @@ sources = Exhibit(
     caption="For each source everything learned from it is taken away; then its rows are predicted by three rivals. Errors below 1 % "
     "are drawn at 1 %.",
     alt="For each held-out source three marks on a logarithmic axis: the errors of datasheet, one number and model.",
-    controls={"kind": KIND, "source": Control(label="source left out", values=tuple(range(1, 68)), start=34)},
+    controls={
+        "kind": KIND,
+        "source": Control(label="place among sources", values=tuple(range(101)), start=50, unit="%"),
+    },
     table=_sources_table,
     draw=_sources_draw,
     summary=_sources_summary,
@@ -272,7 +294,7 @@ def _calibration_table(kind, width):
     return stack(
         curve={"promised": LEVELS, "held": held},
         normal={"promised": LEVELS, "held": law.share_inside(LEVELS, width)},
-        once={"promised": 0.8, "held": once["inside"]},
+        once={"promised": 0.8 if width == 1 else np.nan, "held": once["inside"]},
         here={"kind": kind, "width": width, "promised": 0.8, "held": float(trust.inside(kind, 0.8, width))},
     )
 
@@ -288,7 +310,11 @@ def _calibration_draw(figure):
 
     def words(table):
         once = row(table, "once")
-        return f"fresh rows, once: {once.held:.0%}", once.promised - 0.015, once.held - 0.03
+        return (
+            f"fresh rows, once: {once.held:.0%}" if np.isfinite(once.promised) else "",
+            once.promised - 0.015,
+            once.held - 0.03,
+        )
 
     def now(table):
         here = row(table)
@@ -320,8 +346,8 @@ def _calibration_summary(table):
 calibration = Exhibit(
     slug="22-calibration",
     title="What intervals promise, and what they hold.",
-    caption="Share of held-out measurements inside intervals of every level, each interval made without the row's source. Above the "
-    "diagonal intervals are too wide, below it too narrow.",
+    caption="Share of held-out measurements inside intervals of every level, every source with one voice, each interval made without "
+    "the row's source. Above the diagonal intervals are too wide, below it too narrow.",
     alt="A curve of held against promised shares beside the diagonal, with one circle for the rows that were scored once.",
     controls={
         "kind": KIND,
@@ -342,6 +368,7 @@ def _rent_table(kind):
         mechanism={
             "name": np.array([line["mechanism"] for line in rest]),
             "rent": np.array([float(line["rent"]) for line in rest]),
+            "deviation": np.array([float(line["deviation"]) for line in rest]),
         },
         here={"kind": kind, "error": float(first["error"])},
     )
@@ -365,12 +392,21 @@ def _rent_draw(figure):
     def bars(table):
         return np.arange(pick(table, "mechanism", "rent").size), 100 * pick(table, "mechanism", "rent")[None]
 
+    def sure(table):
+        earned, deviation = (100 * column for column in pick(table, "mechanism", "rent", "deviation"))
+        return [((a - d, y), (a + d, y)) for y, (a, d) in enumerate(zip(earned, deviation, strict=True))]
+
     def words(table):
         y, (length,) = bars(table)
-        span = np.ptp(ax.get_xlim())
-        return [f"{v:+.1f}" if abs(v) >= 0.05 else "0.0" for v in length], np.maximum(length, 0) + 0.012 * span, y
+        end = np.maximum(length, 0) + 100 * pick(table, "mechanism", "deviation") + 0.012 * np.ptp(ax.get_xlim())
+        return [f"{v:+.1f}" if abs(v) >= 0.05 else "0.0" for v in length], end, y
 
-    return updating(Mark([], axes), stacked(ax, [COLOUR["compute"]], bars, thick=0.6), labels(ax, words, size=9.5))
+    return updating(
+        Mark([], axes),
+        stacked(ax, [COLOUR["compute"]], bars, thick=0.6),
+        segments(ax, sure, colors=COLOUR["total"], linewidths=1.2, zorder=3),
+        labels(ax, words, size=9.5),
+    )
 
 
 def _rent_summary(table):
@@ -387,7 +423,7 @@ rent = Exhibit(
     slug="22-rent",
     title="What each mechanism earns.",
     caption="The error on held-out sources is computed again without each mechanism, practice learned anew each time. A bar is how "
-    "much larger it gets. Below zero, the model is better without.",
+    "much larger it gets, the line one deviation of that mean. Below zero, the model is better without.",
     alt="Horizontal bars, one for each mechanism, in points of the error.",
     controls={"kind": KIND},
     table=_rent_table,

@@ -43,7 +43,6 @@ def _leaving_table(split, left):
             "left": left,
             "used": int(used.sum()),
             "sources": np.unique(rows["source_id"][used]).size,
-            "own": int((used & (rows["source_id"] == rows["source_id"][at])).sum()),
             "name": corpus.called(rows["source_id"][at].item()),
             "share": np.exp(-number),
             "measured": float(np.exp(-values[at])),
@@ -97,8 +96,7 @@ def _leaving_draw(figure):
 
     def counted(table):
         here = row(table)
-        own = f"{plural(here.own, 'row')} of its own source among them" if here.own else "none of its own source"
-        return f"Measured: {here.measured:.1%} ({here.name}); {own}."
+        return f"Measured: {here.measured:.1%} ({here.name}). A block is a source, a square a row."
 
     return updating(
         text(ax, 14, 12, telling, **HEADLINE | {"fontsize": 11.5}),
@@ -110,11 +108,12 @@ def _leaving_draw(figure):
 
 def _leaving_summary(table):
     here = row(table)
-    return (
-        f"One number for each {here.split}, {here.left} left out: the median of {plural(here.used, 'row')} of "
-        f"{plural(here.sources, 'source')}, {plain(here.own)} of them the asked row's own. It says {here.share:.1%} of the peak; "
-        f"measured: {here.measured:.1%}."
+    told = (
+        f"the median of {plural(here.used, 'row')} of {plural(here.sources, 'source')}, {here.share:.1%} of the peak"
+        if here.used
+        else "no row is left, and a coarser class has to answer"
     )
+    return f"One number for each {here.split}, {here.left} left out: {told}; measured: {here.measured:.1%}."
 
 
 leaving = Exhibit(
@@ -141,9 +140,9 @@ RATIO = {0.7: "0.7", 1: "1", 1.4: "1.4", 2: "2", 2.8: "2.8"}
 
 
 def _pooling_table(between):
-    means, of = trust.classed("training")
-    lines, error = trust.pooled("training", between)
-    curve = [trust.pooled("training", each)[1] for each in SPREADS]
+    means, of, _ = trust.classed()
+    lines, off = trust.pooled(between)
+    curve = [trust.pooled(each)[1].mean() for each in SPREADS]
     lane = np.array([LANES.index(name) for name in of.tolist()])
     return stack(
         source={"times": np.exp(means), "lane": lane.astype(float)},
@@ -154,12 +153,7 @@ def _pooling_table(between):
             "pooled": np.array([lines[name][2] for name in LANES]),
         },
         curve={"between": np.array(SPREADS), "error": np.array(curve)},
-        here={
-            "between": between,
-            "error": error,
-            "every": float(np.exp(means.mean())),
-            "within": trust.spread("training"),
-        },
+        here={"between": between, "error": off.mean(), "every": float(np.exp(means.mean())), "within": trust.spread()},
     )
 
 

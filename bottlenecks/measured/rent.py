@@ -174,15 +174,12 @@ def _forget():
 
 
 def error(kind):
-    """(error, median row, share inside) of the held-out rows of a kind, as the models are now."""
+    """(error of each held-out source, median row, share inside) of a kind, as the models are now."""
     rows, found = corpus.table(kind), scores.fresh(kind, owners=False)
     mine = scores.fair(rows, found) & (rows["role"] == "held-out")
-    off = np.abs(np.log(found["ratio"][mine]))
-    return (
-        scores.mean_error(off, rows["source_id"][mine]),
-        float(np.median(off)),
-        float(scores.inside(found)[mine].mean()),
-    )
+    off, sources = np.abs(np.log(found["ratio"][mine])), rows["source_id"][mine]
+    each = np.array([off[sources == source].mean() for source in np.unique(sources)])
+    return each, float(np.median(off)), float(scores.inside(found)[mine].mean())
 
 
 def fresh(kind):
@@ -196,10 +193,13 @@ def fresh(kind):
 
 
 def _line(kind, mechanism, found, with_all):
+    """A row of data/rent.csv; `deviation` is that of the rent, which is a mean of differences over sources."""
+    paid = found[0] - with_all[0]
     names = ("error", "median", "inside")
-    numbers = {name: f"{value:.4f}" for name, value in zip(names, found, strict=True)}
+    numbers = {name: f"{np.mean(value):.4f}" for name, value in zip(names, found, strict=True)}
     numbers |= {"inside": ""} if mechanism == "practice" else {}  # without it there is no interval
-    return {"kind": kind, "mechanism": mechanism} | numbers | {"rent": f"{found[0] - with_all[0]:.4f}"}
+    rent = {"rent": f"{paid.mean():.4f}", "deviation": f"{paid.std(ddof=1) / paid.size**0.5:.4f}"}
+    return {"kind": kind, "mechanism": mechanism} | numbers | rent
 
 
 def table(kind):

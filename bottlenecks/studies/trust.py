@@ -1,6 +1,7 @@
 """Trust: how an error depends on who is asked, how intervals hold, and twenty rows to be predicted by the reader."""
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,26 +28,30 @@ COLUMNS = {  # kind -> what the last three splits go by
     "kernels": ("chip_name", "kernel", "implementation"),
     "collectives": ("chip_name", "collective", "network"),
 }
-CLASSES = {"training": ("program", "program"), "kernels": ("width", "dtype")}  # where practice moves the middle
 ASKED, LOT = 20, 22  # rows to be predicted by the reader, and the seed that drew them
 
 
 def history(kind):
-    """Errors of a kind as they were printed, stage by stage, the last computed now: one dictionary for each."""
+    """Errors of a kind as they were printed, stage by stage, the last computed now: one dictionary for each.
+
+    Stages before the fresh rows print means of |predicted / measured - 1|, in whatever unit a row has; the others of
+    |ln(predicted / measured)|. `inside` and `predicted` are shares of rows.
+    """
     one_of("kind", kind, frame.KINDS)
     found = [
         {"stage": row["stage"], "sources": int(row["sources"])}
-        | {name: float(row[name] or "nan") for name in ("error", "inside", "one_number")}
+        | {name: float(row[name] or "nan") for name in ("error", "inside", "one_number", "predicted")}
         for row in data.rows("score_history")
         if row["kind"] == kind
     ]
     (once,) = (row for row in data.rows("fresh_scores") if row["kind"] == kind)
     found.append(
         {"stage": FRESH, "sources": int(once["sources"]), "one_number": np.nan}
-        | {name: float(once[name]) for name in ("error", "inside")}
+        | {name: float(once[name]) for name in ("error", "inside", "predicted")}
     )
     now = rivals.summary(kind)
-    last = {"error": now["model"]["error"], "inside": now["inside"], "one_number": now["one number"]["error"]}
+    last = {"error": now["model"]["error"], "one_number": now["one number"]["error"]}
+    last |= {name: now[name] for name in ("inside", "predicted")}
     return [*found, {"stage": NOW, "sources": now["sources"]} | last]
 
 
@@ -87,6 +92,8 @@ def classes(kind):
 def peeking(kind):
     """Split -> the error of one number for each class of it, three ways: included, row left out, source left out.
 
+    `answered`: share of rows of which another source is in the class itself.
+
     The number is the median of `slower` over the class; where leaving out empties a class, that of the split before.
     Errors are means over held-out sources.
     """
@@ -94,10 +101,11 @@ def peeking(kind):
     held, sources, values = rows["role"] == "held-out", rows["source_id"], slower(kind)
     guesses, table = [np.full(values.size, np.nan)] * 3, {}
     for split, label in classes(kind).items():
-        found = zip(_medians(values, label, sources), guesses, strict=True)
-        guesses = [np.where(np.isfinite(new), new, old) for new, old in found]
+        found = _medians(values, label, sources)
+        guesses = [np.where(np.isfinite(new), new, old) for new, old in zip(found, guesses, strict=True)]
         off = [scores.mean_error((values - guess)[held], sources[held]) for guess in guesses]
         table[split] = dict(zip(("included", "row left out", "source left out"), off, strict=True))
+        table[split]["answered"] = float(np.isfinite(found[2])[held].mean())
     return table
 
 
@@ -169,117 +177,134 @@ def nearer(kind, rival="one number"):
     return sum(line["model"] < line[one_of("rival", rival, rivals.NAMES)] for line in lines), len(lines)
 
 
+def ahead(kind, rival="one number"):
+    """(mean over sources of the rival's error less the model's on the same source, deviation of that mean)."""
+    off = np.array([line[one_of("rival", rival, rivals.NAMES)] - line["model"] for line in by_source(kind)])
+    return float(off.mean()), float(off.std(ddof=1) / off.size**0.5)
+
+
+def by_program():
+    """Rows of a table: of each kind of program in training the errors of model and one number, and what intervals hold."""
+    found, lines = rivals.logs("training"), []
+    rows, _ = scored_rows("training")
+    held = found["role"] == "held-out"
+    for program in ("user", "framework team", "vendor recipe"):
+        mine = held & (rows["program"] == program)
+        sources = found["source"][mine]
+        lines.append(
+            {"program": program, "sources": np.unique(sources).size, "rows": int(mine.sum())}
+            | {name: scores.mean_error(found[name][mine], sources) for name in ("one number", "model")}
+            | {"inside": shared(found["inside"][mine], sources)}
+        )
+    return lines
+
+
+def shared(which, sources):
+    """Share of rows, every source of the same weight."""
+    return float(np.mean([which[sources == source].mean() for source in np.unique(sources)]))
+
+
 @cache
 def places(kind):
-    """Where each held-out measurement lies in its interval: 0 at the prediction, 1 at the nearer end of the 80 %."""
+    """(place in its interval, source) of each held-out measurement: 0 at the prediction, 1 at the nearer end of the 80 %."""
     rows, found = scored_rows(kind)
     held = rows["role"] == "held-out"
     off = np.log(found["measured"] / found["predicted"])[held]
     ends = [np.log(found[end] / found["predicted"])[held] for end in ("high", "low")]
-    return off / np.where(off > 0, *ends)
+    return off / np.where(off > 0, *ends), rows["source_id"][held]
 
 
 def inside(kind, level, width=1.0):
-    """Share of held-out measurements in intervals that promise `level`, `width` times as wide as the book has them."""
-    scale = width * trust.QUANTILE((1 + np.asarray(level, dtype=float)) / 2) / trust.QUANTILE(0.9)
-    return (places(kind) <= scale[..., None]).mean(axis=-1)
+    """Share of held-out measurements, every source of the same weight, in intervals that promise `level`.
+
+    `width`: over that of the book's intervals.
+    """
+    place, sources = places(kind)
+    _, which, count = np.unique(sources, return_inverse=True, return_counts=True)
+    weights = 1 / count[which] / count.size
+    level = np.asarray(level, dtype=float)
+    scale = width * trust.QUANTILE((1 + level) / 2) / trust.QUANTILE(0.9)
+    return (place <= scale[..., None]) @ weights
 
 
 # ---- pooling
 
 
+class Classed(NamedTuple):
+    """Held-out sources of training runs, one line for each source and kind of program: means of what they took."""
+
+    mean: np.ndarray  # of ln(measured / seconds of a well-tuned program)
+    program: np.ndarray
+    rows: np.ndarray
+
+
 @cache
-def classed(kind):
-    """(mean logarithm, class) of each held-out source and class of it: how far its runs stay behind the reference."""
-    factor, column = CLASSES[one_of("kind", kind, CLASSES)]
-    rows, found = scored_rows(kind)
-    behind = slower(kind) + np.log(found["floor_s"] / found["seconds"])
-    levels = np.where(rows[column] == "", "untold", rows[column]) if factor == "program" else _widths(rows[column])
-    held = rows["role"] == "held-out"
-    pairs = dict.fromkeys(zip(rows["source_id"][held].tolist(), levels[held].tolist(), strict=True))
-    known = [(factor, level) in practice.kept(kind).effects and level != "" for _, level in pairs]
-    pairs = [pair for pair, ok in zip(pairs, known, strict=True) if ok]
-    means = [behind[held & (rows["source_id"] == s) & (levels == level)].mean() for s, level in pairs]
-    return np.array(means), np.array([level for _, level in pairs])
+def classed():
+    """`Classed` of the corpus."""
+    rows, found = scored_rows("training")
+    behind = slower("training") + np.log(found["floor_s"] / found["seconds"])
+    held = (rows["role"] == "held-out") & (rows["program"] != "")
+    pairs = list(zip(rows["source_id"].tolist(), rows["program"].tolist(), strict=True))
+    lines = {pair: [] for pair, used in zip(pairs, held.tolist(), strict=True) if used}
+    for pair, used, value in zip(pairs, held.tolist(), behind.tolist(), strict=True):
+        if used:
+            lines[pair].append(value)
+    means = np.array([np.mean(values) for values in lines.values()])
+    return Classed(means, np.array([program for _, program in lines]), np.array([len(v) for v in lines.values()]))
 
 
-def _widths(dtypes):
-    """Bits of the operands by their first digits, as practice has them."""
-    return np.array([next((bits for bits in ("16", "32", "8") if bits in name), "") for name in dtypes.tolist()])
-
-
-def spread(kind):
-    """Deviation of sources about the mean of their class, every class with its own mean."""
-    means, of = classed(kind)
+def spread():
+    """Deviation of sources about their class, every class with its own mean, without what their few rows add."""
+    means, of, rows = classed()
     off = means - np.array([means[of == level].mean() for level in of])
-    return float(np.sqrt((off**2).sum() / (means.size - np.unique(of).size)))
+    whole = (off**2).sum() / (means.size - np.unique(of).size)
+    return float(np.sqrt(whole - np.mean(practice.kept("training").parts["row"] ** 2 / rows)))
 
 
-def pooled(kind, between):
-    """Class -> (sources, their mean, the pooled mean, both as factors on the time), and the error with each source left out.
+def pooled(between):
+    """(class -> (sources, their mean, the pooled mean), as factors on the time; |error| of each source when left out).
 
-    eq:pooling for each class about the mean of all sources; `between` is the deviation of classes.
+    eq:pooling for each kind of program about the mean of all sources; `between` is the deviation of classes.
     """
-    means, of = classed(kind)
-    within = spread(kind)
+    means, of, _ = classed()
+    within = spread()
 
     def guess(seen, classes, level):
-        mine = seen[classes == level]
-        if not mine.size:
-            return seen.mean()
-        return seen.mean() + trust.pooled_log(
-            mine.mean() - seen.mean(), sources=mine.size, between=between, within=within
-        )
+        mine, every = seen[classes == level], seen.mean()
+        return every + trust.pooled_log(mine.mean() - every, sources=mine.size, between=between, within=within)
 
     lines = {
-        level: (
-            int((of == level).sum()),
-            float(np.exp(means[of == level].mean())),
-            float(np.exp(guess(means, of, level))),
+        level: tuple(
+            float(x) for x in ((of == level).sum(), np.exp(means[of == level].mean()), np.exp(guess(means, of, level)))
         )
         for level in np.unique(of).tolist()
     }
     every = np.arange(means.size)
-    off = [means[i] - guess(means[every != i], of[every != i], of[i]) for i in every]
-    return lines, float(np.abs(off).mean())
+    return lines, np.abs([means[i] - guess(means[every != i], of[every != i], of[i]) for i in every])
 
 
 # ---- twenty rows for the reader
 
-SAID = {  # kind -> what is told of a row
-    "training": (
-        "model",
-        "chip_name",
-        "n_chips",
-        "seq_len",
-        "global_batch_seqs",
-        "tp",
-        "pp",
-        "compute_dtype",
-        "software",
-    ),
-    "inference": (
-        "phase",
-        "model",
-        "chip_name",
-        "n_chips",
-        "batch",
-        "input_len",
-        "output_len",
-        "weight_dtype",
-        "software",
-    ),
-    "kernels": ("kernel", "chip_name", "dtype", "m", "n", "k", "bytes", "seq_len", "head_dim"),
-    "collectives": ("collective", "chip_name", "n_gpus", "n_nodes", "message_bytes", "network"),
+SAID = {  # kind -> what is told of a row: column -> what it counts, or '' where the cell says it
+    "training": dict.fromkeys(("model", "chip_name"), "")
+    | {"n_chips": "chip", "seq_len": "token", "global_batch_seqs": "sequence"}
+    | dict.fromkeys(("tp", "pp", "ep", "micro_batch", "recompute", "zero_fsdp", "compute_dtype"), "")
+    | dict.fromkeys(("software", "software_date", "flops_kind"), ""),
+    "inference": dict.fromkeys(("phase", "load", "model", "chip_name"), "")
+    | {"n_chips": "chip", "tp": "", "batch": "sequence", "input_len": "prompt token", "output_len": "answer token"}
+    | dict.fromkeys(("weight_dtype", "software", "software_date"), ""),
+    "kernels": {"kernel": "", "chip_name": "", "dtype": "", "batch": "group", "m": "", "n": "", "k": "", "bytes": ""}
+    | dict.fromkeys(("seq_len", "head_dim", "implementation"), ""),
+    "collectives": {"collective": "", "chip_name": "", "n_gpus": "chip", "n_nodes": "machine", "message_bytes": ""}
+    | {"network": ""},
 }
-COUNTED = {
-    "n_chips": "chip",
-    "n_gpus": "chip",
-    "n_nodes": "machine",
-    "seq_len": "token",
-    "global_batch_seqs": "sequence",
+SHOWN = {"GB/s": "GB/s of bus bandwidth"}  # unit -> what it counts
+LABELLED = {
+    "recompute": "recomputation",
+    "zero_fsdp": "states",
+    "flops_kind": "operations counted",
+    "micro_batch": "micro-batch",
 }
-COUNTED |= {"batch": "sequence", "input_len": "prompt token", "output_len": "answer token"}
 
 
 @cache
@@ -300,19 +325,35 @@ def twenty():
     lines = []
     for number, (kind, i) in enumerate(_drawn(), 1):
         rows, found = scored_rows(kind)
-        said = [_told(name, rows[name][i]) for name in SAID[kind]]
-        lines.append({"row": number, "what ran": ", ".join(filter(None, said)), "unit": str(found["unit"][i])})
+        said = [_told(name, rows[name][i], counts) for name, counts in SAID[kind].items()]
+        unit = str(found["unit"][i])
+        lines.append({"row": number, "what ran": ", ".join(filter(None, said)), "unit": SHOWN.get(unit, unit)})
     return lines
 
 
-def _told(name, value):
+def _told(name, value, counts):
     if isinstance(value, str):
-        return value.replace("_", " ")
+        words = value.replace("_", " ")
+        return f"{LABELLED[name]} {words}" if words and name in LABELLED else words
     if not np.isfinite(value):
         return ""
-    if name in COUNTED:
-        return plural(value, COUNTED[name], 6)
-    return si(value, "B") if name.endswith("bytes") else f"{name} {plain(value, 6)}"
+    if counts:
+        return plural(value, counts, 6)
+    return si(value, "B") if name.endswith("bytes") else f"{LABELLED.get(name, name)} {plain(value, 6)}"
+
+
+def _guessed(guesses):
+    """(number, kind, place, ends) of each guess: one positive number, or two that are the ends of an interval."""
+    if not isinstance(guesses, dict):
+        raise ValueError(f"guesses must be a dictionary such as {{1: 40, 2: (5, 12)}}, got {guesses!r}")
+    drawn = _drawn()
+    for number, guess in guesses.items():
+        if not isinstance(number, int) or not 1 <= number <= len(drawn):
+            raise ValueError(f"a row is a whole number from 1 to {len(drawn)}, got {number!r}")
+        ends = guess if isinstance(guess, (tuple, list)) else (guess,)
+        if len(ends) not in (1, 2):
+            raise ValueError(f"the guess for row {number} must be a number or a pair, got {guess!r}")
+        yield number, *drawn[number - 1], sorted(float(positive(f"guess for row {number}", end)) for end in ends)
 
 
 def beat(guesses):
@@ -320,29 +361,21 @@ def beat(guesses):
 
     `guesses`: {number of the row: a number, or a pair (low, high) that she is sure of to 80 %}, in the units of `twenty`.
     """
-    drawn, mine = _drawn(), {}
-    for number, guess in guesses.items():
-        one_of("row", str(number), [str(n + 1) for n in range(len(drawn))])
-        mine[number] = [positive(f"guess for row {number}", float(end)) for end in np.atleast_1d(guess)]
+    mine = list(_guessed(guesses))
     if not mine:
         return [{"": "no guess yet"}]
-    errors = {name: [] for name in ("you", *rivals.NAMES)}
-    held = {"you": [], "model": []}
-    for number, ends in mine.items():
-        kind, i = drawn[number - 1]
+    errors, held = {name: [] for name in ("you", *rivals.NAMES)}, {"you": [], "model": []}
+    for _, kind, i, ends in mine:
         _, found = scored_rows(kind)
         measured = found["measured"][i]
-        logs = rivals.logs(kind)
-        errors["you"].append(abs(np.log(np.exp(np.mean(np.log(ends))) / measured)))
+        errors["you"].append(abs(np.log(ends).mean() - np.log(measured)))
         for name in rivals.NAMES:
-            errors[name].append(abs(logs[name][i]))
+            errors[name].append(abs(rivals.logs(kind)[name][i]))
         held["model"].append(found["low"][i] <= measured <= found["high"][i])
-        if len(ends) == 2:
-            held["you"].append(min(ends) <= measured <= max(ends))
-    words = {"you": "you"} | rivals.WORDS
+        held["you"] += [ends[0] <= measured <= ends[1]] if len(ends) == 2 else []
     return [
         {
-            "who": words[name],
+            "who": ({"you": "you"} | rivals.WORDS)[name],
             "rows": len(mine),
             "error": f"{np.mean(off):.0%}",
             "worst, times": plain(np.exp(np.max(off)), 2),
@@ -355,13 +388,12 @@ def beat(guesses):
 def answers(guesses):
     """Rows of a table: of each row that was guessed the guess, the model, and what was measured, by whom."""
     lines = []
-    for number, guess in guesses.items():
-        kind, i = _drawn()[number - 1]
+    for number, kind, i, ends in _guessed(guesses):
         rows, found = scored_rows(kind)
         lines.append(
             {
                 "row": number,
-                "guess": " to ".join(plain(float(end), 3) for end in np.atleast_1d(guess)),
+                "guess": " to ".join(plain(end, 3) for end in ends),
                 "model": plain(found["predicted"][i], 3),
                 "measured": f"{plain(found['measured'][i], 3)} {found['unit'][i]}",
                 "by": corpus.called(rows["source_id"][i].item()),

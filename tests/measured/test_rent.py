@@ -113,13 +113,15 @@ def test_an_unknown_mechanism_gets_the_nearest():
 
 
 def test_rent_by_hand(monkeypatch):
-    """0.30 with all, 0.35 without practice, 0.29 without the watts: 0.05 and -0.01."""
-    errors = iter([(0.30, 0.2, 0.8), (0.35, 0.2, 0.8), (0.29, 0.2, 0.8)])
+    """Two sources: 0.20 and 0.40 with all, 0.30 and 0.40 without practice, 0.20 and 0.38 without the watts."""
+    of = [np.array(each) for each in ((0.2, 0.4), (0.3, 0.4), (0.2, 0.38))]
+    errors = iter([(each, 0.2, 0.8) for each in of])
     monkeypatch.setattr(rent, "error", lambda kind: next(errors))
     monkeypatch.setattr(rent, "MECHANISMS", {"kernels": {name: [] for name in ("practice", "watts bound the rate")}})
     first, *rest = rent.fresh("kernels")
     assert (first["mechanism"], first["error"], first["rent"]) == ("all mechanisms", "0.3000", "0.0000")
     assert [line["rent"] for line in rest] == ["0.0500", "-0.0100"]
+    assert [line["deviation"] for line in rest] == ["0.0500", "0.0100"]  # 0.1 / 2^0.5 and 0.02 / 2^0.5, each over 2^0.5
 
 
 def test_the_table_is_dearest_first(monkeypatch):
