@@ -5,7 +5,6 @@ import math
 
 from bottlenecks.command.reports import count, percent
 from bottlenecks.facts.units import plain
-from bottlenecks.measured import rivals
 
 
 def add(commands):
@@ -59,7 +58,7 @@ def _rent(args):
 
 
 def _scores(args):
-    from bottlenecks.measured import scores
+    from bottlenecks.measured import rivals, scores
 
     found = _found(args)
     table, rows = scores.score(args.kind, found), scores.rows_summary(args.kind, found)
@@ -96,6 +95,8 @@ def rows_lines(table):
 
 def rivals_lines(found):
     """`rivals.summary`: the model beside its rivals on the same held-out rows."""
+    from bottlenecks.measured import rivals
+
     yield (
         f"held-out, all: {found['sources']} sources, {count(found['rows'])} scored, {percent(found['predicted'])} predicted, "
         f"{percent(found['inside'])} inside the 80 % interval"

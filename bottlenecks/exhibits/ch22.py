@@ -34,7 +34,7 @@ def _history_draw(figure):
     y_axis(ax, "error, mean over sources", 0.08, 2, log="", ticks={0.1: "10 %", 0.2: "20 %", 0.5: "50 %", 1: "100 %"})
     key(figure, {"model": RIVALS["model"], "one number": RIVALS["one number"]}, 0.11, 0.95)
     figure.text(
-        0.36, 0.95, "hollow: |predicted / measured − 1|; full: |ln(predicted / measured)|", fontsize=9.5, va="center"
+        0.41, 0.95, "hollow: |predicted / measured − 1|; full: |ln(predicted / measured)|", fontsize=9.5, va="center"
     )
 
     def axes(table):

@@ -327,8 +327,10 @@ def test_score(capsys):
     assert len(groups) == 4 and all(" %, the mean of " in s and "; worst " in s for s in groups)
     assert "rows: median error " in rows and "inside the 80 % interval" in rows
     assert whole.startswith("held-out, all: ") and " % predicted, " in whole
-    rivals = lines[lines.index(whole) + 1 :]
+    *rivals, swept, unknown = lines[lines.index(whole) + 1 :]
     assert [line.split("error")[0].strip() for line in rivals] == ["datasheet", "one number", "mean of both", "model"]
+    assert swept.strip().startswith("of these with one sweep of the chip's family: error ")
+    assert unknown.strip().startswith("of these with its datasheet alone: error ")
     status, out, _ = run(capsys, "score", "kernels", "--json")
     content = json.loads(out)
     assert status == 0 and len(content["scores"]) == table and len(content["summary"]) == 7
@@ -340,7 +342,7 @@ def test_score_says_what_each_mechanism_earns(capsys):
     head, whole, *lines = out.splitlines()
     assert status == 0 and head.split() == ["without", "error", "median", "inside", "rent,", "points"]
     assert whole.startswith("all mechanisms") and whole.endswith(" %")
-    rents = [float(line.split()[-1]) for line in lines]
+    rents = [float(line.split()[-3]) for line in lines]
     assert rents == sorted(rents, reverse=True) and rents[0] > 1
     # what the error is without a mechanism, less what it is: both to a tenth of a percent
     before, without = (float(line[46:].split()[0]) for line in (whole, lines[0]))
