@@ -20,6 +20,8 @@ RIVALS = {"datasheet": COLOUR["idle"], "one number": COLOUR["memory"], "model": 
 PERCENT = {0.03: "3 %", 0.1: "10 %", 0.3: "30 %", 1: "100 %", 3: "300 %"}
 
 
+SQUARE = {"color": RIVALS["one number"], "marker": "s", "ls": "", "ms": 6}
+
 # ---- our own history -----------------------------------------------------------------------------
 
 
@@ -50,13 +52,14 @@ def _history_draw(figure):
     def at(name, shift):
         return lambda table: (np.arange(pick(table, "stage", name).size) + shift, pick(table, "stage", name))
 
-    def early(table):
-        x, y = at("error", 0)(table)
-        return x[:-2], y[:-2]
+    def early(name):
+        return lambda table: tuple(values[:-2] for values in at(name, 0)(table))
 
-    def late(table):
-        x, y = at("error", 0)(table)
-        return x[-2:], y[-2:]
+    def late(name):
+        return lambda table: tuple(values[-2:] for values in at(name, 0)(table))
+
+    def gap(table):
+        return pick(table, "stage", "error").size - 2.5
 
     def words(table):
         x, y = at("error", 0)(table)
@@ -69,11 +72,11 @@ def _history_draw(figure):
 
     return updating(
         Mark([], axes),
-        live(ax.plot, [], [], data=early, color=RIVALS["model"], marker="o", ls="", mfc="white", mew=1.6),
-        live(ax.plot, [], [], data=late, color=RIVALS["model"], marker="o", ls=""),
-        live(
-            ax.plot, [], [], data=at("one_number", 0), color=RIVALS["one number"], marker="s", ls="", ms=6, mfc="white"
-        ),
+        upright(ax, gap, color=COLOUR["idle"], lw=1, ls="--"),
+        live(ax.plot, [], [], data=early("error"), color=RIVALS["model"], marker="o", ls="", mfc="white", mew=1.6),
+        live(ax.plot, [], [], data=late("error"), color=RIVALS["model"], marker="o", ls=""),
+        live(ax.plot, [], [], data=early("one_number"), **SQUARE, mfc="white"),
+        live(ax.plot, [], [], data=late("one_number"), **SQUARE),
         labels(ax, words, size=9.5),
         labels(ax, others, size=9.5),
     )
@@ -82,7 +85,7 @@ def _history_draw(figure):
 def _history_summary(table):
     stages, errors, inside = pick(table, "stage", "stage", "error", "inside")
     told = [
-        f"{stage}: {error:.0%}" + (f", {held:.0%} inside the 80 % interval" if np.isfinite(held) else "")
+        f"{stage}: {error:.0%}" + (f", {held:.0%} of rows inside the 80 % interval" if np.isfinite(held) else "")
         for stage, error, held in zip(stages.tolist(), errors, inside, strict=True)
     ]
     return f"Error in {row(table).kind}. {'; '.join(told)}."
@@ -92,8 +95,8 @@ history = Exhibit(
     slug="22-history",
     title="One model's error, by who was asked.",
     caption="The same promise at several moments: rows whose errors stood on the screen every day, rows collected apart, and what is "
-    "printed now. The models changed between the last three stages, and other runs are in each.",
-    alt="Dots for the model's error at each stage, on a logarithmic axis; squares for the error of one number.",
+    "printed now. Do not compare across the dashed line: measure and models changed there, and each stage has other runs.",
+    alt="Dots for the error of the model at each stage, on a logarithmic axis; squares for the error of one number.",
     controls={"kind": KIND},
     table=_history_table,
     draw=_history_draw,
@@ -381,12 +384,9 @@ def _rent_draw(figure):
 
     def axes(table):
         names, earned = pick(table, "mechanism", "name", "rent")
-        x_axis(
-            ax,
-            "points by which the error is larger without it",
-            100 * min(earned.min(), 0) - 0.6,
-            100 * earned.max() * 1.2,
-        )
+        off = pick(table, "mechanism", "deviation")
+        low, high = 100 * min((earned - off).min(), 0), 100 * (earned + off).max()
+        x_axis(ax, "points by which the error is larger without it", low - 0.03 * high, 1.17 * high)
         rows(ax, names.tolist(), size=9.5)
 
     def bars(table):

@@ -16,8 +16,8 @@ NOW, FRESH = "now, each left out", "fresh, once"
 SPLITS = (  # of the simplest rival: one number for ..., each finer than the one before
     "all rows",
     "kind of work",
-    "family of chips",
     "decade of time",
+    "family of chips",
     "chip",
     "model or kernel",
     "program",
@@ -78,7 +78,7 @@ def classes(kind):
     """Split -> the class of each row, as a number."""
     rows, found = scored_rows(kind)
     decade = np.floor(np.log10(found["floor_s"])).astype(int)
-    keys = [found["group"], found["family"], decade, *(rows[name] for name in COLUMNS[kind])]
+    keys = [found["group"], decade, found["family"], *(rows[name] for name in COLUMNS[kind])]
     label = np.zeros(decade.size, int)
     each = [label]
     for key in keys:
@@ -110,27 +110,36 @@ def peeking(kind):
 
 
 def _medians(values, label, source):
-    """Of each row three medians of its class: of all, of all others, of those of other sources; NaN where none is left."""
+    """Of each row three medians of its class: of all, of all others, of those of other sources; NaN where none is left.
+
+    Every source of a class has the same weight in it (`rivals.weighted_median`).
+    """
     every, others, strangers = (np.full(values.size, np.nan) for _ in range(3))
     for each in np.unique(label).tolist():
         mine = np.flatnonzero(label == each)
-        every[mine] = np.median(values[mine])
-        others[mine] = _without_one(values[mine])
+        every[mine] = rivals.weighted_median(values[mine], source[mine])
+        others[mine] = _without_one(values[mine], source[mine])
         for one in set(source[mine].tolist()):
-            rest = values[mine[source[mine] != one]]
+            rest = mine[source[mine] != one]
             if rest.size:
-                strangers[mine[source[mine] == one]] = np.median(rest)
+                strangers[mine[source[mine] == one]] = rivals.weighted_median(values[rest], source[rest])
     return every, others, strangers
 
 
-def _without_one(values):
-    """Of each value the median of all others; NaN where there is none."""
+def _without_one(values, source):
+    """Of each value the weighted median of all others, whose weights stay as they are; NaN where there is none."""
     if values.size == 1:
         return np.array([np.nan])
+    _, which, count = np.unique(source, return_inverse=True, return_counts=True)
     order = np.argsort(values, kind="stable")
-    ordered, rank = values[order], np.argsort(order, kind="stable")
-    ends = [np.where(k < rank, ordered[k], ordered[k + 1]) for k in ((values.size - 2) // 2, (values.size - 1) // 2)]
-    return (ends[0] + ends[1]) / 2
+    weights, place = (1 / count[which])[order], np.arange(values.size)
+    share = np.cumsum(weights) - np.where(
+        place >= place[:, None], weights[:, None], 0
+    )  # a line for each that is left out
+    half = share[:, -1:] / 2 - 1e-12
+    found = np.empty(values.size)
+    found[order] = values[order][np.argmax((share >= half) & (place != place[:, None]), axis=1)]
+    return found
 
 
 @cache
@@ -181,6 +190,11 @@ def ahead(kind, rival="one number"):
     """(mean over sources of the rival's error less the model's on the same source, deviation of that mean)."""
     off = np.array([line[one_of("rival", rival, rivals.NAMES)] - line["model"] for line in by_source(kind)])
     return float(off.mean()), float(off.std(ddof=1) / off.size**0.5)
+
+
+def lead(kind, rival="one number"):
+    """`ahead` in words: points and their standard deviation."""
+    return "{:.0f} ± {:.0f}".format(*(100 * value for value in ahead(kind, rival)))
 
 
 def by_program():
@@ -281,6 +295,17 @@ def pooled(between):
     }
     every = np.arange(means.size)
     return lines, np.abs([means[i] - guess(means[every != i], of[every != i], of[i]) for i in every])
+
+
+def gained(between, other):
+    """By how many points pooling with one deviation of classes errs less than with another, and the deviation, in words."""
+    off = 100 * (pooled(other)[1] - pooled(between)[1])
+    return f"{off.mean():.1f} ± {off.std(ddof=1) / off.size**0.5:.1f}"
+
+
+def of_one_page(rows):
+    """How far the mean of so many rows of one training source may lie from the mean of its class."""
+    return float(trust.deviation_of_mean(1, rows, source=spread(), row=practice.kept("training").parts["row"]))
 
 
 # ---- twenty rows for the reader

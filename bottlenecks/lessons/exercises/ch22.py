@@ -10,7 +10,7 @@ from bottlenecks.studies import trust
 
 SPREADS = {"source": 0.18, "row": 0.17}  # of sources about their class and of rows about their source, in training
 CLASSES = 0.1  # how far kinds of program differ
-ERRORS, ROWS = (0.05, 0.2, 0.5), (90, 9, 1)  # of 22.2
+ERRORS, ROWS = (0.08, 0.12, 0.4), (60, 30, 10)  # of 22.2
 FIRST = 1.6  # times a tuned program's seconds: the only source of 22.3b
 FEW = (4, 4)  # sources and rows of each, of 22.4b
 BUDGET = {"hours": 40, "source_cost": 3.0, "row_cost": 0.1}  # of 22.9
@@ -133,6 +133,7 @@ Exercise(
         100
         * (0.5 + 1 / 3)
         / 2: "that is the mean of relative errors, which are unlike for two guesses that are equally wrong",
+        50.0: "that is the relative error of the first; both count, as logarithms",
         100 * np.log10(1.5): "that is a logarithm to the base of ten; ours are natural",
     },
     minutes=2,
@@ -146,7 +147,7 @@ Exercise(
     rtol=0.01,
     slips={
         100 * float(np.average(ERRORS, weights=ROWS)): "that is the mean over rows: the large source speaks for all",
-        20.0: "that is the median source",
+        12.0: "that is the median source",
     },
     minutes=2,
     kind="warm-up",
@@ -221,6 +222,7 @@ Exercise(
     slips=lambda: {
         100 * float(source_errors().std(ddof=1)): "that is how far one source's error lies from the mean, on average",
         100 * float(source_errors().std(ddof=1)) / 680**0.5: "that divides by rows",
+        2**0.5 * surely_percent(): "that is how far two such collections lie apart; how far is one from all?",
     },
     minutes=4,
     kind="compare",
