@@ -94,8 +94,8 @@ def _history_summary(table):
 history = Exhibit(
     slug="22-history",
     title="One model's error, by who was asked.",
-    caption="The same promise at several moments: rows whose errors stood on the screen every day, rows collected apart, and what is "
-    "printed now. Do not compare across the dashed line: measure and models changed there, and each stage has other runs.",
+    caption="The same promise at several moments: rows that were seen every day, rows collected apart, and what is printed now. "
+    "Do not compare across the dashed line, where measure and model changed; each stage has other runs.",
     alt="Dots for the error of the model at each stage, on a logarithmic axis; squares for the error of one number.",
     controls={"kind": KIND},
     table=_history_table,
