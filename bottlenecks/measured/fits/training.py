@@ -1,7 +1,7 @@
 """Fit of what training adds to kernels and wires: four constants, on sources of role fit alone.
 
 Each is fitted on the runs that show it, with all others held: operations of a joule where a family's power is the
-bound, the bytes of a cast where products are narrow, and what the software of a year gains. The layouts that rows leave
+bound, and what the software of a year gains; and how strongly practitioners prefer speed. The layouts that rows leave
 open are chosen with the constants as they were; run the fit again until nothing differs.
 """
 
@@ -23,16 +23,12 @@ ROUNDS, NEAR = 3, 1.05  # rounds over all constants; losses so near the least ar
 WIDTHS = 0.30 * 0.4 ** np.arange(4)  # of a logarithm, around the present value
 
 
-def _narrow(case):
-    return case.on.narrow
-
-
 def _capped(case):
     return case.on.family == FAMILY
 
 
 CONSTANTS = {  # (of what, constant): which runs show it
-    (FAMILY, "flop_per_joule_16"): lambda case: _capped(case) and not _narrow(case) and case.software.per_joule == 1,
+    (FAMILY, "flop_per_joule_16"): lambda case: _capped(case) and not case.on.narrow and case.software.per_joule == 1,
     (SINCE_TUNED, "per_joule"): lambda case: _capped(case) and case.software.name >= SINCE_TUNED,
     (SINCE_TUNED, "tuned_attention"): lambda case: _capped(case) and case.software.name >= SINCE_TUNED,
 }
@@ -91,13 +87,13 @@ class Fit:
 def _with(case, values):
     """(machine, software) of a case as they would be with other constants."""
     on, software = case.on, case.software
-    changed = {}
     joule = values.get((on.family, f"flop_per_joule_{8 * on.bytes_per_value}"))
     if joule:
-        changed["sustained"] = power.sustained_share(on.matmul_flop_per_s, flop_per_joule=joule, watts=on.tdp_watts)
+        share = power.sustained_share(on.matmul_flop_per_s, flop_per_joule=joule, watts=on.tdp_watts)
+        on = replace(on, sustained=share)
     since = SINCE_TUNED <= software.name
     gains = {n: v for (of, n), v in values.items() if since and of == SINCE_TUNED and getattr(software, n) != 1}
-    return replace(on, **changed), replace(software, **gains)
+    return on, replace(software, **gains)
 
 
 def fit():
