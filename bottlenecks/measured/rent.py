@@ -177,8 +177,8 @@ def error(kind):
     """(error of each held-out source, median row, share inside) of a kind, as the models are now."""
     rows, found = corpus.table(kind), scores.fresh(kind, owners=False)
     mine = scores.fair(rows, found) & (rows["role"] == "held-out")
-    off, sources = np.abs(np.log(found["ratio"][mine])), rows["source_id"][mine]
-    each = np.array([off[sources == source].mean() for source in np.unique(sources)])
+    off = np.abs(np.log(found["ratio"][mine]))
+    each = scores.of_sources(off, rows["source_id"][mine])
     return each, float(np.median(off)), float(scores.inside(found)[mine].mean())
 
 

@@ -206,9 +206,14 @@ def in_seconds(found):
         return of | {"error": np.log(of["predicted_s"] / of["measured_s"])}
 
 
+def of_sources(values, sources):
+    """Of each source, in the order of their names, the mean of its rows."""
+    return np.array([values[sources == name].mean() for name in np.unique(sources)])
+
+
 def mean_error(logs, sources):
     """The mean over sources of the mean |ln(predicted / measured)|."""
-    return float(np.mean([np.abs(logs[sources == name]).mean() for name in np.unique(sources)]))
+    return float(of_sources(np.abs(logs), sources).mean())
 
 
 def inside(found):

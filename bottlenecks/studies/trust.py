@@ -133,9 +133,8 @@ def _without_one(values, source):
     _, which, count = np.unique(source, return_inverse=True, return_counts=True)
     order = np.argsort(values, kind="stable")
     weights, place = (1 / count[which])[order], np.arange(values.size)
-    share = np.cumsum(weights) - np.where(
-        place >= place[:, None], weights[:, None], 0
-    )  # a line for each that is left out
+    lost = np.where(place >= place[:, None], weights[:, None], 0)  # a line for each that is left out
+    share = np.cumsum(weights) - lost
     half = share[:, -1:] / 2 - 1e-12
     found = np.empty(values.size)
     found[order] = values[order][np.argmax((share >= half) & (place != place[:, None]), axis=1)]
@@ -172,10 +171,11 @@ def by_source(kind):
     """One dictionary for each held-out source, the least error of the model first: source, rows, and each rival's error."""
     found = rivals.logs(kind)
     held = found["role"] == "held-out"
+    names, rows = np.unique(found["source"][held], return_counts=True)
+    errors = {name: scores.of_sources(np.abs(found[name][held]), found["source"][held]) for name in rivals.NAMES}
     lines = [
-        {"source": source, "rows": int((found["source"] == source).sum())}
-        | {name: float(np.abs(found[name][found["source"] == source]).mean()) for name in rivals.NAMES}
-        for source in np.unique(found["source"][held]).tolist()
+        {"source": source, "rows": rows[i].item()} | {name: each[i].item() for name, each in errors.items()}
+        for i, source in enumerate(names.tolist())
     ]
     return sorted(lines, key=lambda line: line["model"])
 
@@ -208,14 +208,9 @@ def by_program():
         lines.append(
             {"program": program, "sources": np.unique(sources).size, "rows": int(mine.sum())}
             | {name: scores.mean_error(found[name][mine], sources) for name in ("one number", "model")}
-            | {"inside": shared(found["inside"][mine], sources)}
+            | {"inside": float(scores.of_sources(found["inside"][mine], sources).mean())}
         )
     return lines
-
-
-def shared(which, sources):
-    """Share of rows, every source of the same weight."""
-    return float(np.mean([which[sources == source].mean() for source in np.unique(sources)]))
 
 
 @cache

@@ -166,3 +166,10 @@ def test_intervals_hold_what_they_promise(kind):
     """Four fifths of the measurements, more or less, of sources that neither constants nor their own practice have seen."""
     inside = {line["role"]: line["inside"] for line in scores.rows_summary(kind)}
     assert 0.72 <= inside["held-out"] <= 0.88
+
+
+def test_every_source_has_one_voice():
+    """Two rows of a, 1 and 3, and one of b, -4: 2 and -4; of sizes 2 and 4, in the mean 3."""
+    values, sources = np.array([1.0, -4.0, 3.0]), np.array(["a", "b", "a"])
+    assert scores.of_sources(values, sources).tolist() == [2, -4]
+    assert scores.mean_error(values, sources) == 3

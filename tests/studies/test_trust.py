@@ -47,7 +47,6 @@ def test_a_source_has_one_voice(kind):
     assert mean == pytest.approx(every["one number"]["error"] - every["model"]["error"]) and deviation > 0
     won, of = trust.nearer(kind)
     assert 0 < won <= of == every["sources"]
-    assert trust.shared(np.array([True, True, False]), np.array(["a", "a", "b"])) == 0.5
 
 
 @pytest.mark.parametrize("kind", frame.KINDS)
