@@ -87,10 +87,16 @@ def cases(columns):
 
 def settled(columns):
     """The columns with the load of each row, and rates of all chips where only those of one are printed."""
-    columns = columns | _lengths(columns)
+    columns = columns | _lengths(columns) | {"software": _software(columns)}
     rate = columns["tokens_per_s"]
     rate = np.where(np.isnan(rate), columns["tokens_per_s_per_chip"] * columns["n_chips"], rate)
     return columns | {"load": _load(columns, rate), "tokens_per_s": rate}
+
+
+def _software(columns):
+    """The program that each row names: as its software, or else as its framework."""
+    known = [name for name in set(columns["software"].tolist()) if find_stack(name)]
+    return np.where(np.isin(columns["software"], known), columns["software"], columns["framework"])
 
 
 def _lengths(columns):
@@ -384,7 +390,7 @@ def _least_chips(shape, on, weight_format):
 
 def _programs(first, on):
     """((software, weight), ...): the release that a row names, several where it has no date; a compiled server where none is known."""
-    stack, date = find_stack(str(first["software"])) or find_stack(str(first["framework"])), str(first["software_date"])
+    stack, date = find_stack(str(first["software"])), str(first["software_date"])
     if not stack:
         return ((SERVER, 1.0),)
     known = {}

@@ -212,7 +212,7 @@ def test_a_rate_of_decoding_without_a_batch_is_of_many_sequences():
     less two for what a step holds.
     """
     asked = STEP | {"batch": np.nan, "tokens_per_s": 5e3}
-    for said in ({"software": "vLLM"}, {"load": "saturated"}):
+    for said in ({"software": "vLLM"}, {"framework": "vLLM"}, {"load": "saturated"}):
         case = case_of(**asked | said)
         assert case.batch[0] == pytest.approx(385 / 4, abs=0.3) and case.open[0] > 0
     for said in ({}, {"software": "gpt-fast"}):  # nobody says that many were served
@@ -291,3 +291,10 @@ def test_only_sources_marked_fit_are_fitted_on():
     roles = {s: row["role"] for s, row in corpus.sources("inference").items()}
     used = {s for row in data.rows("inference_constants") for s in row["sources"].split(";")}
     assert used and all(roles[source] == "fit" for source in used)
+
+
+def test_rows_of_different_frameworks_are_not_alike():
+    """A program may stand in either column; the second row is not taken for the first's."""
+    eager, server = predict(rows(STEP | {"framework": "eager PyTorch"}, STEP | {"framework": "vLLM"}))["seconds"]
+    alone = [predict(rows(STEP | {"software": name}))["seconds"][0] for name in ("eager PyTorch", "vLLM")]
+    assert [eager, server] == alone and eager > server
