@@ -106,7 +106,8 @@ def begun_by(name):
     stated = parts(name)
 
     def begins(core):
-        return core.startswith(stated.core) and not _goes_on(core, stated.core)
+        joint = core[len(stated.core) - 1 : len(stated.core) + 1]  # 7900 XT and 7900 XTX are two chips
+        return core.startswith(stated.core) and not joint.isalpha() and not _goes_on(core, stated.core)
 
     return [
         row["name"]

@@ -382,6 +382,7 @@ def test_boards_of_a_name_that_is_none():
     assert boards("RTX 3060") == boards("") == boards("80GB") == ()
     assert boards("M3") == boards("RTX 4060") == ()  # chips beside the M3 Max and the 4060 Ti
     assert boards("Tesla K80") == ("K80 (one GPU)",)
+    assert boards("RX 7900 XT") == ()  # a chip beside the XTX
 
 
 def test_a_suggestion_is_never_made_by_spelling_alone():
