@@ -261,7 +261,7 @@ def _format(dtype, device):
     for format in spelled:
         if format in device.peaks:
             return format, []
-        twin = {"fp16": "bf16", "bf16": "fp16", "int8": "fp8"}.get(format)
+        twin = {"fp16": "bf16", "int8": "fp8"}.get(format)  # but a chip without bf16 computes it in 32 bits, or not
         if twin in device.peaks:
             return twin, [f"{format} as fast as {twin}"]
     if spelled:

@@ -142,6 +142,8 @@ def _format(row, device, assumed):
     """The format of the layers' products, or one that the chip multiplies as fast."""
     formats.operands("compute_dtype", row["compute_dtype"])
     format = formats.narrowest(row["compute_dtype"])
+    if format == "bf16" and "bf16" not in device.peaks:
+        raise ValueError(f"{device.name} has no bf16 peak; it has {', '.join(device.peaks)}")
     if not format:
         eight = next((f for f in ("fp8", "int8") if f in device.peaks), "bf16")
         format = eight if row["submission"] == 1 else "bf16"

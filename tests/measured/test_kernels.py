@@ -177,3 +177,11 @@ def test_elementwise_values_are_as_wide_as_their_format():
     cells = {"kernel": "elementwise residual add", "m": 65536.0, "n": 65536.0}
     wide, narrow = predict(rows(cells | {"dtype": "float32"}, cells))["seconds"]
     assert wide == pytest.approx(2 * narrow, rel=0.01)
+
+
+@pytest.mark.parametrize("card", ["V100 SXM2 16GB", "T4"])
+def test_a_card_without_bf16_does_not_multiply_it_as_fast_as_fp16(card):
+    found = predict(rows(SQUARE | {"chip_name": card}, SQUARE | {"chip_name": card, "dtype": "fp16"}))
+    assert found["reason"][0].startswith(f"{card} has no bf16 peak; it has ") and found["reason"][1] == ""
+    tpu = predict(rows(SQUARE | {"chip_name": "TPU v4", "dtype": "fp16"}))
+    assert "fp16 as fast as bf16" in tpu["assumed"][0]
