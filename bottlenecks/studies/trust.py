@@ -1,6 +1,7 @@
 """Trust: how an error depends on who is asked, how intervals hold, and twenty rows to be predicted by the reader."""
 
 from functools import cache
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -368,9 +369,9 @@ def _guessed(guesses):
         raise ValueError(f"guesses must be a dictionary such as {{1: 40, 2: (5, 12)}}, got {guesses!r}")
     drawn = _drawn()
     for number, guess in guesses.items():
-        if not isinstance(number, int) or not 1 <= number <= len(drawn):
+        if isinstance(number, bool) or not isinstance(number, Integral) or not 1 <= number <= len(drawn):
             raise ValueError(f"a row is a whole number from 1 to {len(drawn)}, got {number!r}")
-        ends = guess if isinstance(guess, (tuple, list)) else (guess,)
+        ends = tuple(guess) if isinstance(guess, (tuple, list, np.ndarray)) else (guess,)
         if len(ends) not in (1, 2):
             raise ValueError(f"the guess for row {number} must be a number or a pair, got {guess!r}")
         yield number, *drawn[number - 1], sorted(float(positive(f"guess for row {number}", end)) for end in ends)

@@ -103,6 +103,7 @@ def test_a_perfect_reader_has_no_error():
 
 def test_ends_may_come_in_either_order():
     assert trust.beat({3: (2, 30)}) == trust.beat({3: [30, 2]})
+    assert trust.beat({3: (2, 30)}) == trust.beat({np.int64(3): np.array([30, 2])})
     assert trust.answers({3: (30, 2)})[0]["guess"] == "2 to 30"
     assert trust.beat({}) == trust.answers({}) == [{"": "no guess yet"}]
 
@@ -120,6 +121,7 @@ def test_ends_may_come_in_either_order():
         ({1: ()}, "a number or a pair"),
         ({1: None}, "row 1"),
         ([40, 50], "a dictionary"),
+        ({True: 4}, "from 1 to 20, got True"),
     ],
 )
 @pytest.mark.parametrize("asked", [trust.beat, trust.answers])
