@@ -20,16 +20,28 @@ from bottlenecks.facts.doors import positive
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.facts.workloads import find_workload, lengths
 from bottlenecks.measured import choices
-from bottlenecks.measured.cases import Cases, alike, impossible, largest, middles, over_boards, predictions, sorted_out
+from bottlenecks.measured.cases import (
+    Cases,
+    alike,
+    impossible,
+    joined,
+    largest,
+    middles,
+    over_boards,
+    predictions,
+    sorted_out,
+)
 from bottlenecks.measured.open import TASTE
 from bottlenecks.models import engines, inference, requests
 from bottlenecks.models.machine import RESOURCES, machine
 from bottlenecks.models.software import SERVER, TODAY, Software, at, find_stack
 
 PHASES = ("prefill", "decode", "end_to_end")
+LOADS = ("static", "saturated")
 LENGTHS = ("input_len", "output_len")
 MEASURED = ("latency_s", "s_per_output_token", "tokens_per_s", "ttft_s")
 MOST_SEQUENCES = 2048  # that serving stacks schedule at once unless told otherwise
+FOUR_BITS = {"AMD": "mxfp4"}  # whose four bits are not NVIDIA's
 PAIR = 2  # cards that a bridge joins
 FULL = 0.97  # share of the memory that a server can give at most
 TEXTS = ("chip_name", "chip", "model", "phase", "weight_dtype", "act_dtype", "kv_dtype", "software", "software_date")
@@ -51,7 +63,7 @@ class Case(NamedTuple):
     output: np.ndarray
     weight_format: str
     cache_format: str
-    assumed: str
+    assumed: np.ndarray  # in words
     routed: bool  # a mixture of experts
     together: bool  # over several chips that sum in each layer, in steps that no host launches
     open: object = 0.0  # deviation of the logarithm of the time over what the rows leave open
@@ -78,6 +90,9 @@ def cases(columns):
     reasons = impossible(columns)
     for i in np.flatnonzero(~np.isin(columns["phase"], PHASES)):
         reasons[i] = f"phase must be one of {', '.join(PHASES)}, got {str(columns['phase'][i])!r}"
+    columns = columns | {"load": np.char.lower(columns["load"])}
+    for i in np.flatnonzero(~np.isin(columns["load"], ("", *LOADS))):
+        reasons[i] = f"load must be one of {', '.join(LOADS)} or blank, got {str(columns['load'][i])!r}"
     columns = settled(columns)
     found = []
     for alike_rows in alike(columns, TEXTS, SWITCHES, ("batch", *LENGTHS, *MEASURED), among=reasons == ""):
@@ -90,7 +105,7 @@ def settled(columns):
     columns = columns | _lengths(columns) | {"software": _software(columns)}
     rate = columns["tokens_per_s"]
     rate = np.where(np.isnan(rate), columns["tokens_per_s_per_chip"] * columns["n_chips"], rate)
-    return columns | {"load": _load(columns, rate), "tokens_per_s": rate}
+    return columns | {"load": _load(columns), "tokens_per_s": rate}
 
 
 def _software(columns):
@@ -123,14 +138,14 @@ def _hosted(columns):
     return np.array([serves[name] for name in names], dtype=bool)
 
 
-def _load(columns, rate):
+def _load(columns):
     """ "saturated" where requests never run out: stated, or a whole run with neither a batch nor a latency; "full" where
-    a rate is printed of one phase, and not of how many sequences; else "static".
+    nothing tells how many sequences a server works on, nor what one of them waits; else "static".
     """
     unknown = np.isnan(columns["batch"]) & np.isnan(columns["latency_s"])
     found = np.where(unknown & (columns["load"] == ""), "saturated", columns["load"])
     whole = columns["phase"] == "end_to_end"
-    full = unknown & np.isfinite(rate) & np.isnan(columns["s_per_output_token"]) & np.isnan(columns["ttft_s"])
+    full = unknown & np.isnan(columns["s_per_output_token"]) & np.isnan(columns["ttft_s"])
     full &= _serve(columns) & (_hosted(columns) | np.isfinite(columns["ep"]))  # on a card of one's own it is one user's
     full |= unknown & ~whole & (columns["load"] == "saturated")
     return np.where(whole, np.where(found == "saturated", "saturated", "static"), np.where(full, "full", "static"))
@@ -201,7 +216,10 @@ def _stored(first, on):
     told = formats.stored(str(first["weight_dtype"]), "weight_dtype") or formats.find_stored(str(first["model"]))
     if told or shape.stored_format or formats.operands("act_dtype", str(first["act_dtype"])):
         return (("", 1.0),)
-    return tuple(choices.weights(f"weights beside {choices.narrowest(on)}").items())
+    found = choices.weights(f"weights beside {choices.narrowest(on)}")
+    return tuple(
+        (FOUR_BITS.get(on.vendor, name) if name == "nvfp4" else name, weight) for name, weight in found.items()
+    )
 
 
 def _cuts(first, on, stored):
@@ -256,7 +274,7 @@ def _case(mine, rows, world):
         assumed = assumed + more
         time, tokens, more = _alone(asked, batch)
         kind = "many chips" if plan.chips > 1 else "one chip"
-    note = "; ".join(filter(None, assumed + more + list(on_chips.assumed)))
+    note = joined(*(np.broadcast_to(each, rows.shape) for each in ("", *assumed, *more, *on_chips.assumed)))
     together = plan.tp > 1 and plan.stationary == "1-D" and software.captured
     settled = (tokens, batch, prompt, asked.output, weight_format, cache_format)
     return Case(rows, on_chips, time, kind, *settled, note, shape.experts is not None, together)
@@ -334,6 +352,8 @@ def _plan(first, shape, on, software, hosted, weight_format, head_format, cache_
     if n is None:
         n = (tp or 1) * (pp or 1) * (ep or 1)
         assumed += [f"{n} chip{'s' * (n > 1)}"]
+    if (tp or 1) * (pp or 1) > n:
+        raise ValueError(f"tp {tp or 1} x pp {pp or 1} is {(tp or 1) * (pp or 1)} chips, and the row has {n}")
     share, least, mixture = n, _least_chips(shape, on, weight_format), shape.experts is not None
     if (tp or 1) * (pp or 1) * (ep or 1) > n and mixture:
         n = (tp or 1) * (pp or 1) * (ep or 1)
@@ -363,8 +383,6 @@ def _plan(first, shape, on, software, hosted, weight_format, head_format, cache_
         tp, ep = 1, tp
         assumed.append("attention data parallel, experts over all chips")
     tp, pp, ep = tp or 1, pp or 1, ep or 1
-    if tp * pp > n:
-        raise ValueError(f"tp {tp} x pp {pp} is {tp * pp} chips, and the row has {n}")
     if np.mod(shape.heads, tp) and stationary == "1-D":
         raise ValueError(f"tp {tp} does not divide the {shape.heads} heads of {shape.name}")
     if mixture and np.mod(shape.experts, ep):
@@ -466,7 +484,7 @@ def _alone(asked, batch):
         return lambda on: _prefill_s(asked, on, mine), batch * prompt, note
     fits = _fitting(asked) if plan.stationary == "1-D" else np.inf
     turns = np.maximum(mine / np.maximum(fits, 1), 1)  # what does not fit waits for its turn
-    at_once, waits = mine / turns, ["sequences in turns: not all fit the memory"] * bool(np.any(turns > 1))
+    at_once, waits = mine / turns, [np.where(turns > 1, "sequences in turns: not all fit the memory", "")]
     if phase == "end_to_end" and is_run(first):
 
         def time(on):

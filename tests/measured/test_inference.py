@@ -179,6 +179,11 @@ def test_each_column_is_heard():
 # ---- what a row leaves open
 
 
+def refused(cells):
+    """Why a row has no prediction."""
+    return predict(rows(cells))["reason"][0]
+
+
 def case_of(**cells):
     """The case of one row with 16-bit weights, unless it states others."""
     (case,) = measured_inference.cases(rows({"weight_dtype": "bf16"} | cells)).found
@@ -191,9 +196,9 @@ def test_lengths_that_are_not_stated_are_a_distribution():
     middle = next(n for n in weights if sum(weights[m] for m in weights if m <= n) >= sum(weights.values()) / 2)
     assert middle == 1024  # 0.013 + 0.051 + 0.298 of sources ask for less, and 0.192 for as much
     case = case_of(**STEP | {"input_len": np.nan})
-    assert case.prompt.tolist() == [middle] and "prompts of 1,024 tokens" in case.assumed
+    assert case.prompt.tolist() == [middle] and "prompts of 1,024 tokens" in case.assumed[0]
     assert case.open[0] > 0 and np.all(case_of(**STEP).open == 0)
-    assert "answers of 256 tokens" in case_of(**LOAD | {"output_len": np.nan}).assumed
+    assert "answers of 256 tokens" in case_of(**LOAD | {"output_len": np.nan}).assumed[0]
 
 
 def test_a_named_workload_has_its_lengths():
@@ -298,3 +303,35 @@ def test_rows_of_different_frameworks_are_not_alike():
     eager, server = predict(rows(STEP | {"framework": "eager PyTorch"}, STEP | {"framework": "vLLM"}))["seconds"]
     alone = [predict(rows(STEP | {"software": name}))["seconds"][0] for name in ("eager PyTorch", "vLLM")]
     assert [eager, server] == alone and eager > server
+
+
+@pytest.mark.parametrize("load", ["Saturated", "SATURATED"])
+def test_the_case_of_a_load_does_not_count(load):
+    found = predict(rows(LOAD | {"load": "saturated"}, LOAD | {"load": load}))["seconds"]
+    assert found[0] == found[1] > 0
+
+
+def test_an_unknown_load_is_refused():
+    assert "load must be one of static, saturated or blank, got 'satureted'" in refused(LOAD | {"load": "satureted"})
+
+
+def test_a_prediction_does_not_hang_on_what_was_measured():
+    """Of a server that says nothing of its sequences: the same time per token with a rate, fast or slow, and with none."""
+    asked = STEP | {"batch": np.nan, "software": "vLLM", "software_date": "2024-08"}
+    cases = [case_of(**asked | {"tokens_per_s": rate}) for rate in (9000.0, 90.0, np.nan)]
+    assert len({case.batch[0] for case in cases}) == 1
+
+
+def test_what_waits_is_told_of_its_own_row_alone():
+    found = predict(rows(STEP | {"batch": 1.0}, STEP | {"batch": 40000.0}))["assumed"]
+    assert "in turns" not in found[0] and "in turns" in found[1]
+
+
+def test_a_mixture_too_has_no_more_ranks_than_chips():
+    more = STEP | {"model": "Mixtral-8x7B", "n_chips": 8.0, "tp": 8.0, "pp": 8.0}
+    assert refused(more) == "tp 8 x pp 8 is 64 chips, and the row has 8"
+
+
+def test_four_bits_of_another_maker_are_not_nvidias():
+    case = case_of(**STEP | {"chip_name": "MI355X", "weight_dtype": ""})
+    assert case.weight_format == "mxfp4"
