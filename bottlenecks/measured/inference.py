@@ -109,9 +109,15 @@ def settled(columns):
 
 
 def _software(columns):
-    """The program that each row names: as its software, or else as its framework."""
-    known = [name for name in set(columns["software"].tolist()) if find_stack(name)]
-    return np.where(np.isin(columns["software"], known), columns["software"], columns["framework"])
+    """The program that each row names, known by its software or else by its framework; '' where neither is known."""
+    names = ("software", "framework")
+    pairs = list(zip(*(columns[name].tolist() for name in names), strict=True))
+    known = {pair: _stack(dict(zip(names, pair, strict=True))) for pair in set(pairs)}
+    return np.array([known[pair] for pair in pairs], dtype=str)
+
+
+def _stack(row):
+    return find_stack(row["software"]) or find_stack(row["framework"])
 
 
 def _lengths(columns):
