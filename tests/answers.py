@@ -8,7 +8,7 @@ import numpy as np
 BY_HAND = {  # base unit; the arithmetic in words
     "22.x1": 116,  # 191 rows with the row left out, 75 with its source
     "22.x2": 1.36,  # ln: 0.1420 + 0.3358 x 0.0036 / (0.0036 + 0.0327 / 9)
-    "22.x3": 57.2,  # read off the diamond
+    "22.x3": 59.4,  # read off the diamond
     "22.1": 40.55,  # ln 1.5
     "22.2": 20,  # (8 + 12 + 40) / 3
     "22.3b": 1.1172,  # 0.4700 x 0.01 / 0.0424 = 0.1108

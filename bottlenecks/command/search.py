@@ -36,6 +36,9 @@ def add(commands):
         metavar="FILE",
         help="of your cluster, as `bottlenecks calibrate training` wrote it: steps take its times",
     )
+    parser.add_argument(
+        "--links", action="store_true", help="print what the links of each tier carry in a step of the best, too"
+    )
     parser.add_argument("--jobs", type=whole(256), default=1, metavar="N", help="processes (default: 1)")
     parser.add_argument("--json", action="store_true", help="print JSON in base units")
     parser.set_defaults(run=run)
@@ -61,7 +64,10 @@ def run(args):
     with _pool(args.jobs) as executor:
         asked = {"chips": args.chips, "batch": batch, "seq_len": args.seq, "software": args.software, "keep": args.top}
         found = search.search(shape, on, **asked, executor=executor)
-    print(json.dumps(search_json(found, times), indent=1) if args.json else "\n".join(search_lines(found, times)))
+    if args.json:
+        print(json.dumps(search_json(found, times, links=args.links), indent=1))
+    else:
+        print("\n".join((*search_lines(found, times), *(links_lines(found) if args.links else ()))))
     return 0 if found.fitting else 1
 
 
@@ -134,7 +140,28 @@ def search_lines(found, times=1.0):
     yield f"buy {best}: twice as much makes it {plain(gains[best])} times as fast; {others}"
 
 
-def search_json(found, times=1.0):
+def links_lines(found):
+    """Bytes and seconds of each tier's links in a step of the best layout, and the hottest of them."""
+    from bottlenecks.models import wires
+
+    if not found.fitting:
+        return
+    if not found.on.tiers:
+        yield "one chip alone has no links"
+        return
+    laid = wires.laid(found.model, found.layout(), on=found.on, software=found.software)
+    step_s = float(found.step().seconds)
+    sent = [name for name, moved in laid.moved_bytes.items() if moved.any()]
+    yield "links of a chip, bytes a step in one direction; busy: seconds at what the library reaches, hidden or not"
+    yield "".join(f"{cell:>18s}" for cell in ("tier", *sent, "busy", "of the step"))
+    for i, tier in enumerate(laid.tiers):
+        cells = [si(float(laid.moved_bytes[name][i]), "B") for name in sent]
+        busy_s = float(laid.busy_s[i])
+        yield "".join(f"{cell:>18s}" for cell in (tier, *cells, si(busy_s, "s"), percent(busy_s / step_s)))
+    yield f"the hottest links: {laid.hottest or 'none, nothing is sent'}"
+
+
+def search_json(found, times=1.0, *, links=False):
     """The same as numbers in base units; the rows of a step are those of a tuned program."""
     from bottlenecks.studies import search
 
@@ -158,7 +185,22 @@ def search_json(found, times=1.0):
         content["shares"] = {o: float(v) for o, v in search.owners(*where).items()}
         content["doubled"] = {o: float(v) for o, v in search.doubled(*where).items()}
         content["rows_s"] = {name: float(s) for name, s in found.step().rows.items()}
+        if links:
+            content["links"] = _links_json(found)
     return content
+
+
+def _links_json(found):
+    from bottlenecks.models import wires
+
+    if not found.on.tiers:
+        return []
+    laid = wires.laid(found.model, found.layout(), on=found.on, software=found.software)
+    return [
+        {"tier": tier, "busy_s": float(laid.busy_s[i]), "hottest": bool(tier == laid.hottest)}
+        | {"moved_bytes": {name: float(moved[i]) for name, moved in laid.moved_bytes.items()}}
+        for i, tier in enumerate(laid.tiers)
+    ]
 
 
 def _named(columns):

@@ -76,6 +76,7 @@ class Tier:
     oversubscription: float = 1.0
     in_network_reduction: bool = False
     link: str = ""  # a name for `link`
+    topology: str = ""  # of its ranks, in words: "2D mesh", "3D torus"; '': as its link has it
     sources: tuple = ()
     confidence: str = ""
     unconfirmed: tuple = ()

@@ -87,6 +87,16 @@ def plain(value, digits=3):
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def binary(value):
+    """Bytes as messages are counted, in powers of 1,024.
+
+    >>> binary(16384), binary(1.5 * 2**20), binary(700)
+    ('16 KiB', '1.5 MiB', '700 B')
+    """
+    power = min(max(int(np.log2(max(value, 1)) // 10), 0), 4)
+    return f"{plain(value / 1024**power, 4)} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+
+
 def plural(number, word, digits=6):
     """A number and what is counted, in one or many.
 

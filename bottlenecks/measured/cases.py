@@ -5,14 +5,16 @@ A kind of measurement is a module with `cases(columns)`, made once, and with wha
 under; and `classes(cases)`, {factor: array of levels}, to which practice belongs.
 """
 
-from functools import wraps
+from functools import cache, wraps
 from typing import NamedTuple
 
 import numpy as np
 
+from bottlenecks.facts.chips import chip, find_chip
 from bottlenecks.facts.doors import COUNT, RANKS
 from bottlenecks.laws import shares
 from bottlenecks.measured import choices
+from bottlenecks.models import kernels
 
 
 class Cases(NamedTuple):
@@ -30,7 +32,7 @@ class Cases(NamedTuple):
 TOKENS, MOST_LAYERS, WIDEST = 10**9, 10**4, 10**8
 LENGTHS = ("input_len", "output_len")  # means, which may be broken; one below a token is a slip
 LIMITS = {  # column -> (least, most, is it whole); a column that is not named is finite and above zero
-    **dict.fromkeys(("m", "n", "k", "batch", "global_batch_seqs", "bytes", "threads"), (1, COUNT, True)),
+    **dict.fromkeys(("m", "n", "k", "batch", "global_batch_seqs", "bytes", "threads", "slots"), (1, COUNT, True)),
     **dict.fromkeys(("seq_len", "kv_len", "padded_tokens", "micro_batch"), (1, TOKENS, True)),
     **dict.fromkeys(LENGTHS, (0, TOKENS, False)),
     **dict.fromkeys(("layers", "moe_topk", "pp", "vpp"), (1, MOST_LAYERS, True)),
@@ -155,7 +157,8 @@ def _board(cases, columns, boards):
     """(the board of the median time of each row, deviation of the logarithm over all of them)."""
     each = np.full((len(boards), columns["chip"].size), np.nan)
     for i, (board, _) in enumerate(boards):
-        found = cases(columns | {"chip_name": np.full(each.shape[1], board)})
+        tried = {"chip_name": np.full(each.shape[1], board), "board_tried": np.full(each.shape[1], board)}
+        found = cases(columns | tried)
         for case in found.found:
             each[i, case.rows] = case.time(case.on)
     known = np.isfinite(each)
@@ -174,6 +177,7 @@ def predictions(cases, *, owner):
     found = {"seconds": np.full(size, np.nan), "open": np.zeros(size)}
     found |= {name: np.full(size, "", dtype=object) for name in ("bound", "assumed")}
     reasons = cases.reasons.astype(object)
+    also = np.hypot(cases.columns["board_open"], unswept(cases.columns["chip_name"]))
     for case in cases.found:
         if case.rows.size:
             try:
@@ -181,13 +185,29 @@ def predictions(cases, *, owner):
             except ValueError as problem:
                 reasons[case.rows] = str(problem)
                 continue
-            found["open"][case.rows] = np.hypot(case.open, cases.columns["board_open"][case.rows])
+            found["open"][case.rows] = np.hypot(case.open, also[case.rows])
             found["assumed"][case.rows] = case.assumed
             found["bound"][case.rows] = owner(case) if owner else ""
     lost = (reasons == "") & ~(np.isfinite(found["seconds"]) & (found["seconds"] > 0))
     reasons[lost], found["seconds"][lost] = NO_NUMBER, np.nan
     found["assumed"] = np.where(reasons == "", joined(cases.columns["board_taken"], found["assumed"]), "")
     return found | {name: found[name].astype(str) for name in ("bound", "assumed")} | {"reason": reasons.astype(str)}
+
+
+def unswept(names):
+    """What a chip leaves open of the logarithm of a time: nothing where its family was swept, else what families differ by."""
+    of = {name: find_chip(name) for name in set(names.tolist())}
+    alike = among_families()
+    open = {name: alike if found and not kernels.swept(chip(found).family) else 0.0 for name, found in of.items()}
+    return np.array([open[name] for name in names.tolist()])
+
+
+@cache
+def among_families():
+    """Deviation of the logarithm of the share of the peak that products reach, over the families that were measured themselves."""
+    of = kernels.constants_table().items()
+    own = [float(row["value"]) for (family, name), row in of if name == "matmul_16" and family != "any"]
+    return float(np.std(np.log(own), ddof=1))
 
 
 def joined(*texts):

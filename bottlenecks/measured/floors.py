@@ -3,7 +3,6 @@
 import numpy as np
 
 from bottlenecks.facts import formats
-from bottlenecks.facts.architectures import find_model, model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.doors import one_of
 from bottlenecks.laws import collectives as law
@@ -68,7 +67,7 @@ def _inference_s(cases):
     bound = np.full(rows["source_id"].size, np.nan)
     for case in cases.found:
         mine = {name: values[case.rows] for name, values in rows.items()}
-        shape = model(find_model(str(mine["model"][0])))
+        shape = inference.model_of(str(mine["model"][0]))
         bound[case.rows] = (
             _saturated_s(shape, case, mine)
             if case.tokens[0] == 1 and case.kind == "saturated"

@@ -105,7 +105,8 @@ def settled(columns):
     columns = columns | _lengths(columns) | {"software": _software(columns)}
     rate = columns["tokens_per_s"]
     rate = np.where(np.isnan(rate), columns["tokens_per_s_per_chip"] * columns["n_chips"], rate)
-    return columns | {"load": _load(columns), "tokens_per_s": rate}
+    tried = columns.get("board_tried", np.full(rate.shape, ""))
+    return columns | {"load": _load(columns), "tokens_per_s": rate, "board_tried": tried}
 
 
 def _software(columns):
@@ -176,7 +177,15 @@ def _cases(mine, rows):
     worlds = _worlds({c: v[0] for c, v in mine.items()})
     if len(worlds) == 1:
         return [_case(mine, rows, worlds[0])]
-    each = [_case(mine, rows, world) for world in worlds]
+    each, problem = [], None
+    for world in worlds:
+        try:
+            each.append((world, _case(mine, rows, world)))
+        except ValueError as refused:
+            problem = problem or refused
+    if not each:
+        raise problem
+    worlds, each = zip(*each, strict=True)
     seconds = np.array([np.broadcast_to(case.time(case.on) / case.tokens, rows.shape) for case in each])
     chosen, open = middles(seconds, _weights(worlds, seconds))
     found = []
@@ -218,7 +227,7 @@ def _worlds(first):
 
 def _stored(first, on):
     """((format of the weights, weight), ...): as stated ('': by the row, the name or the model), else what chips like it were given."""
-    shape = _model(str(first["model"]))
+    shape = model_of(str(first["model"]))
     told = formats.stored(str(first["weight_dtype"]), "weight_dtype") or formats.find_stored(str(first["model"]))
     if told or shape.stored_format or formats.operands("act_dtype", str(first["act_dtype"])):
         return (("", 1.0),)
@@ -239,7 +248,7 @@ def _cuts(first, on, stored):
         or not n > 1
     ):
         return (None,)
-    shape = _model(str(first["model"]))
+    shape = model_of(str(first["model"]))
     told = stored or formats.find_stored(str(first["weight_dtype"])) or formats.find_stored(str(first["model"]))
     least = _least_chips(shape, on, told or shape.stored_format or "bf16")
     found = [tp for tp in (1, 2, 4, 8) if n % tp == 0 and tp >= least and shape.heads % tp == 0]
@@ -254,7 +263,7 @@ def _unasked(first, name):
 def _case(mine, rows, world):
     """The case of rows alike in all but numbers, in one world; ValueError: why there is none."""
     first = {c: v[0] for c, v in mine.items()}
-    shape, on, software = _model(str(first["model"])), _chip(first), world.software
+    shape, on, software = model_of(str(first["model"])), _chip(first), world.software
     if first["speculative"] == 1:
         raise ValueError("speculative decoding: the acceptance rate is not in the row")
     format, weight_format, head_format, cache_format, assumed = _formats(first, shape, on, software, world.weights)
@@ -271,7 +280,7 @@ def _case(mine, rows, world):
     )
     for tokens, of in ((world.prompt, "prompts"), (world.output, "answers")):
         assumed += [f"{of} of {tokens:,.0f} tokens"] if tokens is not None else []
-    asked = Asked(shape, plan, on_chips, phase, prompt, np.maximum(output, 1), copies, first)
+    asked = Asked(shape, plan, on_chips, phase, prompt, np.maximum(output, 1), copies, mine["slots"], first)
     if load == "saturated":
         time, tokens, more = _under_load(asked, mine["batch"])
         kind, batch = "saturated", mine["batch"]
@@ -296,10 +305,12 @@ class Asked(NamedTuple):
     prompt: np.ndarray
     output: np.ndarray
     copies: float
+    slots: np.ndarray  # sequences that a graph of fixed shape was compiled for; NaN: as many as there are
     first: dict
 
 
-def _model(name):
+def model_of(name):
+    """The model that a row names, or its configuration file."""
     if not name:
         raise ValueError("no model is named")
     if name.endswith(".json"):
@@ -367,6 +378,10 @@ def _plan(first, shape, on, software, hosted, weight_format, head_format, cache_
     elif least > n and tp is None and first["load"] in ("saturated", "full"):  # a share of what a larger machine yields
         n = int(n * 2 ** np.ceil(np.log2(2 * least / n)))
         assumed.append(f"a share of {n} chips, which hold the model")
+    elif least > n and not _ran(first):
+        raise ValueError(
+            f"{weight_format} weights of {shape.name} do not fit {n} x {on.name}: they take {least} at least"
+        )
     elif least > n:
         assumed.append("the weights do not fit the memory")
     if ep is not None and not mixture:
@@ -407,6 +422,11 @@ def _plan(first, shape, on, software, hosted, weight_format, head_format, cache_
     return plan, share / plan.chips if share < n else max(n / plan.chips, 1.0), assumed
 
 
+def _ran(first):
+    """Did the row run? It has a measurement, and its board is told (rates of a chip are those of all by now)."""
+    return first["board_tried"] == "" and any(np.isfinite(first[name]) for name in MEASURED)
+
+
 def _least_chips(shape, on, weight_format):
     """Chips whose memory holds the weights."""
     return int(np.ceil(shape.params * bytes_per_value(weight_format) / (FULL * on.memory_bytes)))
@@ -430,7 +450,7 @@ def _programs(first, on):
 
 def _under_load(asked, batch):
     """(seconds a token of all copies together, as a function of the server; tokens counted; what was assumed)."""
-    shape, plan, _, _, prompt, output, copies, _ = asked
+    shape, plan, _, _, prompt, output, copies, _, _ = asked
     if np.isnan(batch).any():
         at_once, note = _at_once(asked), "as many sequences as fit, 2,048 at most"
     else:
@@ -480,13 +500,11 @@ def _sequences(asked, mine, world):
 
 def _alone(asked, batch):
     """(seconds of a prefill, a step, or a run from start to end; tokens counted; what was assumed)."""
-    shape, plan, _, phase, prompt, output, copies, first = asked
-    mine = np.maximum(batch / plan.ep / copies, 1)
+    shape, plan, _, phase, prompt, output, copies, slots, first = asked
+    mine = np.maximum(np.fmax(batch, slots) / plan.ep / copies, 1)
     if phase == "prefill":
         positive("input_len", float(prompt.min()))
-        note = []
-        if plan.stationary != "1-D":
-            note = ["weights cut both ways or gathered, whichever is sooner"]
+        note = ["weights cut both ways or gathered, whichever is sooner"] * (plan.stationary != "1-D")
         return lambda on: _prefill_s(asked, on, mine), batch * prompt, note
     fits = _fitting(asked) if plan.stationary == "1-D" else np.inf
     turns = np.maximum(mine / np.maximum(fits, 1), 1)  # what does not fit waits for its turn
@@ -497,7 +515,7 @@ def _alone(asked, batch):
             return turns * requests.run(shape, plan, on, batch=at_once, prompt=prompt, output=output).seconds
 
         return time, batch * output, waits
-    context = np.maximum(prompt + output / 2, 1)
+    context = np.maximum(prompt + output / (1 if plan.software.static else 2), 1)
     return lambda on: turns * inference.decode_s(shape, plan, on, batch=at_once, context=context), batch, waits
 
 

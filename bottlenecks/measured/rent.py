@@ -115,6 +115,7 @@ MECHANISMS = {
         "waits for the last of the ranks": lambda: _machine(last_s=0.0),
         "the processor's own work": lambda: _program(host_layer_s=0.0),
         "sums in shots": lambda: _program(shots=False),
+        "graphs of one shape": lambda: _program(static=False, every_expert=False),
         "kernels of programs that fuse less": lambda: _program(
             joined=True, casts=False, unpacks=False, attention="best"
         ),

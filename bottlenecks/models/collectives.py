@@ -274,9 +274,10 @@ def _group(message_bytes, tiers, ranks, per_domain, groups):
     inside = occupied(tiers, size, per_domain)
     rates = [_rate(tiers, i, inside, groups) for i in range(len(tiers))]
     hops, parts = _hops(size, inside), _parts(inside)
-    axes, side = _torus(tiers[0], inside[0])
-    if axes:
-        hops[0] = axes * side / 2 * (inside[0] > 1)  # both ways round each axis at once
+    axes, side, wraps = _torus(tiers[0], inside[0])
+    if axes:  # both ways round each axis at once; along a mesh there is one way round, there and back
+        hops[0] = axes * side / (2 if wraps else 1) * (inside[0] > 1)
+        rates[0] = rates[0] / (1 if wraps else 2)
     kinds = [_kind(tier, i) for i, tier in enumerate(tiers)]
     message = np.asarray(message_bytes, dtype=float)
     return Group(message, size, tiers, kinds, inside, rates, hops, parts, axes, side)
@@ -369,6 +370,47 @@ def _way(algorithm, protocol, fixed, fill, cuts, streams, kinds):
     return Way(algorithm, protocol, fixed, fill, cuts, busiest(inner), port_s, 1.0 * off_ports)
 
 
+# ---- what links carry
+
+
+def link_bytes(collective, message_bytes, *, tiers, ranks, per_domain=None):
+    r"""Bytes that the links of a chip carry into each tier, in the mean over a group's chips; tiers along the first axis.
+
+    $$Q_i = M\,f\,\frac{g_i}{g}, \qquad Q_i = M \left(1 - \frac{g_{in}}{g}\right) \text{ (all-to-all)}$$  (eq:link-bytes)
+
+    M     message_bytes  message, as `collective_time` counts it                                       [B]
+    f     -              times that a ring sends it: 2 (g - 1)/g for an all-reduce, half for its halves [-]
+    g     ranks          ranks of the group                                                            [-]
+    g_i   -              edges of the ring that leave a domain of the tier inside: one of each domain   [-]
+    g_in  per_domain     ranks of the group inside one domain of the tier within                              [-]
+
+    Holds for: rings that visit one domain after the other, and messages pair by pair. What goes further than a tier of ports
+    passes its links as well; what leaves a domain of a chip's own links takes a port instead of them. In a torus a message
+    pair by pair loads a link at every hop.
+    Source: counting.
+
+    >>> from bottlenecks.facts.networks import system
+    >>> [float(each) for each in link_bytes("all_gather", 16.0, tiers=system("DGX H100").tiers, ranks=16)]
+    [13.125, 1.875]
+    """
+    one_of("collective", collective, COLLECTIVES)
+    group = _group(message_bytes, tiers, ranks, per_domain, 1)
+    size, within = group.size, group.senders
+    if collective in ("all_to_all", "p2p"):
+        cut = collective == "all_to_all"
+        left = [np.maximum(size - each, 0) / size if cut else 1.0 * (size > each) for each in within]
+        detour = np.maximum(group.axes * group.side / 4, 1) if group.axes and cut else 1.0
+    else:
+        sends = {"all_reduce": 2, "broadcast": size / np.maximum(size - 1, 1)}.get(collective, 1) * (size - 1) / size
+        domains = [np.ceil(size / each - 1e-9) for each in within]
+        left, detour = [sends * np.where(each > 1, each, 0) / size for each in domains], 1.0
+    found = []
+    for i, kind in enumerate(group.kinds):
+        further = left[i + 1] if kind == "NVLINK" and i + 1 < len(left) else 0.0
+        found.append(group.message * (left[i] - further) * (1.0 if i else detour))
+    return np.stack(np.broadcast_arrays(*found))
+
+
 # ---- how a group lies in the tiers
 
 
@@ -419,16 +461,21 @@ def _rate(tiers, i, inside, groups):
         oversubscription=tier.oversubscription,
         groups=groups if i else 1,
     )
-    if "full mesh" in _wire(tier.link)["topology"]:
+    if "full mesh" in topology(tier):
         rate = rate * np.maximum(inside[i] - 1, 1) / (tier.ranks - 1)
     return rate
 
 
 def _torus(tier, inside):
-    """(axes, chips along each), 0 axes where there is no torus; groups are taken for cubes."""
-    found = re.search(r"(\d)D torus", _wire(tier.link)["topology"])
+    """(axes, chips along each, do they close?), 0 axes where neighbours alone are not joined; groups are taken for cubes."""
+    found = re.search(r"(\d)D (torus|mesh)", topology(tier))
     axes = int(found[1]) if found else 0
-    return axes, inside ** (1 / axes) if axes else inside
+    return axes, inside ** (1 / axes) if axes else inside, bool(found) and found[2] == "torus"
+
+
+def topology(tier):
+    """How the ranks of a tier are joined, in words: its own, or those of its link."""
+    return tier.topology or _wire(tier.link)["topology"]
 
 
 def _tree_sends(sends, parts, kind):

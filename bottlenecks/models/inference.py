@@ -5,7 +5,7 @@ ledger of `ops`, each row cut to one chip's part (`cut`) and timed on a `Machine
 rows (`exchange`). Batch, context and any field of a machine or of a plan's layout may be arrays.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -103,6 +103,8 @@ def rows(model, plan, on, *, batch, queries, keys, logits="last", which="all"):
     `which` of the rows: all, those of attention, or the others (`ops.forward`).
     """
     checked(model, plan, on)
+    if plan.software.every_expert and model.experts:
+        model = replace(model, experts_per_token=model.experts)
     whole = ops.forward(
         model,
         batch=batch,

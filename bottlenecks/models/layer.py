@@ -97,7 +97,7 @@ def _layer(model, on, software, **few):
         "ends_s": took["ends"]["all"] + zero,
         "ends_flop": ops.total([op for op in head if op.kind == "matmul"]) + zero,
         "embedding_s": took["embedding"]["all"] + zero,
-        **_messages(model, on, software, **few),
+        **{f"{name}_s": took for name, took in messages(model, on, software, **few).items()},
     }
 
 
@@ -192,29 +192,32 @@ def _ranks(software, tp, ep):
 # ---- messages
 
 
-def _messages(model, on, software, tp, sp, cp, ep, micro_batch, seq_len, imbalance):
-    """Seconds of a layer's exchanges: tensor-parallel, context-parallel, and of experts."""
+def messages(model, on, software, tp, sp, cp, ep, micro_batch, seq_len, imbalance, send=send_s):
+    """Each of a layer's exchanges, once: tensor-parallel, of its half a gather, context-parallel, and of experts.
+
+    `send`: asked what a collective comes to: `wiring.send_s`, seconds; `wires.carried`, bytes on each tier.
+    """
     tokens, wide = micro_batch * seq_len / cp, on.bytes_per_value
     stream_bytes = wide * tokens * model.width
     per_domain = np.maximum(np.minimum(on.domain, 1e9) // tp, 1)
-    gather = send_s("all_gather", stream_bytes, tp, on=on)
-    tensor = gather + send_s("reduce_scatter", stream_bytes, tp, on=on)
+    gather = send("all_gather", stream_bytes, tp, on=on)
+    tensor = gather + send("reduce_scatter", stream_bytes, tp, on=on)
     if not np.all(sp):
-        tensor = np.where(sp, tensor, send_s("all_reduce", stream_bytes, tp, on=on))
+        tensor = np.where(sp, tensor, send("all_reduce", stream_bytes, tp, on=on))
     kv_values = 2 * np.maximum(model.kv_heads / tp, 1) * model.head_values
     if model.attention == "MLA":
         kv_values = model.kv_lora_rank + model.qk_rope_values
     around = wide * tokens * kv_values * cp  # bytes that a rank has seen once all have gone around
     return {
-        "tensor_s": tensor,
-        "gather_s": gather,
-        "context_s": send_s("all_gather", around, cp, on=on, per_domain=np.minimum(per_domain, cp)),
-        "experts_s": _all_to_all_s(model, on, software, tokens, tp, sp, ep, imbalance, per_domain),
+        "tensor": tensor,
+        "gather": gather,
+        "context": send("all_gather", around, cp, on=on, per_domain=np.minimum(per_domain, cp)),
+        "experts": _all_to_all(model, on, software, tokens, tp, sp, ep, imbalance, per_domain, send),
     }
 
 
-def _all_to_all_s(model, on, software, tokens, tp, sp, ep, imbalance, per_domain):
-    """Seconds of one all-to-all of a mean layer: tokens to their experts, or back."""
+def _all_to_all(model, on, software, tokens, tp, sp, ep, imbalance, per_domain, send):
+    """One all-to-all of a mean layer: tokens to their experts, or back."""
     if model.experts is None:
         return 0.0 * tp
     k, wide, ranks = model.experts_per_token, on.bytes_per_value, _ranks(software, tp, ep)
@@ -224,9 +227,8 @@ def _all_to_all_s(model, on, software, tokens, tp, sp, ep, imbalance, per_domain
         domains = np.maximum(ranks / near, 1)
         met = domains * (1 - (1 - 1 / domains) ** k) / k  # domains that a token's experts lie in, over experts
         sent = sent * np.where(domains > 1, met, 1)
-    seconds = send_s("all_to_all", sent * imbalance, ranks, on=on, per_domain=np.minimum(near, ranks))
+    found = send("all_to_all", sent * imbalance, ranks, on=on, per_domain=np.minimum(near, ranks))
     if not software.folds_experts:  # each expert is cut over tensor-parallel ranks: all need its tokens
         whole = wide * tokens * k * model.routed_width * imbalance
-        among = send_s("all_gather", whole, tp, on=on) + send_s("reduce_scatter", whole, tp, on=on)
-        seconds = seconds + among / 2
-    return seconds * (model.layers - model.dense_layers) / model.layers
+        found = found + (send("all_gather", whole, tp, on=on) + send("reduce_scatter", whole, tp, on=on)) / 2
+    return found * (model.layers - model.dense_layers) / model.layers

@@ -39,12 +39,13 @@ def run(model, plan, on, *, batch, prompt, output):
     S_o  output     tokens of an answer                                [-]
 
     Holds for: requests that start and end together. A step's time grows with the context in smooth
-    pieces, so two points (Gauss's) stand for the sum over all steps.
+    pieces, so two points (Gauss's) stand for the sum over all steps. Where graphs have one shape, every
+    step reads a cache of the final length.
     Source: counting; Gauss quadrature of two points is exact up to the third power.
     """
     batch, prompt, output = checked(model, plan, on, batch=batch, prompt=prompt, output=output)
     first = prefill_s(model, plan, on, batch=batch, prompt=prompt)
-    middle, half = prompt + output / 2, output / 12**0.5
+    middle, half = (prompt + output, 0.0) if plan.software.static else (prompt + output / 2, output / 12**0.5)
     ends = (np.maximum(middle + sign * half, 1) for sign in (-1, 1))
     steps = [decode_s(model, plan, on, batch=batch, context=context) for context in ends]
     return Run(first, np.maximum(output - 1, 0) * (steps[0] + steps[1]) / 2)
@@ -92,7 +93,8 @@ def saturated(model, plan, on, *, batch, prompt, output):
     """
     batch, prompt, output = checked(model, plan, on, batch=batch, prompt=prompt, output=output)
     parts = np.minimum(plan.pp, batch)
-    step = decode(model, plan, on, batch=batch / parts, context=prompt + output / 2)
+    context = prompt + output / (1 if plan.software.static else 2)
+    step = decode(model, plan, on, batch=batch / parts, context=context)
     token_s = np.where(
         np.equal(plan.pp, 1), step.seconds, np.maximum(step.seconds, parts * slowest_stage_s(step, plan))
     )

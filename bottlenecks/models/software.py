@@ -37,6 +37,8 @@ class Software:
     host_s: float = 6e-6  # of the processor for each launch in training
     captured: bool = True  # steps of inference are replayed as graphs: a collective waits for no launch
     host_layer_s: float = 0.0  # of the processor to launch a layer in inference
+    static: bool = False  # graphs of one shape: a step reads a cache of the final length
+    every_expert: bool = False  # of a mixture runs over every token, whichever were chosen
     python_host: bool = False  # a server that runs kernels from Python; busy, it deals whole experts to its chips
     shots: bool = True  # sums between a server's chips are kernels of its own, where sooner than the library's
     sums_in_16_bits: bool = False  # products sum in 16 bits, where the chip is faster so

@@ -27,7 +27,7 @@ def exchange_s(model, layout, on, software, *, stage_s, forward_share, memo=None
     shards = group if x.zero_ranks is None else np.minimum(x.zero_ranks, group)
 
     def timed_states(**few):
-        return _messages(model, on, software, **few)
+        return messages(model, on, software, **few)
 
     found = answered(
         timed_states, on, memo, tp=x.tp, pp=x.pp, dp=x.dp, cp=x.cp, ep=x.ep, shards=shards, sharded=sharded
@@ -54,8 +54,8 @@ def exchange_s(model, layout, on, software, *, stage_s, forward_share, memo=None
     return exposed, hidden, update
 
 
-def _messages(model, on, software, tp, pp, dp, cp, ep, shards, sharded):
-    """Seconds of each exchange of a chip's gradients or weights, were it alone."""
+def messages(model, on, software, tp, pp, dp, cp, ep, shards, sharded, send=send_s):
+    """Each exchange of a chip's gradients or weights, were it alone, as `send` counts (`layer.messages`)."""
     params = footprint.stage_params(model, SimpleNamespace(**PLAIN, tp=tp, pp=pp, ep=ep), 0)
     dense, experts = params["blocks"] + params["embeddings"], params["experts"] + 0.0 * tp
     domain, group = np.minimum(on.domain, 1e9), dp * cp
@@ -67,7 +67,7 @@ def _messages(model, on, software, tp, pp, dp, cp, ep, shards, sharded):
     def sent(collective, value_bytes, ranks, of):
         pieces = np.where(sharded, model.layers / pp, np.ceil(value_bytes * of / BUCKET_BYTES))
         pieces, near = np.maximum(pieces, 1), np.minimum(per_domain, ranks)
-        return pieces * send_s(collective, value_bytes * of / pieces, ranks, on=on, groups=crowd, per_domain=near)
+        return pieces * send(collective, value_bytes * of / pieces, ranks, on=on, groups=crowd, per_domain=near)
 
     def over(collective, value_bytes, ranks):
         base = sent(collective, value_bytes, ranks, dense)
@@ -81,7 +81,7 @@ def _messages(model, on, software, tp, pp, dp, cp, ep, shards, sharded):
         "reduce": over("all_reduce", software.gradient_bytes, group),
         "scatter": over("reduce_scatter", software.gradient_bytes, shards),
         "gather": over("all_gather", on.bytes_per_value, shards),
-        "between": send_s("all_reduce", software.gradient_bytes * dense / shards, copies, on=on, per_domain=near),
+        "between": send("all_reduce", software.gradient_bytes * dense / shards, copies, on=on, per_domain=near),
         "held": dense + experts,
         "shards": shards,
     }

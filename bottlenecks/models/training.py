@@ -179,18 +179,15 @@ def _timed_micro(model, on, software, memo, policy, both_ways, adapted, **few):
 
 def _exposed_sends(one, again, on, software, busy_s, few, both_ways, policy):
     """Seconds of a layer's exchanges that computing does not hide, and those that it does, by dimension."""
-    tp, cp = few["tp"], few["cp"]
-    # two exchanges a pass; with the sequence cut, what a product read is gathered again
-    tensor = (4 + 2 * again.exchanges) * one["tensor_s"] + np.where(few["sp"], 2 * one["gather_s"], 0)
+    every = layer_sends(
+        {n: one[f"{n}_s"] for n in ("tensor", "gather", "context", "experts")}, again, software, few["sp"], policy
+    )
+    tensor, context, experts = (every[name] for name in ("tensor", "context", "experts"))
     # pieces are written into a neighbour's memory, which only a domain's links can
-    overlaps = software.overlaps_tensor * np.less_equal(tp, on.domain)
+    overlaps = software.overlaps_tensor * np.less_equal(few["tp"], on.domain)
     tensor_hidden = np.minimum(overlaps * tensor, one["products_s"] + one["input_gradients_s"])
-    # keys and values go around forward, twice backward, and once more where attention is done again
-    repeated = again.attention * ((policy == POLICIES.index("full")) | (software.attention != "unfused"))
-    context = (3 + repeated) * one["context_s"]
     beside = (1 + again.attention) * one["attention_s"] + one["attention_gradients_s"]
-    context_open = np.maximum(context - beside, context / cp)
-    experts = (4 + 2 * again.exchanges) * one["experts_s"]
+    context_open = np.maximum(context - beside, context / few["cp"])
     # running both ways, one direction computes while the other sends: deepseek2024v3, section 3.2
     experts_hidden = np.minimum(np.where(both_ways, experts, 0.0), busy_s)
     return {
@@ -200,6 +197,19 @@ def _exposed_sends(one, again, on, software, busy_s, few, both_ways, policy):
         "context hidden": context - context_open,
         "experts": experts - experts_hidden,
         "experts hidden": experts_hidden,
+    }
+
+
+def layer_sends(one, again, software, sp, policy):
+    """A layer's exchanges in all passes of a micro-batch, from each of them once (`layer.messages`)."""
+    # keys and values go around forward, twice backward, and once more where attention is done again
+    repeated = again.attention * ((policy == POLICIES.index("full")) | (software.attention != "unfused"))
+    twice = 4 + 2 * again.exchanges  # two exchanges a pass
+    return {
+        # with the sequence cut, what a product read is gathered again
+        "tensor": twice * one["tensor"] + np.where(sp, 2 * one["gather"], 0),
+        "context": (3 + repeated) * one["context"],
+        "experts": twice * one["experts"],
     }
 
 
@@ -295,18 +305,28 @@ def _rows(model, layout, on, software, memo=None):
 
 def _sends(model, x, on, software, memo):
     """(exposed, hidden) seconds of a step's activations and gradients between stages."""
-    tokens, stream = x.micro_batch * x.seq_len / x.cp, np.where(x.sp, x.tp, 1)
-    away = x.tp * x.cp * x.dp >= on.domain  # the next stage is in another domain
 
-    def timed_sends(tokens, stream, tp, away, several):
-        message = on.bytes_per_value * tokens * model.width / (tp if software.scatters_sends else stream)
-        each = send_s("p2p", message, 1.0 + several, on=on, per_domain=np.where(away, 1, 2))
-        gather = send_s("all_gather", message * tp, tp, on=on)
-        return {"each": each + np.where((stream < tp) & software.scatters_sends, gather, 0) * several}
+    def timed_sends(**few):
+        return {"each": stage_send(model, on, software, **few)}
 
-    each = answered(timed_sends, on, memo, tokens=tokens, stream=stream, tp=x.tp, away=away, several=x.pp > 1)["each"]
+    each = answered(timed_sends, on, memo, **stage_sizes(x, on))["each"]
     interleaved = code("schedule", x.schedule, SCHEDULES) == INTERLEAVED
     pairs = 2 * x.micro_batches * np.where(interleaved, x.vpp, 1)
     hidden = np.where(interleaved & software.overlaps_sends, pairs * each, 0.0)
     filling = 2 * (x.pp - 1) * each
     return pairs * each - hidden + filling, hidden
+
+
+def stage_sizes(x, on):
+    """What the exchange between two stages depends on."""
+    tokens, stream = x.micro_batch * x.seq_len / x.cp, np.where(x.sp, x.tp, 1)
+    away = x.tp * x.cp * x.dp >= on.domain  # the next stage is in another domain
+    return {"tokens": tokens, "stream": stream, "tp": x.tp, "away": away, "several": x.pp > 1}
+
+
+def stage_send(model, on, software, tokens, stream, tp, away, several, send=send_s):
+    """One micro-batch's activations, or their gradients, to the next stage, as `send` counts (`layer.messages`)."""
+    message = on.bytes_per_value * tokens * model.width / (tp if software.scatters_sends else stream)
+    each = send("p2p", message, 1.0 + several, on=on, per_domain=np.where(away, 1, 2))
+    gather = send("all_gather", message * tp, tp, on=on)
+    return each + np.where((stream < tp) & software.scatters_sends, gather, 0) * several

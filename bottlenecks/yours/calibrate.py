@@ -15,7 +15,7 @@ import numpy as np
 
 from bottlenecks import __version__, data
 from bottlenecks.facts import corpus
-from bottlenecks.measured import frame, practice
+from bottlenecks.measured import floors, frame, practice
 from bottlenecks.yours import own_constants
 from bottlenecks.yours.calibrated import CONSTANTS, PROGRAM, Calibration, Class, factor, named, place
 
@@ -23,6 +23,8 @@ PRIOR_RUNS = 4  # as many runs stand behind the book's scatter of runs, where sh
 MORE, TRIED = (1, 3, 10), 3  # runs more that are asked about; of a class that she has none of
 FAR = 3.0  # deviations of the book's runs, from the middle of her class, beyond which a run is named
 NOT_MEASURED = "nothing is measured"
+BEYOND = 0.5  # of the datasheet's time: what is measured sooner is no time of this work; of the corpus 1 row in 250 is
+TOO_FAST = "more than twice as fast as the datasheet allows: look at its unit, and at what it counts"
 
 
 class Found(NamedTuple):
@@ -78,7 +80,11 @@ def calibrate(kind, path):
     cases = model.cases(columns)
     found, levels = model.predict(cases, owners=kind in CONSTANTS), model.classes(cases)
     middle = np.log(practice.predicted(kept, levels)[0])
-    used = np.isfinite(frame.slower(kind, cases, found["seconds"]))
+    slower = frame.slower(kind, cases, found["seconds"])
+    with np.errstate(invalid="ignore"):
+        beyond = found["seconds"] * np.exp(slower) < BEYOND * floors.floor_s(kind, cases)
+    found["reason"] = np.where(beyond, TOO_FAST, found["reason"])
+    used = np.isfinite(slower) & ~beyond
     unused = _unused(own.faults, found["reason"], used)
     if not used.any():
         raise ValueError(f"{path}: no row can calibrate: {', '.join(f'{n} x {why}' for why, n in unused.items())}")

@@ -410,6 +410,20 @@ def test_search_ranks_layouts_and_says_what_to_buy(capsys):
     assert json.loads(out)["least_shortfall_bytes"] > 0
 
 
+def test_search_prints_what_its_links_carry(capsys):
+    """Of 16 chips with a node each for themselves: two tiers, bytes and seconds of each, the hottest named."""
+    asked = ("search", "Llama-3-8B", "DGX H100", "--chips", "16", "--top", "1")
+    status, out, _ = run(capsys, *asked, "--links")
+    lines = out.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("links of a chip"))
+    assert status == 0 and [line.split()[0] for line in lines[at + 2 : at + 4]] == ["node", "cluster"]
+    assert lines[-1] in ("the hottest links: node", "the hottest links: cluster")
+    content = json.loads(run(capsys, *asked, "--links", "--json")[1])
+    busy = {tier["tier"]: tier["busy_s"] for tier in content["links"]}
+    assert max(busy, key=busy.get) == lines[-1].split()[-1] == next(t["tier"] for t in content["links"] if t["hottest"])
+    assert "links" not in json.loads(run(capsys, *asked, "--json")[1])
+
+
 def test_search_says_when_a_system_has_fewer_chips(capsys):
     status, _, err = run(capsys, "search", "Llama-3-8B", "DGX H100 SuperPOD", "--chips", "512")
     assert status and "--chips must be at most 256, all that DGX H100 SuperPOD has, got 512" in err

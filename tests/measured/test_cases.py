@@ -8,8 +8,9 @@ import pytest
 from bottlenecks import data
 from bottlenecks.facts.chips import chip
 from bottlenecks.measured import choices
-from bottlenecks.measured.cases import Cases, middles, over_boards, predictions
+from bottlenecks.measured.cases import Cases, among_families, middles, over_boards, predictions, unswept
 from bottlenecks.measured.fits import choices as counted
+from bottlenecks.models import kernels
 
 # ---- choices
 
@@ -115,3 +116,16 @@ def test_what_a_row_and_its_board_leave_open_add_as_squares(monkeypatch):
     found.columns["board_open"][:] = 0.3
     predicted = predictions(found._replace(found=[found.found[0]._replace(open=0.4)]), owner=None)
     assert predicted["open"].tolist() == pytest.approx([0.5])
+
+
+def test_a_family_that_nobody_swept_leaves_more_open(monkeypatch):
+    """As much as the shares of the peak differ among families that were: 0.5, 0.5 and 0.8 of it, and a family of its own."""
+    shares = {("Hopper", "matmul_16"): 0.5, ("Ampere", "matmul_16"): 0.5, ("Volta", "matmul_16"): 0.8}
+    table = {key: {"value": value} for key, value in shares.items()} | {("Hopper", "stream"): {"value": 0.9}}
+    table |= {("any", "matmul_16"): {"value": 0.1}}
+    monkeypatch.setattr(kernels, "constants_table", lambda: table)
+    among_families.cache_clear()
+    open = unswept(np.array(["H100 SXM5", "V100 SXM2 32GB", "", "no chip"]))
+    among_families.cache_clear()
+    # ln 1.6 apart: a third of them off by two thirds of it, two thirds by one: (4/9 + 2/9) / 2 of its square
+    assert open.tolist() == pytest.approx([0, np.log(1.6) / 3**0.5, 0, 0])

@@ -335,3 +335,29 @@ def test_a_mixture_too_has_no_more_ranks_than_chips():
 def test_four_bits_of_another_maker_are_not_nvidias():
     case = case_of(**STEP | {"chip_name": "MI355X", "weight_dtype": ""})
     assert case.weight_format == "mxfp4"
+
+
+def test_weights_that_do_not_fit_run_nowhere_but_where_they_ran():
+    """141 GB of Llama-3-70B on one H100 of 80 GB: two at least; a run that was measured held them somehow."""
+    asked = STEP | {"model": "Llama-3-70B", "weight_dtype": "bf16"}
+    assert refused(asked) == "bf16 weights of Llama-3-70B do not fit 1 x H100 SXM5: they take 2 at least"
+    assert "do not fit" in predict(rows(asked | {"s_per_output_token": 1.0}))["assumed"][0]
+
+
+def test_boards_that_can_not_hold_the_model_are_not_meant():
+    """An A100 with a model of 61 GB in 16 bits is one of 80 GB: the boards of 40 GB widen nothing."""
+    asked = STEP | {"model": "Qwen3-30B-A3B", "weight_dtype": "bf16", "chip_name": "", "chip": "A100"}
+    cases = measured_inference.cases(rows(asked))
+    assert "80GB" in cases.columns["chip_name"][0]
+
+
+def test_a_graph_of_one_shape_reads_the_whole_cache():
+    """512 tokens read and 64 made: each step sees 576, not 544 in the mean; and a step compiled for 32 serves 4 as slowly."""
+    named = {"software": "Optimum Habana", "chip_name": "Gaudi 3"}
+    shape, on = model("Llama-3-8B"), machine(chip("Gaudi 3"))
+    case = case_of(**RUN | named)
+    step = inference.decode_s(shape, inference.Plan(), on, batch=4, context=576)
+    first = inference.prefill_s(shape, inference.Plan(), on, batch=4, prompt=512)
+    assert case.time(case.on) == pytest.approx(first + 63 * step)
+    few, many = (case_of(**STEP | named | {"batch": b, "slots": 32.0}) for b in (4.0, 32.0))
+    assert few.time(few.on) == many.time(many.on)

@@ -11,7 +11,7 @@ from bottlenecks.laws import serving, shares
 from bottlenecks.models import collectives, inference, ops, requests
 from bottlenecks.models.inference import Plan
 from bottlenecks.models.machine import RESOURCES, machine
-from bottlenecks.models.software import SERVER
+from bottlenecks.models.software import SERVER, at
 from bottlenecks.models.wiring import send_s
 
 LLAMA, MIXTURE = model("Llama-3-70B"), model("Mixtral-8x7B")
@@ -291,3 +291,14 @@ def test_a_long_array_on_a_swept_machine_is_each_its_own():
     for i in (0, 2222, 4499):
         on = replace(H100, memory_bytes_per_s=rates[i])
         assert found[i] == pytest.approx(inference.decode_s(LLAMA, Plan(tp=8), on, batch=batch[i], context=512))
+
+
+def test_a_program_that_runs_every_expert_reads_all_weights():
+    # 30.5 billion weights of 2 bytes over the 2.45 TB/s of Gaudi 2: 24.9 ms for one token; 3.3 billion are needed
+    shape, on = model("Qwen3-30B-A3B"), machine(chip("Gaudi 2"))
+    all_of_them, chosen = (
+        inference.decode_s(shape, Plan(software=replace(SERVER, every_expert=every)), on, batch=1, context=1024)
+        for every in (True, False)
+    )
+    assert all_of_them > 24.9e-3 > 3 * chosen
+    assert at("vLLM", "2025-06", "Gaudi").every_expert and not at("vLLM", "2025-06", "Hopper").every_expert

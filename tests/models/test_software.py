@@ -73,7 +73,8 @@ MOVES = {  # switch: another value, and what then takes another time
     "tuned_attention": (0.9, "training fused"),
 }
 QUEUES = {"part_tokens", "parts_ahead", "queue"}  # of prompts on a pipeline: tests/models/test_engines.py
-SERVED = {"shots", "python_host", "sums_in_16_bits"}  # how a measured row is served: tests/measured/test_inference.py
+# how a measured row is served, and what it reads: tests/measured/test_inference.py, tests/models/test_inference.py
+SERVED = {"shots", "python_host", "sums_in_16_bits", "static", "every_expert"}
 
 
 def _seconds(where, software):

@@ -206,6 +206,14 @@ def test_a_run_far_out_is_named(tmp_path):
     assert list(far) == [5] and far[5] == pytest.approx(5)
 
 
+def test_a_run_that_the_datasheet_forbids_moves_nothing(tmp_path):
+    path = cluster("kernels", tmp_path)
+    rows = load(path)
+    rows[4]["time_us"] = float(rows[4]["time_us"]) / 1000  # milliseconds in a column of microseconds
+    found = c.calibrate("kernels", save(path, rows))
+    assert found.unused == {c.TOO_FAST: 1} and found.calibration.rows == len(rows) - 1
+
+
 def test_a_column_that_is_nearly_one_of_ours_is_named(capsys, tmp_path):
     path = str(
         save(tmp_path / "a.csv", [row | {"colour": "red", "headss": ""} for row in load(cluster("kernels", tmp_path))])

@@ -1,0 +1,117 @@
+r"""Wires: the exchanges of a training step laid on the links of a machine, and the hottest link.
+
+The step asks `layer`, `training` and `states` what its exchanges are, as the clock does, and counts bytes in place of
+seconds. What shares a link adds up, whether it is hidden behind computing or not.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from bottlenecks.facts.architectures import Model
+from bottlenecks.facts.doors import code, record
+from bottlenecks.laws import recomputation
+from bottlenecks.laws.pipelines import INTERLEAVED, SCHEDULES
+from bottlenecks.laws.recomputation import POLICIES
+from bottlenecks.models import collectives, layer, states, training
+from bottlenecks.models.layer import NAMES
+from bottlenecks.models.layouts import Layout
+from bottlenecks.models.machine import Machine
+from bottlenecks.models.software import release
+
+EXCHANGES = ("tensor parallel", "context parallel", "expert parallel", "pipeline sends", "data parallel")
+
+
+class Laid(NamedTuple):
+    """What the links of one chip carry in a step. Arrays have the tiers along their first axis."""
+
+    tiers: tuple  # names, inside out
+    moved_bytes: dict  # exchange -> bytes into each tier, one direction
+    busy_s: np.ndarray  # seconds in which a tier's links carry them, all exchanges one after the other
+
+    @property
+    def hottest(self):
+        """Name of the tier whose links are busy longest; '' where nothing is sent."""
+        names = np.array(self.tiers)[np.argmax(self.busy_s, axis=0)]
+        return np.where(np.max(self.busy_s, axis=0) > 0, names, "")
+
+
+def carried(collective, message_bytes, ranks, *, on, per_domain=None, groups=1, launch="", besides=None):
+    """`collectives.link_bytes` on a `Machine`, asked as `wiring.send_s` is; who calls and who shares does not matter to bytes."""
+    ranks = np.asarray(ranks, dtype=float)
+    if per_domain is not None:
+        per_domain = np.maximum(np.minimum(per_domain, on.domain), 1) if on.domain < np.inf else None
+    found = collectives.link_bytes(
+        collective, message_bytes, tiers=on.tiers, ranks=np.maximum(ranks, 1), per_domain=per_domain
+    )
+    return np.where(ranks > 1, found, 0.0)
+
+
+def laid(model, layout, *, on, software):
+    """The exchanges of a step on a `Machine` with two tiers or more: `Laid`. Fields of the layout may be arrays.
+
+    A tier gives a chip its rate over its oversubscription, and of that the share that the library reaches.
+    """
+    record("model", model, Model, "model(name)")
+    record("layout", layout, Layout, "Layout(seq_len=...)")
+    record("on", on, Machine, "machine(chip)")
+    if not on.tiers:
+        raise ValueError("on must have a tier that joins its chips, got none")
+    software, x = release(software, on.family), layout
+    moved = dict(
+        zip(
+            EXCHANGES,
+            (
+                *_of_layers(model, x, on, software),
+                _of_stages(model, x, on, software),
+                _of_states(model, x, on, software),
+            ),
+            strict=True,
+        )
+    )
+    moved = dict(zip(moved, np.broadcast_arrays(*moved.values()), strict=True))
+    rates = [_rate(on, i) for i in range(len(on.tiers))]
+    whole = sum(moved.values())
+    shape = (-1, *[1] * (whole.ndim - 1))
+    return Laid(tuple(tier.name for tier in on.tiers), moved, whole / np.reshape(np.array(rates), shape))
+
+
+def _rate(on, i):
+    """Bytes a second of a chip into a tier, all its ranks sending at once."""
+    tier, port = on.tiers[i], i > 0
+    share = on.efficiency.port * on.port_speed if port else on.efficiency.link * on.link_speed
+    return tier.bytes_per_s / tier.oversubscription * share
+
+
+def _of_layers(model, x, on, software):
+    """Tensor, context and expert exchanges of a step: all layers of a chip, all micro-batches."""
+    few = dict(zip(NAMES, np.broadcast_arrays(*(getattr(x, name) for name in NAMES)), strict=True))
+    policy = code("recompute", x.recompute, POLICIES)
+    one = layer.messages(model, on, software, **few, send=carried)
+    every = training.layer_sends(one, recomputation.repeats(policy), software, few["sp"], policy)
+    return [every[name] * x.micro_batches * model.layers / x.pp for name in ("tensor", "context", "experts")]
+
+
+def _of_stages(model, x, on, software):
+    """Activations and gradients between stages."""
+    each = training.stage_send(model, on, software, **training.stage_sizes(x, on), send=carried)
+    interleaved = code("schedule", x.schedule, SCHEDULES) == INTERLEAVED
+    return 2 * x.micro_batches * np.where(interleaved, x.vpp, 1) * (x.pp - 1) / x.pp * each
+
+
+def _of_states(model, x, on, software):
+    """Gradients that are summed and weights that are gathered."""
+    group, sharded, cuts = x.dp * x.cp, np.greater_equal(x.zero, 3), np.greater_equal(x.zero, 1)
+    shards = group if x.zero_ranks is None else np.minimum(x.zero_ranks, group)
+    sizes = dict(tp=x.tp, pp=x.pp, dp=x.dp, cp=x.cp, ep=x.ep, shards=shards, sharded=sharded)
+    sizes = dict(zip(sizes, np.broadcast_arrays(*sizes.values()), strict=True))
+    found = states.messages(model, on, software, **sizes, send=carried)
+    trained = 1.0 - np.greater(x.lora_rank, 0)
+    times, gathers = np.where(x.gathers_once, 1, x.micro_batches), np.where(x.gathers_once, 1, 2)
+    whole = np.where(
+        cuts,
+        found["scatter"] * np.where(np.equal(x.zero, 2), x.micro_batches, 1) + found["gather"] + found["between"],
+        found["reduce"],
+    )
+    parts = times * (trained * found["scatter"] + gathers * found["gather"]) + trained * found["between"]
+    return np.where(sharded, parts, trained * whole)

@@ -1,0 +1,155 @@
+"""A step's exchanges on the links of a machine: by hand, and so that nothing is lost."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bottlenecks.facts.architectures import model
+from bottlenecks.facts.chips import chip
+from bottlenecks.facts.networks import Tier, system
+from bottlenecks.models import collectives, wires
+from bottlenecks.models.layouts import Layout
+from bottlenecks.models.machine import machine
+
+DGX = system("DGX H100")
+ON = machine(DGX)
+SHAPE, MIXTURE = model("Llama-3-8B"), model("Mixtral-8x7B")
+PLAIN = {"seq_len": 4096, "micro_batch": 1, "micro_batches": 4, "recompute": "none", "zero": 1}
+
+
+def moved(layout, shape=SHAPE, on=ON, software="2025"):
+    return wires.laid(shape, layout, on=on, software=software)
+
+
+# ---- link by link
+
+
+def ring_by_hand(ranks, inside, further):
+    """(bytes inside a node, over a first port, over a second tier of ports) of a ring that sends one byte over each edge."""
+    edges = [(i, (i + 1) % ranks) for i in range(ranks)]
+    near = sum(a // inside == b // inside for a, b in edges)
+    far = sum(a // further != b // further for a, b in edges)
+    return near / ranks, (ranks - near) / ranks, far / ranks
+
+
+@pytest.mark.parametrize(("ranks", "inside", "further"), [(16, 8, 64), (64, 8, 32), (256, 8, 32), (8, 8, 32)])
+def test_a_ring_edge_by_edge(ranks, inside, further):
+    tiers = (
+        Tier(name="node", ranks=inside, bytes_per_s=450e9, link="NVLink 4"),
+        Tier(name="leaf", ranks=further, bytes_per_s=50e9, link="InfiniBand NDR"),
+        Tier(name="spine", ranks=4096, bytes_per_s=50e9, link="InfiniBand NDR"),
+    )
+    found = collectives.link_bytes("all_gather", ranks / (ranks - 1), tiers=tiers, ranks=ranks)
+    assert found.tolist() == pytest.approx(ring_by_hand(ranks, inside, further))
+
+
+def test_an_all_to_all_pair_by_pair():
+    # 16 ranks of 2 nodes, 16 bytes each, a byte to everyone: 7 to neighbours, 8 out, one stays
+    found = collectives.link_bytes("all_to_all", 16.0, tiers=DGX.tiers, ranks=16)
+    assert found.tolist() == [7, 8]
+
+
+def test_a_torus_loads_a_link_at_every_hop():
+    # 4 x 4 x 4: 64 bytes each, one to each of 63 others, 3 hops in the mean over all 64
+    found = collectives.link_bytes("all_to_all", 64.0, tiers=system("TPU v5p pod").tiers, ranks=64)
+    assert found[0] == pytest.approx(63 * 3) and found[1] == 0
+
+
+@given(
+    st.sampled_from(["all_reduce", "all_gather", "reduce_scatter", "broadcast", "all_to_all"]),
+    st.integers(0, 10),
+    st.integers(0, 3),
+)
+def test_what_is_sent_is_the_sum_over_tiers(collective, doublings, near):
+    ranks, per_domain = 2**doublings, 2**near
+    factor = {"all_reduce": 2, "broadcast": ranks / max(ranks - 1, 1)}.get(collective, 1) * (ranks - 1) / ranks
+    found = collectives.link_bytes(collective, 1e9, tiers=DGX.tiers, ranks=ranks, per_domain=min(per_domain, 8))
+    assert found.sum() == pytest.approx(factor * 1e9)
+
+
+def test_a_message_to_the_next_stage_takes_one_way():
+    near, far = (collectives.link_bytes("p2p", 7.0, tiers=DGX.tiers, ranks=2, per_domain=n).tolist() for n in (2, 1))
+    assert near == [7, 0] and far == [0, 7]
+
+
+# ---- a step
+
+
+def test_gradients_of_a_plain_replica_by_hand():
+    """16 chips, ZeRO 1: gradients of 4 bytes scattered, weights of 2 gathered, 15/16 of each sent; an eighth leaves the node."""
+    laid = moved(Layout(tp=1, pp=1, dp=16, **PLAIN))
+    sent = 6 * 15 / 16 * SHAPE.params
+    assert laid.moved_bytes["data parallel"].tolist() == pytest.approx([sent * 7 / 8, sent / 8], rel=1e-3)
+    assert sum(float(v.sum()) for n, v in laid.moved_bytes.items() if n != "data parallel") == 0
+    assert laid.busy_s[1] == pytest.approx(sent / 8 / (50e9 * ON.efficiency.port), rel=1e-3)
+    assert laid.hottest == "cluster"
+
+
+def test_tensor_parallel_ranks_load_their_own_links_alone():
+    """A layer's four sums a micro-batch, each a gather and a scatter, and two gathers again: 10 times 7/8 of the stream."""
+    laid = moved(Layout(tp=8, pp=1, dp=2, sp=True, **PLAIN))
+    stream = 2 * 4096 * SHAPE.width
+    assert laid.moved_bytes["tensor parallel"].tolist() == pytest.approx([4 * 32 * 10 * 7 / 8 * stream, 0])
+    assert laid.hottest == "node"
+
+
+def test_stages_send_what_the_layer_yields():
+    """Two stages on two nodes: a micro-batch's activations forward, their gradients back, over the port of each chip."""
+    laid = moved(Layout(tp=8, pp=2, dp=1, sp=True, **PLAIN))
+    each = 2 * 4096 * SHAPE.width / 8
+    # each of the two stages sends one way: 4 micro-batches of 8 messages, over both stages half of twice as many
+    assert laid.moved_bytes["pipeline sends"].tolist() == pytest.approx([0, 4 * each])
+
+
+def test_a_layout_of_arrays_is_each_its_own():
+    tp, dp, zero = np.array([1, 2, 4, 8]), np.array([64, 32, 16, 8]), np.array([3, 1, 2, 0])
+    named = PLAIN | {"zero": zero}
+    many = moved(Layout(tp=tp, pp=1, dp=dp, sp=True, **named), MIXTURE)
+    for i in range(4):
+        one = moved(Layout(tp=int(tp[i]), pp=1, dp=int(dp[i]), sp=True, **PLAIN | {"zero": int(zero[i])}), MIXTURE)
+        assert many.busy_s[:, i].tolist() == pytest.approx(one.busy_s.tolist())
+        assert many.hottest[i] == one.hottest
+
+
+def test_an_oversubscribed_tier_is_busy_longer():
+    inner, outer = DGX.tiers
+    busy = [
+        moved(
+            Layout(tp=1, pp=1, dp=64, **PLAIN), on=replace(ON, tiers=(inner, replace(outer, oversubscription=over)))
+        ).busy_s
+        for over in (1.0, 7.0)
+    ]
+    assert busy[1].tolist() == pytest.approx([busy[0][0], 7 * busy[0][1]])
+
+
+def test_weights_dealt_out_travel_for_every_micro_batch():
+    """ZeRO 3: gradients once and weights twice for each of 4 micro-batches, against once and once a step."""
+    sharded, kept = (
+        moved(Layout(tp=1, pp=1, dp=16, **PLAIN | {"zero": zero})).moved_bytes["data parallel"].sum() for zero in (3, 1)
+    )
+    assert sharded / kept == pytest.approx(4 * (4 + 2 * 2) / (4 + 2))
+
+
+def test_experts_far_away_heat_the_ports():
+    near, far = (
+        moved(Layout(tp=1, pp=1, dp=64, ep=ep, **PLAIN), MIXTURE).moved_bytes["expert parallel"] for ep in (8, 1)
+    )
+    assert near[0] > 0 and near[1] == 0 and far.sum() == 0
+
+
+def test_a_machine_of_one_chip_has_no_links():
+    with pytest.raises(ValueError, match="on must have a tier that joins its chips, got none"):
+        moved(Layout(tp=1, pp=1, dp=1, **PLAIN), on=replace(ON, tiers=()))
+
+
+def test_a_mesh_is_a_torus_at_half_its_rate():
+    on = machine(chip("TPU v5e"))
+    tiers = on.tiers[:1]
+    open_ends = (replace(tiers[0], topology="2D mesh"),)
+    times = [
+        collectives.collective_time("all_reduce", 1e9, tiers=each, ranks=256).seconds for each in (tiers, open_ends)
+    ]
+    assert times[1] == pytest.approx(2 * times[0], rel=1e-2)
