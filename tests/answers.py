@@ -1,11 +1,27 @@
-"""Answers by hand to the exercises of chapters 14, 15 and 22; `lessons/test_checks.py` tries them with all others."""
+"""Answers by hand to the exercises of chapters 12, 14, 15 and 22; `lessons/test_checks.py` tries them with all others."""
 
-from math import comb, erf
+from math import comb, erf, log2
 from statistics import NormalDist
 
 import numpy as np
 
 BY_HAND = {  # base unit; the arithmetic in words
+    "12.x1": 7,  # each step adds one more of eight
+    "12.x2": 16 * 2**20,  # 63.1 us of wire for 16 MiB; the call takes 126; for 8 MiB 31.6 and 85
+    "12.x3": 32 * 2**20,  # read off the map
+    "12.x4": 64 * 2**10,  # read off the head: 2.12 times; 1.87 for 32 KiB
+    "12.1": 3.889e-3,  # 1.75e9 / 450e9
+    "12.2": 201.3e9,  # 4.2950e9 x 0.9375 / 0.02
+    "12.3b": 8.4956e-6,  # 14 x (0.6e-6 + 2048 / 300e9)
+    "12.3c": 19.85,  # 8.4956 / 42.794
+    "12.4b": 8.64e6,  # 64 x 2.7e-6 x 50e9
+    "12.4c": 15.53,  # 33,554,432 / 2.16e6; half of 273.6 GB/s is 136.8: 16 MiB reach 134.0, 32 MiB 168.9
+    "12.5b": 1.9452,  # 142 / 73
+    "12.5c": 308.57e9,  # 480 x 9 / 14
+    "12.6b": 4.375e-3,  # 2 x 7/8 x 0.125e9 / 50e9
+    "12.6c": 4.779,  # 126 x (2.7e-6 + 0.3125e-3) = 39.715e-3; 2 x 7 x (0.6e-6 + 0.27778e-3) + 14 x (2.7e-6 + 0.3125e-3) = 8.310e-3
+    "12.8": 80.44,  # 362 / 450
+    "12.9": 3.271e-3,  # 2 x (62.222e-3 x 43e-6)^0.5
     "22.x1": 116,  # 191 rows with the row left out, 75 with its source
     "22.x2": 1.36,  # ln: 0.1420 + 0.3358 x 0.0036 / (0.0036 + 0.0327 / 9)
     "22.x3": 59.4,  # read off the diamond
@@ -88,6 +104,16 @@ def _tried(chips, batch, least, cost, most=8):
 
 # Exercises that take a function: one that is right, written otherwise than the package's, and one with the likely slip.
 FUNCTIONS = {
+    "12.3a": (lambda m, g, w, a: (2 * g - 2) * a + (2 - 2 / g) * m / w, lambda m, g, w, a: (g - 1) * (a + m / g / w)),
+    "12.4a": (lambda g, w, a: a * w * g, lambda g, w, a: a * w),
+    "12.5a": (lambda g: 2 - 4 / (g + 1), lambda g: 2 * (g - 1) / g),
+    "12.6a": (lambda m, inner, outer: 2 * m / inner - 2 * m / inner / outer, lambda m, inner, outer: 2 * m / inner),
+    "12.7": (
+        lambda m, g, w, a: min(
+            2 * (g - 1) * a + 2 * m / w * (1 - 1 / g), 2 * log2(g) * a + 2 * m / w + 4 * (log2(g) * a * m / w) ** 0.5
+        ),
+        lambda m, g, w, a: 2 * (g - 1) * (a + m / (g * w)),
+    ),
     "22.3a": (
         lambda mean, g, classes, within: mean / (1 + within**2 / (g * classes**2)),
         lambda mean, g, classes, within: mean / (1 + within**2 / classes**2),

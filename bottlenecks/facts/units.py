@@ -45,13 +45,14 @@ UNITS = (
     "experts",
     "rows",
     "runs",
+    "steps",
     "times",
     "%",
     "",
 )
 
 
-COUNTS = ("", "times", "rows", "users", "chips", "experts", "values", "tokens", "tiles", "runs")
+COUNTS = ("", "times", "rows", "users", "chips", "experts", "values", "tokens", "tiles", "runs", "steps")
 UNSCALED = (*COUNTS[1:], "%", "tokens/s", "FLOP/B")
 WHOLE = ("B", "FLOP", "")  # of these there is no thousandth
 
@@ -123,6 +124,7 @@ WORDS = {  # of a unit, as people write them; a plural's s is taken off
     "time": "times",
     "row": "rows",
     "run": "runs",
+    "step": "steps",
     "user": "users",
     "chip": "chips",
     "gpu": "chips",

@@ -10,10 +10,11 @@ from bottlenecks import data
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.book import chapters
 from bottlenecks.facts.chips import chip
-from bottlenecks.facts.units import plain, si
+from bottlenecks.facts.units import binary, plain, si
 from bottlenecks.laws import memory, pipelines, roofline, serving, tiling, traffic, trust
 from bottlenecks.lessons.alphabet import card, notation
 from bottlenecks.lessons.show import Table
+from bottlenecks.models.collectives import fitted
 
 __all__ = ["glossary", "notation", "sheet"]
 
@@ -170,6 +171,12 @@ def _cache_bytes():
     return memory.kv_cache_bytes(1, layers=m.layers, kv_heads=m.kv_heads, head_values=m.head_values, value_bytes=2)
 
 
+def _agreeing():
+    from bottlenecks.lessons.exercises import ch12
+
+    return ch12
+
+
 def _exercised():
     from bottlenecks.lessons.exercises import ch22
 
@@ -177,6 +184,9 @@ def _exercised():
 
 
 NUMBERS = {
+    "half_measured": lambda: binary(_agreeing().measured_half_bytes()),
+    "call_us": lambda: plain(1e6 * fitted().call_s, 2),
+    "bus_eight": lambda: plain(float(_agreeing().bus_over_link(8)), 3),
     "training_surely": lambda: plain(_exercised().surely_percent(), 1),
     "pooled_one": lambda: plain(_exercised().pooled_times(_exercised().FIRST, 1), 3),
     "half_width": lambda: f"{float(trust.share_inside(0.8, 0.5)):.0%}",
