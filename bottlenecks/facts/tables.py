@@ -1,6 +1,8 @@
 """Tables of facts as columns: a data file in, arrays in base SI out, scaled by the column's suffix.
 
     per lane and link   links, systems, tiers (as records: bottlenecks.facts.networks)
+    media               what carries bits over a length: reach, watts of an end, price, bend
+    racks               published racks: power, mass, cooling
     memory_tech         memory and storage technologies: rate, size, energy, latency, price
     policy              rules on chips and models: one row is one test, every bound of it must hold
     industry            prices, market, power, utilisation; one row is one figure with its own `unit`
@@ -19,7 +21,18 @@ import numpy as np
 from bottlenecks import data
 from bottlenecks.facts.doors import one_of
 
-TABLES = ("links", "systems", "tiers", "memory_tech", "policy", "industry", "training_runs", "failures")
+TABLES = (
+    "links",
+    "systems",
+    "tiers",
+    "media",
+    "racks",
+    "memory_tech",
+    "policy",
+    "industry",
+    "training_runs",
+    "failures",
+)
 
 SUFFIXES = {  # suffix in the file -> suffix in base SI, scale; the longest that fits is taken
     "gbytes_per_s_per_direction_per_chip": ("bytes_per_s", 1e9),
@@ -39,6 +52,7 @@ SUFFIXES = {  # suffix in the file -> suffix in base SI, scale; the longest that
     "hours": ("s", 3600.0),
     "days": ("s", 86400.0),
     "um2": ("m2", 1e-12),
+    "mm": ("m", 1e-3),
     "m": ("m", 1.0),
     "kg": ("kg", 1.0),
     "usd_per_gbyte": ("usd_per_byte", 1e-9),
