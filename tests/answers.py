@@ -9,7 +9,7 @@ BY_HAND = {  # base unit; the arithmetic in words
     "12.x1": 7,  # each step adds one more of eight
     "12.x2": 16 * 2**20,  # 63.1 us of wire for 16 MiB; the call takes 126; for 8 MiB 31.6 and 85
     "12.x3": 32 * 2**20,  # read off the map
-    "12.x4": 64 * 2**10,  # read off the head: 2.12 times; 1.87 for 32 KiB
+    "12.x4": 256 * 2**10,  # read off the head: 2.09 times; 1.9 for 128 KiB
     "12.1": 3.889e-3,  # 1.75e9 / 450e9
     "12.2": 201.3e9,  # 4.2950e9 x 0.9375 / 0.02
     "12.3b": 8.4956e-6,  # 14 x (0.6e-6 + 2048 / 300e9)
@@ -17,7 +17,7 @@ BY_HAND = {  # base unit; the arithmetic in words
     "12.4b": 8.64e6,  # 64 x 2.7e-6 x 50e9
     "12.4c": 15.53,  # 33,554,432 / 2.16e6; half of 273.6 GB/s is 136.8: 16 MiB reach 134.0, 32 MiB 168.9
     "12.5b": 1.9452,  # 142 / 73
-    "12.5c": 308.57e9,  # 480 x 9 / 14
+    "12.5c": 483.2e9,  # 940 x 73 / 142
     "12.6b": 4.375e-3,  # 2 x 7/8 x 0.125e9 / 50e9
     "12.6c": 4.779,  # 126 x (2.7e-6 + 0.3125e-3) = 39.715e-3; 2 x 7 x (0.6e-6 + 0.27778e-3) + 14 x (2.7e-6 + 0.3125e-3) = 8.310e-3
     "12.8": 80.44,  # 362 / 450

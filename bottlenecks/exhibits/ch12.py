@@ -5,7 +5,7 @@ from functools import cache as keep
 import numpy as np
 
 from bottlenecks.exhibits.axes import panel, x_axis, y_axis
-from bottlenecks.exhibits.labels import end_labels, key, labels, text, told
+from bottlenecks.exhibits.labels import changing_key, end_labels, labels, text, told
 from bottlenecks.exhibits.marks import boxes, circles, curve, diamond, level, line, updating, upright
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY, resource
@@ -21,8 +21,8 @@ GRID = tuple(float(m) for m in agreeing.MESSAGES)
 
 LINES = {  # series -> words, look
     "library": ("a library's call", {"color": COLOUR["total"], "lw": 2.4}),
-    "queued": ("the same, queued\non the chips", {"color": COLOUR["compute"], "lw": 1.4}),
-    "own": ("kernels of\none's own", {"color": COLOUR["memory"], "lw": 1.4, "ls": "--"}),
+    "queued": ("a library's call, queued on the chips", {"color": COLOUR["compute"], "lw": 1.4}),
+    "own": ("kernels of one's own", {"color": COLOUR["memory"], "lw": 1.4, "ls": "--"}),
     "ring": ("the ring's steps", resource("latency")),
     "wire": ("the wire alone", resource("network")),
 }
@@ -36,7 +36,7 @@ def _sizes_table(system, message):
         for name, how in zip(("library", "queued", "own"), agreeing.CALLERS.values(), strict=True)
     }
     found |= {"ring": agreeing.steps_s(system, grid, ranks), "wire": agreeing.wire_s(system, "all_reduce", grid, ranks)}
-    measured = agreeing.of_system(system, "all_reduce", 8.0)
+    measured = agreeing.of_system(system, "all_reduce", ranks=8.0)
     at = {name: float(np.interp(np.log(message), np.log(grid), values)) for name, values in found.items()}
     return stack(
         **{name: {"message_bytes": grid, "time_s": values} for name, values in found.items()},
@@ -47,7 +47,7 @@ def _sizes_table(system, message):
 
 
 def _sizes_draw(figure):
-    ax = panel(figure, 0.125, 0.13, 0.81, 0.88)
+    ax = panel(figure, 0.125, 0.13, 0.975, 0.88)
     x_axis(ax, "message of each chip", 2.0**10, 2.0**33, log="", ticks=SIZES)
     y_axis(ax, "time of an all-reduce among 8 chips", 3e-9, 0.1, log="s")
     at = ("message_bytes", "time_s")
@@ -64,14 +64,26 @@ def _sizes_draw(figure):
         circles(ax, "measured", *at, ms=4),
         upright(ax, lambda table: row(table).message_bytes, color=GREY, lw=0.8),
         diamond(ax, *at),
-        end_labels(
+        *(
+            text(ax, 2.0**10.25, _above(name), LINES[name][0], fontsize=9, color=LINES[name][1]["color"], va="bottom")
+            for name in ("library", "queued", "ring", "own")
+        ),
+        text(
             ax,
-            {name: (words, style["color"]) for name, (words, style) in LINES.items()},
-            lambda table: {name: pick(table, name, "time_s")[-1] for name in LINES},
-            size=9,
+            2.0**17,
+            _above("wire", 7, 0.25),
+            LINES["wire"][0],
+            fontsize=9,
+            color=LINES["wire"][1]["color"],
+            va="top",
         ),
         text(ax, 0, 1.06, telling, of="axes", fontsize=11, weight="bold"),
     )
+
+
+def _above(name, i=0, by=1.12):
+    """A height a little above the i-th point of a line, or below it."""
+    return lambda table: pick(table, name, "time_s")[i] * by
 
 
 def _sizes_summary(table):
@@ -89,9 +101,9 @@ sizes = Exhibit(
     caption="An all-reduce among eight chips of one machine against its message. Circles: measured calls, by whatever caller. "
     "Move the message: where does the wire begin to tell?",
     alt="Time against message on logarithmic axes: measured circles and modelled calls lie flat at tens of microseconds up to "
-    "about a megabyte and then rise along the line of the wire, which starts hundreds of times below them.",
+    "about a megabyte and then rise along the line of the wire, which starts thousands of times below them.",
     controls={
-        "system": Control(label="machine", values=EVERY[:4], start="DGX H100"),
+        "system": Control(label="machine", values=EVERY[:4], start="DGX A100"),
         "message": Control(label="message", values=GRID, start=2.0**14, unit="B"),
     },
     table=_sizes_table,
@@ -108,82 +120,92 @@ THREE = {
     "bus": ("bus bandwidth", {"color": COLOUR["memory"], "lw": 2.4}),
     "link": ("each link", {"color": COLOUR["network"], "lw": 1.8, "ls": "-."}),
 }
-UP_TO = np.arange(2, 73)
 WAYS = {"a ring of chips": "Ring", "the switch sums": "NVLS"}
 
 
 @keep
-def _three_table(way, message, ranks):
-    found = agreeing.three("GB200 NVL72", message, UP_TO, WAYS[way])
-    rate = system_of("GB200 NVL72").tiers[0].bytes_per_s
+def _three_table(system, way, message, ranks):
+    tier = system_of(system).tiers[0]
+    counts = np.arange(2, tier.ranks + 1)
+    ranks = min(ranks, tier.ranks)
+    found = [each / tier.bytes_per_s for each in agreeing.three(system, message, counts, WAYS[way])]
     found = [np.where(each > 0, each, np.nan) for each in found]  # two ranks need no switch to sum
     at = [float(each[round(ranks) - 2]) for each in found]
+    measured = agreeing.measured_bus(system)
     return stack(
-        **{name: {"ranks": UP_TO * 1.0, "rate": each} for name, each in zip(THREE, found, strict=True)},
-        here={"way": way, "message_bytes": message, "ranks": ranks, "rate": at[1], "printed": rate}
-        | dict(zip(("algorithm_rate", "bus_rate", "link_rate"), at, strict=True)),
+        **{name: {"ranks": counts * 1.0, "share": each} for name, each in zip(THREE, found, strict=True)},
+        measured={"ranks": measured[0], "share": measured[1] / tier.bytes_per_s},
+        here={
+            "system": system,
+            "way": way,
+            "message_bytes": message,
+            "ranks": ranks,
+            "share": at[1],
+            "rate": tier.bytes_per_s,
+        }
+        | dict(zip(("algorithm_share", "bus_share", "link_share"), at, strict=True)),
     )
 
 
 def _three_draw(figure):
-    ax = panel(figure, 0.11, 0.13, 0.79, 0.87)
-    x_axis(ax, "ranks of one rack that agree", 0, 74, ticks=(2, 8, 16, 24, 32, 40, 48, 56, 64, 72))
-    y_axis(ax, "GB/s", 0, 1.15e12, ticks={n * 1e11: str(n * 100) for n in range(0, 12, 2)})
-    at = ("ranks", "rate")
+    ax = panel(figure, 0.11, 0.13, 0.81, 0.87)
+    x_axis(ax, "ranks of one domain that agree", 1.8, 80, log="", ticks={n: str(n) for n in (2, 4, 8, 16, 36, 72)})
+    y_axis(ax, "share of the link's printed rate, each way", 0, 1.25, ticks={n / 4: f"{25 * n} %" for n in range(6)})
+    at = ("ranks", "share")
 
     def telling(table):
         here = row(table)
-        return (
-            f"{plain(here.ranks)} ranks, {here.way}, GB/s: algorithm {plain(here.algorithm_rate / 1e9)}, "
-            f"bus {plain(here.bus_rate / 1e9)}, each link {plain(here.link_rate / 1e9)}"
+        each = (
+            f"{name} {plain(share * here.rate / 1e9)}"
+            for name, share in zip(
+                ("algorithm", "bus", "each link"), (here.algorithm_share, here.bus_share, here.link_share), strict=True
+            )
         )
+        return f"{here.system}, {plain(here.ranks)} ranks, GB/s: {', '.join(each)}"
 
     return updating(
         upright(ax, lambda table: row(table).ranks, color=GREY, lw=0.8),
+        level(ax, lambda _: 1.0, color=GREY, lw=1, ls=(0, (4, 3))),
         curve(ax, "algorithm", *at, **THREE["algorithm"][1]),
         curve(ax, "bus", *at, **THREE["bus"][1]),
         curve(ax, "link", *at, **THREE["link"][1]),
+        circles(ax, "measured", *at, ms=5),
         diamond(ax, *at),
         text(
-            ax,
-            1,
-            lambda table: row(table).printed * 1.015,
-            "printed rate of the link",
-            fontsize=9,
-            color=GREY,
-            va="bottom",
+            ax, 1.9, 1.015, lambda table: f"printed: {si(row(table).rate, 'B/s')}", fontsize=9, color=GREY, va="bottom"
         ),
-        level(ax, lambda table: row(table).printed, color=GREY, lw=1, ls=(0, (4, 3))),
         end_labels(
             ax,
             {name: (words, style["color"]) for name, (words, style) in THREE.items()},
-            lambda table: {name: pick(table, name, "rate")[-1] for name in THREE},
+            lambda table: {name: pick(table, name, "share")[-1] for name in THREE},
             size=9,
         ),
-        text(ax, 0, 1.06, telling, of="axes", fontsize=10, weight="bold"),
+        text(ax, 0, 1.06, telling, of="axes", fontsize=10.5, weight="bold"),
     )
 
 
 def _three_summary(table):
     here = row(table)
+    rates = [si(share * here.rate, "B/s") for share in (here.algorithm_share, here.bus_share, here.link_share)]
     return (
-        f"All-reduce of {binary(here.message_bytes)} among {plain(here.ranks)} ranks of a rack of 72, {here.way}: algorithm bandwidth "
-        f"{si(here.algorithm_rate, 'B/s')}, bus bandwidth {si(here.bus_rate, 'B/s')}, on each link {si(here.link_rate, 'B/s')} of "
-        f"{si(here.printed, 'B/s')}."
+        f"All-reduce of {binary(here.message_bytes)} among {plain(here.ranks)} ranks of a {here.system}, {here.way}: algorithm bandwidth "
+        f"{rates[0]}, bus bandwidth {rates[1]}, on each link {rates[2]} of {si(here.rate, 'B/s')}. "
+        f"{plural(pick(table, 'measured', 'share').size, 'measured call')} of 1 GiB and more, in whichever way."
     )
 
 
 three = Exhibit(
     slug="12-three",
     title="One call, three bandwidths.",
-    caption="The same all-reduce in a rack of 72, told in three ways. Of a ring, bus and link agree. Let the switch sum: which "
-    "number passes the printed rate of the link?",
+    caption="The same all-reduce told in three ways, over the printed rate of a chip's links; circles: measured bus bandwidths. Let the "
+    "switch sum: which number passes the rate of the link?",
     alt="Bandwidth against ranks: the algorithm bandwidth falls towards half of the bus bandwidth for a ring; with sums in the "
     "switch the bus bandwidth rises above the dashed line of the link's printed rate while the link itself stays below it.",
     controls={
+        "system": Control(label="machine", values=("DGX H100", "DGX H200", "GB200 NVL72"), start="DGX H200"),
         "way": Control(label="who sums", values=tuple(WAYS), start="a ring of chips"),
         "message": Control(label="message", values=GRID[14:], start=2.0**33, unit="B"),
-        "ranks": Control(label="ranks", values=tuple(float(n) for n in (4, 8, 16, 24, 36, 48, 64, 72)), start=8.0),
+        "ranks": Control(label="ranks", values=tuple(float(n) for n in (4, 8, 16, 36, 72)), start=8.0),
     },
     table=_three_table,
     draw=_three_draw,
@@ -217,7 +239,7 @@ def _weather_table(system, asked, caller):
     map_ = agreeing.weather(system, ASKED[asked], caller)
     known = list(WINNERS)
     i, j = np.indices(map_.winner.shape)
-    measured = agreeing.of_system(system, ASKED[asked])
+    measured = agreeing.of_system(system, ASKED[asked], launch=agreeing.CALLERS[caller]["launch"])
     inside = measured["ranks"] <= map_.ranks[-1] * 1.4
     return stack(
         cell={
@@ -241,7 +263,7 @@ def _weather_draw(figure):
     figure.set_size_inches(7.6, 5.0)
     ax = panel(figure, 0.1, 0.12, 0.97, 0.84)
     x_axis(ax, "message of each chip", 2.0**9.5, 2.0**33.5, log="", ticks=SIZES)
-    y_axis(ax, "ranks", 1.4, 1450, log="", ticks={n: str(n) for n in (2, 8, 32, 128, 512)})
+    y_axis(ax, "ranks", 1.4, 1450, log="", ticks={n: str(n) for n in (2, 8, 64, 512)})
     ax.grid(False)
     half = 2**0.5
     colours = list(WINNERS.values())
@@ -266,13 +288,11 @@ def _weather_draw(figure):
         return of
 
     dots = {"ls": "", "marker": "o", "ms": 5, "mec": "black", "mew": 0.9}
-    key(
-        figure,
-        {agreeing.CALL: WINNERS[agreeing.CALL]} | {NAMED[name]: WINNERS[name] for name in NAMED},
-        0.1,
-        0.868,
-        size=9,
-    )
+
+    def there(table):
+        found = {int(w) for w in pick(table, "cell", "winner")}
+        return {NAMED.get(name, name): WINNERS[name] for i, name in enumerate(WINNERS) if i in found}
+
     return updating(
         boxes(
             ax,
@@ -283,6 +303,7 @@ def _weather_draw(figure):
         ),
         line(ax, places(False), mfc="white", **dots),
         line(ax, places(True), mfc="black", **dots),
+        changing_key(ax, there, 0.1, 0.868, size=9),
         text(ax, 0.1, 0.985, words, of="figure", fontsize=10, va="top", linespacing=1.4),
     )
 
@@ -315,7 +336,7 @@ weather = Exhibit(
     table=_weather_table,
     draw=_weather_draw,
     summary=_weather_summary,
-    sources=("nccl_tuning", "azure_guide"),
+    sources=("nccl_tuning", "azure_guide", "aiconfigurator"),
 )
 
 
@@ -371,7 +392,7 @@ def _regions_draw(figure):
             error, sources, count = pick(table, "region", "error", "sources", "rows")
             x, y = at(table)
             if large:
-                said = [f"{100 * e:.0f} %" if np.isfinite(e) else "nobody's" for e in error.tolist()]
+                said = [f"{100 * e:.0f} %" if np.isfinite(e) else "none measured" for e in error.tolist()]
             else:
                 said = [
                     f"{plural(c, 'call')}, {plural(s, 'source')}" if c else "no measured call"
@@ -385,7 +406,13 @@ def _regions_draw(figure):
         boxes(ax, cells, colours),
         labels(ax, words(True), size=14, align="center", weight="bold"),
         labels(ax, words(False), size=9, align="center"),
-        told(ax, lambda t: f"Mean error of {row(t).asked}, {row(t).role} calls", "above", fontsize=10.5, weight="bold"),
+        told(
+            ax,
+            lambda t: f"Mean over sources of the error of {row(t).asked}, {row(t).role}",
+            "above",
+            fontsize=10.5,
+            weight="bold",
+        ),
     )
 
 
@@ -411,7 +438,7 @@ def _regions_summary(table):
 regions = Exhibit(
     slug="12-regions",
     title="Where the map is right.",
-    caption="The mean over sources of the error of measured calls, by size and place; each source left out of what is learned. "
+    caption="The mean over sources of the error of measured calls, by size and place; no constant was fitted to the held-out ones. "
     "Where would you trust it?",
     alt="Six fields, message size against place: errors of a few per cent for large messages inside a machine, about a half for "
     "small ones and a third across machines.",
@@ -489,8 +516,8 @@ path = Exhibit(
     title="What a link of one's own saves.",
     caption="A message from one chip to another of the same machine, by three ways; circles: measured over the link. From which size "
     "on does the link save more than half?",
-    alt="Time against message on logarithmic axes: three lines lie together for small messages and part above a hundred "
-    "kilobytes, the own link lowest, the way through the memory of the host highest; circles follow the own link.",
+    alt="Time against message on logarithmic axes: two lines lie close together for small messages and part above some "
+    "hundred kilobytes, the own link lowest, the way through the memory of the host highest; circles follow the own link.",
     controls={
         "system": Control(label="machine", values=agreeing.SIDE_BY_SIDE, start="DGX H100"),
         "message": Control(label="message", values=GRID[:-2], start=2.0**20, unit="B"),

@@ -12,7 +12,7 @@ from bottlenecks.facts.units import plural, si
 from bottlenecks.laws import collectives as law
 
 CENTRE, RADIUS, BOX = (250, 275), 172, 15  # of the circle of chips; a block's side
-EMPTY, WHOLE = "#DCEBF7", "#08519C"  # one contribution, and all of them
+EMPTY, NEARLY, WHOLE = "#E3EEF8", "#86B4DC", "#08306B"  # one contribution, all but one, and all of them
 MESSAGE = 1e9  # bytes of each chip, for the clock
 STEPS = tuple(float(n) for n in range(15))
 
@@ -62,6 +62,7 @@ def _ring_table(ranks, step):
             "sent": s / n,
             "time_s": float(whole_s * s / (2 * (n - 1))),
             "whole": int((held == n).all(axis=1).sum()),
+            "blocks": int((held == n).sum()),
         },
     )
 
@@ -82,7 +83,7 @@ def _corners(table):
 
 
 def _shade(share):
-    low, high = (np.array([int(c[i : i + 2], 16) for i in (1, 3, 5)]) / 255 for c in (EMPTY, WHOLE))
+    low, high = (np.array([int(c[i : i + 2], 16) for i in (1, 3, 5)]) / 255 for c in (EMPTY, NEARLY))
     return tuple(low + share * (high - low))
 
 
@@ -95,8 +96,8 @@ def arrows(table):
     angle = 2 * np.pi * np.arange(n) / n - np.pi / 2
     arcs = []
     for a in angle:
-        t = np.linspace(a + 0.2 * 2 * np.pi / n, a + 0.8 * 2 * np.pi / n, 9)
-        arcs.append(np.stack([CENTRE[0] + 0.7 * RADIUS * np.cos(t), CENTRE[1] + 0.7 * RADIUS * np.sin(t)], 1))
+        t = np.linspace(a + 0.24 * 2 * np.pi / n, a + 0.76 * 2 * np.pi / n, 9)
+        arcs.append(np.stack([CENTRE[0] + 0.6 * RADIUS * np.cos(t), CENTRE[1] + 0.6 * RADIUS * np.sin(t)], 1))
         end, before = arcs[-1][-1], arcs[-1][-3]
         along = (end - before) / np.hypot(*(end - before))
         across = np.array([-along[1], along[0]])
@@ -117,7 +118,7 @@ def _ring_draw(figure):
 
     def colours(table):
         n = row(table).ranks
-        return [_shade((h - 1) / (n - 1)) for h in pick(table, "block", "held").tolist()]
+        return [WHOLE if h == n else _shade((h - 1) / max(n - 2, 1)) for h in pick(table, "block", "held").tolist()]
 
     def leaving(table):
         x0, x1, y0, y1 = _corners(table)

@@ -222,7 +222,7 @@ def pipelined_s(stream_s, *, fill_s):
 
     Holds for: a_h hops and σ segments, each of which takes its latency T_e/a_h and its bytes T_s/σ; the
     best σ is a_h sqrt(T_s / T_e). Longer than both parts together, at most twice as long.
-    Source: definition; the derivative of the product by m.
+    Source: definition; the derivative of the product by σ.
 
     >>> float(pipelined_s(9.0, fill_s=4.0))
     25.0

@@ -399,15 +399,17 @@ def link_bytes(collective, message_bytes, *, tiers, ranks, per_domain=None):
     if collective in ("all_to_all", "p2p"):
         cut = collective == "all_to_all"
         left = [np.maximum(size - each, 0) / size if cut else 1.0 * (size > each) for each in within]
-        detour = np.maximum(group.axes * group.side / 4, 1) if group.axes and cut else 1.0
+        if group.axes and cut:  # hops in the mean over all ranks, oneself included
+            left[0] = np.maximum(group.axes * group.side / 4, 1) * (size > 1)
     else:
-        sends = {"all_reduce": 2, "broadcast": size / np.maximum(size - 1, 1)}.get(collective, 1) * (size - 1) / size
+        chain = collective == "broadcast"  # has an edge less than a ring, and sends the message whole
+        sends = 1.0 if chain else (2 if collective == "all_reduce" else 1) * (size - 1) / size
         domains = [np.ceil(size / each - 1e-9) for each in within]
-        left, detour = [sends * np.where(each > 1, each, 0) / size for each in domains], 1.0
+        left = [sends * np.where(each > 1, each - chain, 0) / size for each in domains]
     found = []
     for i, kind in enumerate(group.kinds):
         further = left[i + 1] if kind == "NVLINK" and i + 1 < len(left) else 0.0
-        found.append(group.message * (left[i] - further) * (1.0 if i else detour))
+        found.append(group.message * (left[i] - further))
     return np.stack(np.broadcast_arrays(*found))
 
 

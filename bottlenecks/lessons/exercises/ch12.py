@@ -10,7 +10,7 @@ A100 = {"bytes_per_s": 300e9, "latency_s": 0.6e-6}  # of a chip's links, and a s
 PORT = {"bytes_per_s": 50e9, "latency_s": 2.7e-6}  # of a port of 400 Gbit/s
 SMALL = 2.0**14  # bytes of the bet
 LOG = {"message_bytes": 2.0**32, "ranks": 16, "time_s": 0.02}  # of 12.2
-PRINTED = {"bus_bytes_per_s": 480e9, "link_bytes_per_s": 450e9, "ranks": 8}  # of 12.5
+PRINTED = {"bus_bytes_per_s": 940e9, "ranks": 72}  # of 12.5
 CUT = {"message_bytes": 1e9, "inner": 8, "outer": 8}  # of 12.6
 FOUND = {"bus_bytes_per_s": 362e9, "both_ways": 900e9}  # of 12.8
 GRADIENTS = {"message_bytes": 16e9, "ranks": 8, "bytes_per_s": 450e9, "call_s": 43e-6}  # of 12.9
@@ -221,6 +221,7 @@ Exercise(
     slips=lambda: {
         measured_half_bytes() / half_way(8, 450e9, 0.6e-6) * 8: "that divides by α W; the ring has eight ranks",
         half_way(8, 450e9, 0.6e-6) / measured_half_bytes(): "the other way round",
+        measured_half_bytes() / 2**20 / 2.16: "32 MiB are 33.6 MB",
     },
     minutes=5,
     kind="compare",
@@ -246,11 +247,12 @@ Exercise(
     id="12.5c",
     unit="B/s",
     expected=lambda: carried_bytes_per_s(),
-    hint="Divide what was printed by the factor for eight ranks.",
+    hint="Divide what was printed by the factor for 72 ranks.",
     slips=lambda: {
-        480e9: "that is what the log says; the link prints 450",
+        940e9: "that is what the log says; the link prints 900",
         PRINTED["bus_bytes_per_s"]
-        / law.bus_factor("all_reduce", 8): "that is the algorithm bandwidth; a link carries an eighth more",
+        / law.bus_factor("all_reduce", 72): "that is the algorithm bandwidth; a link carries a little more",
+        PRINTED["bus_bytes_per_s"] / bus_over_link(8): "that is the factor for eight ranks",
     },
     rtol=0.01,
     minutes=3,
@@ -285,8 +287,11 @@ Exercise(
             1e9, 8, 8, inner_bytes_per_s=450e9, outer_bytes_per_s=50e9, inner_latency_s=0.6e-6, outer_latency_s=2.7e-6
         )
     ),
-    hint="`collectives.hierarchical_all_reduce_s` has the three parts; the one ring of 64 sends all of it through every port.",
-    slips={8.0: "the ports carry an eighth, but the links inside still have their turn"},
+    hint="One ring of 64: 126 steps over a port. In three parts: 14 steps inside, 14 over a port with an eighth of the message.",
+    slips={
+        8.0: "the links inside have their turn as well",
+        9.0: "so much less passes the ports; the links inside have their turn as well",
+    },
     minutes=4,
     kind="compare",
 )

@@ -1,0 +1,132 @@
+"""Networks: the tiers of a way of wiring chips, from a few numbers, with its switches, cables, longest way and middle.
+
+    pod = fat_tree(512, port_bytes_per_s=50e9, node=system("DGX H100").tiers[0])
+    machine(chip("H100 SXM5"), tiers=pod.tiers)
+
+Rates count one direction of one chip. `Network.tiers` go wherever those of a system go: `collectives.collective_time`,
+`wires.laid`, `machine(..., tiers=...)`. Switches and cables count those between machines alone.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from bottlenecks.facts.doors import positive
+from bottlenecks.facts.networks import Tier
+from bottlenecks.laws import topology
+
+RADIX = 64  # ports of a switch of 2022 to 2025, each for one chip's port: nvidia-b300-pod has 144 in 2025
+HOP_S = 2.7e-6  # a step over ports, as the library's tuner counts it (nccl_tuning)
+SITE_LINK = "Fibre 1000 km"
+
+
+class Network(NamedTuple):
+    """A way of wiring."""
+
+    tiers: tuple
+    chips: int
+    switches: float
+    cables: float
+    hops: float  # switches or chips on the longest way
+    bisection_bytes_per_s: float  # across the middle, one direction
+
+
+def fat_tree(chips, *, port_bytes_per_s, node=None, radix=RADIX, oversubscription=1.0, rails=True):
+    """A fat tree over the ports of `chips` chips, in as many levels as they need.
+
+    `node`: the tier of the chips' own links inside a machine, or None. `rails`: the port of each place in a machine has a
+    first switch of its own, so that a first switch joins one chip of each of `radix / 2` machines and the machines below it
+    are as many times more; else a first switch has whole machines. `oversubscription`: of everything above the first switches.
+    """
+    chips, radix = (int(positive(name, value, whole=True)) for name, value in (("chips", chips), ("radix", radix)))
+    positive("oversubscription", oversubscription)
+    inner = 1 if node is None else int(node.ranks)
+    down = radix // 2
+    levels = next(n for n in range(1, 9) if topology.fat_tree_ranks(radix, n) >= chips)
+    first = min(down * inner if rails else down, chips)
+    tiers = [] if node is None else [node]
+    above = {
+        "bytes_per_s": port_bytes_per_s,
+        "latency_s": HOP_S,
+        "link": "InfiniBand NDR",
+        "in_network_reduction": True,
+    }
+    if first > inner and (levels > 1 or chips > inner):
+        tiers.append(Tier(name="first switches", ranks=int(first), **above))
+    if chips > first:
+        tiers.append(Tier(name="upper switches", ranks=chips, oversubscription=oversubscription, **above))
+    return Network(
+        tuple(tiers),
+        chips,
+        float(np.ceil(topology.fat_tree_switches(chips, radix, levels) / oversubscription if levels > 1 else 1)),
+        float(topology.fat_tree_cables(chips, levels, oversubscription=oversubscription)),
+        2 * levels - 1,
+        chips / 2 * port_bytes_per_s / (oversubscription if chips > first else 1),
+    )
+
+
+def torus(sides, *, link_bytes_per_s, hop_s=1e-6, wraps=True):
+    """A torus (or, open at its ends, a mesh) of chips, each with a link to both neighbours along each axis of `sides`."""
+    sides = np.array([int(positive("sides", side, whole=True)) for side in np.atleast_1d(sides)])
+    axes, chips = int(np.sum(sides > 1)), int(np.prod(sides))
+    tier = Tier(
+        name="torus" if wraps else "mesh",
+        ranks=chips,
+        bytes_per_s=2 * max(axes, 1) * positive("link_bytes_per_s", link_bytes_per_s),
+        latency_s=hop_s,
+        topology=f"{max(axes, 1)}D {'torus' if wraps else 'mesh'}",
+    )
+    longest = np.sum(sides // 2) if wraps else np.sum(sides - 1)
+    middle = topology.torus_bisection(sides, wraps=wraps) * link_bytes_per_s
+    return Network(
+        (tier,),
+        chips,
+        0.0,
+        float(np.sum(chips * (1 - (not wraps) / sides) * (sides > 1))),
+        float(longest),
+        float(middle),
+    )
+
+
+def dragonfly(ranks_of_switch, switches_of_group, links_out, *, port_bytes_per_s):
+    """A dragonfly: groups of switches, each linked to each, and a link between any two groups; messages spread over all groups."""
+    p, a, h = (
+        int(positive(name, value, whole=True))
+        for name, value in (
+            ("ranks_of_switch", ranks_of_switch),
+            ("switches_of_group", switches_of_group),
+            ("links_out", links_out),
+        )
+    )
+    chips, groups = topology.dragonfly_ranks(p, a, h), a * h + 1
+    kept = {"bytes_per_s": port_bytes_per_s, "latency_s": HOP_S, "link": "Slingshot 11"}
+    taper = max(float(topology.dragonfly_taper(p, h)), 1.0)
+    tiers = (
+        Tier(name="group", ranks=p * a, **kept),
+        Tier(name="all groups", ranks=chips, oversubscription=taper, **kept),
+    )
+    cables = chips + groups * a * (a - 1) / 2 + groups * (groups - 1) / 2
+    middle = (groups // 2) * (groups - groups // 2) * port_bytes_per_s
+    return Network(tiers, chips, float(groups * a), float(cables), 4, float(middle))
+
+
+def sites(inner, count, *, bytes_per_s, metres):
+    """Some sites, each wired alike (`inner`, a `Network`), joined by fibre: `bytes_per_s` of each chip between them."""
+    count = int(positive("count", count, whole=True))
+    last = inner.tiers[-1]
+    far = Tier(
+        name="sites",
+        ranks=inner.chips * count,
+        bytes_per_s=min(positive("bytes_per_s", bytes_per_s), last.bytes_per_s),
+        latency_s=float(topology.way_s(inner.hops, hop_s=HOP_S, metres=positive("metres", metres))),
+        link=SITE_LINK,
+    )
+    chips = inner.chips * count
+    return Network(
+        (*inner.tiers, far),
+        chips,
+        inner.switches * count,
+        inner.cables * count,
+        inner.hops + 2,
+        chips / 2 * far.bytes_per_s,
+    )
