@@ -195,8 +195,8 @@ def way_s(hops, *, hop_s, metres=0.0):
     Holds for: no queue. In copper light is about as fast as in glass.
     Source: the index of glass, 1.468.
 
-    >>> way_s(3, hop_s=1e-6, metres=1000.0)
-    7.9e-06
+    >>> way_s(3, hop_s=0.5)
+    1.5
     """
     return hops * hop_s + metres * FIBRE_S_PER_M
 
