@@ -5,7 +5,7 @@ from functools import cache as keep
 import numpy as np
 
 from bottlenecks.exhibits.axes import panel, x_axis, y_axis
-from bottlenecks.exhibits.labels import changing_key, end_labels, labels, text, told
+from bottlenecks.exhibits.labels import changing_key, end_labels, key, labels, text, told
 from bottlenecks.exhibits.marks import boxes, circles, curve, diamond, level, line, updating, upright
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY, resource
@@ -22,8 +22,8 @@ GRID = tuple(float(m) for m in agreeing.MESSAGES)
 LINES = {  # series -> words, look
     "library": ("a library's call", {"color": COLOUR["total"], "lw": 2.4}),
     "queued": ("a library's call, queued on the chips", {"color": COLOUR["compute"], "lw": 1.4}),
-    "own": ("kernels of one's own", {"color": COLOUR["memory"], "lw": 1.4, "ls": "--"}),
     "ring": ("the ring's steps", resource("latency")),
+    "own": ("kernels of one's own", {"color": COLOUR["memory"], "lw": 1.4, "ls": "--"}),
     "wire": ("the wire alone", resource("network")),
 }
 
@@ -50,6 +50,7 @@ def _sizes_draw(figure):
     ax = panel(figure, 0.125, 0.13, 0.975, 0.88)
     x_axis(ax, "message of each chip", 2.0**10, 2.0**33, log="", ticks=SIZES)
     y_axis(ax, "time of an all-reduce among 8 chips", 3e-9, 0.1, log="s")
+    key(ax, {words: style["color"] for words, style in LINES.values()}, 0.6, 0.36, down=0.07)
     at = ("message_bytes", "time_s")
 
     def telling(table):
@@ -64,26 +65,8 @@ def _sizes_draw(figure):
         circles(ax, "measured", *at, ms=4),
         upright(ax, lambda table: row(table).message_bytes, color=GREY, lw=0.8),
         diamond(ax, *at),
-        *(
-            text(ax, 2.0**10.25, _above(name), LINES[name][0], fontsize=9, color=LINES[name][1]["color"], va="bottom")
-            for name in ("library", "queued", "ring", "own")
-        ),
-        text(
-            ax,
-            2.0**17,
-            _above("wire", 7, 0.25),
-            LINES["wire"][0],
-            fontsize=9,
-            color=LINES["wire"][1]["color"],
-            va="top",
-        ),
         text(ax, 0, 1.06, telling, of="axes", fontsize=11, weight="bold"),
     )
-
-
-def _above(name, i=0, by=1.12):
-    """A height a little above the i-th point of a line, or below it."""
-    return lambda table: pick(table, name, "time_s")[i] * by
 
 
 def _sizes_summary(table):

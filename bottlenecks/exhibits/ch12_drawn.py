@@ -130,9 +130,7 @@ def _ring_draw(figure):
         if here.step == 0:
             return "Before the first step: every chip has its own message, and nobody's sum"
         half = "adding up" if here.step < here.ranks else "handing round"
-        return (
-            f"After step {here.step:.0f} of {here.steps:.0f} ({half}): {plural(here.whole, 'chip')} with the whole sum"
-        )
+        return f"After step {here.step:.0f} of {here.steps:.0f} ({half}): {plural(here.blocks, 'finished block')}, {_having(here)} all"
 
     def clock(table):
         here = row(table)
