@@ -53,7 +53,7 @@ def test_every_data_file_has_a_reader():
         "families",
         *("formats_stored", "cloud_instances", "model_names", "fabrics"),
         *("attention_kernels", "choices", "practice", "rent"),
-        *("fresh_scores", "score_history", "peers"),
+        *("fresh_scores", "score_history", "peers", "single_user"),
         "kernel_constants",
         "kernel_constant_names",
         "inference_constants",
