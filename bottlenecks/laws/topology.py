@@ -1,7 +1,7 @@
 r"""Topology: how many ranks, switches and cables a way of wiring has, how far apart it puts two ranks, and how much crosses its middle.
 
 Every law here takes numbers in base SI and returns a number in base SI; arguments broadcast, except that the `sides` of a
-torus lie along the last dimension. A fat tree is a folded Clos network of switches alike; a torus joins neighbours and
+torus lie along the last dimension. A fat tree is a network of switches alike, folded in its middle; a torus joins neighbours and
 closes each axis into a ring; a dragonfly joins groups, each wired as one switch, pair by pair.
 """
 
