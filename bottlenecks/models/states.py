@@ -21,17 +21,12 @@ def exchange_s(model, layout, on, software, *, stage_s, forward_share, memo=None
 
     `stage_s`: of a micro-batch on a mean stage, of which `forward_share` is the forward pass.
     """
-    x = layout
-    sharded = np.greater_equal(x.zero, 3)
-    group = x.dp * x.cp
-    shards = group if x.zero_ranks is None else np.minimum(x.zero_ranks, group)
+    x, asked = layout, sizes(layout)
 
     def timed_states(**few):
         return messages(model, on, software, **few)
 
-    found = answered(
-        timed_states, on, memo, tp=x.tp, pp=x.pp, dp=x.dp, cp=x.cp, ep=x.ep, shards=shards, sharded=sharded
-    )
+    found, sharded = answered(timed_states, on, memo, **asked), asked["sharded"]
     trained = 1.0 - np.greater(x.lora_rank, 0)  # adapters' gradients and states are too few to count
     scatter, between, held = (trained * found[name] for name in ("scatter", "between", "held"))
     gather, cuts = found["gather"], np.greater_equal(x.zero, 1)
@@ -40,18 +35,37 @@ def exchange_s(model, layout, on, software, *, stage_s, forward_share, memo=None
     whole = zero.exposed_gradients_s(
         np.where(cuts, scatter, trained * found["reduce"]) + between,
         np.where(cuts, gather * trained, 0.0),
-        times=np.where(np.equal(x.zero, 2), x.micro_batches, 1),  # gradients that nobody keeps whole leave at once
+        times=rounds(x)[0],
         hides_gradients=software.overlaps_gradients,
         hides_weights=software.overlaps_weights,
         **window,
     )
-    times, gathers = np.where(x.gathers_once, 1, x.micro_batches), np.where(x.gathers_once, 1, 2)
+    _, times, gathers = rounds(x)
     parts = zero.exposed_weights_s(scatter, gather, times=times, gathers=gathers, **window)
     exposed, hidden = (np.where(sharded, part, all_of_it) for part, all_of_it in zip(parts, whole, strict=True))
     exposed = exposed + np.where(sharded, between, 0.0)
     owned = held / np.where(cuts, found["shards"], 1)
     update = owned * (ops.ADAM_BYTES + GRADIENT_NORM_BYTES) / on.memory_bytes_per_s + UPDATE_KERNELS * on.light_s
     return exposed, hidden, update
+
+
+def sizes(x):
+    """What the exchange of a layout's states depends on."""
+    group = x.dp * x.cp
+    shards = group if x.zero_ranks is None else np.minimum(x.zero_ranks, group)
+    return {name: getattr(x, name) for name in ("tp", "pp", "dp", "cp", "ep")} | {
+        "shards": shards,
+        "sharded": np.greater_equal(x.zero, 3),
+    }
+
+
+def rounds(x):
+    """(times that gradients leave where weights are whole, and where they are dealt out; times that the latter arrive for each).
+
+    Gradients that nobody keeps whole (ZeRO 2) leave after every micro-batch.
+    """
+    kept = np.where(np.equal(x.zero, 2), x.micro_batches, 1)
+    return kept, np.where(x.gathers_once, 1, x.micro_batches), np.where(x.gathers_once, 1, 2)
 
 
 def messages(model, on, software, tp, pp, dp, cp, ep, shards, sharded, send=send_s):

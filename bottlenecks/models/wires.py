@@ -101,17 +101,11 @@ def _of_stages(model, x, on, software):
 
 def _of_states(model, x, on, software):
     """Gradients that are summed and weights that are gathered."""
-    group, sharded, cuts = x.dp * x.cp, np.greater_equal(x.zero, 3), np.greater_equal(x.zero, 1)
-    shards = group if x.zero_ranks is None else np.minimum(x.zero_ranks, group)
-    sizes = dict(tp=x.tp, pp=x.pp, dp=x.dp, cp=x.cp, ep=x.ep, shards=shards, sharded=sharded)
+    sizes = states.sizes(x)
     sizes = dict(zip(sizes, np.broadcast_arrays(*sizes.values()), strict=True))
-    found = states.messages(model, on, software, **sizes, send=carried)
-    trained = 1.0 - np.greater(x.lora_rank, 0)
-    times, gathers = np.where(x.gathers_once, 1, x.micro_batches), np.where(x.gathers_once, 1, 2)
-    whole = np.where(
-        cuts,
-        found["scatter"] * np.where(np.equal(x.zero, 2), x.micro_batches, 1) + found["gather"] + found["between"],
-        found["reduce"],
-    )
+    found, trained = states.messages(model, on, software, **sizes, send=carried), 1.0 - np.greater(x.lora_rank, 0)
+    kept, times, gathers = states.rounds(x)
+    cut = kept * found["scatter"] + found["gather"] + found["between"]
+    whole = np.where(np.greater_equal(x.zero, 1), cut, found["reduce"])
     parts = times * (trained * found["scatter"] + gathers * found["gather"]) + trained * found["between"]
-    return np.where(sharded, parts, trained * whole)
+    return np.where(sizes["sharded"], parts, trained * whole)
