@@ -278,7 +278,7 @@ def _group(message_bytes, tiers, ranks, per_domain, groups):
     if axes:  # both ways round each axis at once; along a mesh there is one way round, there and back
         hops[0] = axes * side / (2 if wraps else 1) * (inside[0] > 1)
         rates[0] = rates[0] / (1 if wraps else 2)
-    kinds = [_kind(tier, i) for i, tier in enumerate(tiers)]
+    kinds = [kind(tier, i) for i, tier in enumerate(tiers)]
     message = np.asarray(message_bytes, dtype=float)
     return Group(message, size, tiers, kinds, inside, rates, hops, parts, axes, side)
 
@@ -516,7 +516,7 @@ def _step_s(tier, kind, algorithm, protocol):
 
 def _sums_share(tier):
     """Share of a switch's bandwidth that the library counts on when the switch sums."""
-    if tier.link in SHARP or _kind(tier, 0) != "NVLINK":
+    if tier.link in SHARP or kind(tier, 0) != "NVLINK":
         return _constant("NVLS efficiency", "Hopper")
     return _constant("NVLS efficiency", "Blackwell")
 
@@ -532,10 +532,10 @@ def _protocols(kinds):
     return PROTOCOLS if kinds[0] == "NVLINK" else ("LL", "Simple")  # LL128 asks for NVLink
 
 
-def _kind(tier, i):
+def kind(tier, i):
     """NVLINK, PCI or NET; a tier that names no link is of ports unless it is the innermost."""
-    kind = _wire(tier.link)["kind"]
-    return KINDS.get(kind, "NET") if kind else "NET" if i else "NVLINK"
+    known = _wire(tier.link)["kind"]
+    return KINDS.get(known, "NET") if known else "NET" if i else "NVLINK"
 
 
 @cache

@@ -50,7 +50,8 @@ def carried(collective, message_bytes, ranks, *, on, per_domain=None, groups=1, 
 def laid(model, layout, *, on, software):
     """The exchanges of a step on a `Machine` with two tiers or more: `Laid`. Fields of the layout may be arrays.
 
-    A tier gives a chip its rate over its oversubscription, and of that the share that the library reaches.
+    A tier gives a chip its rate over its oversubscription, and of that the share that the library reaches; in a mesh of
+    links from each chip to each it counts all of them.
     """
     record("model", model, Model, "model(name)")
     record("layout", layout, Layout, "Layout(seq_len=...)")
@@ -78,8 +79,9 @@ def laid(model, layout, *, on, software):
 
 def _rate(on, i):
     """Bytes a second of a chip into a tier, all its ranks sending at once."""
-    tier, port = on.tiers[i], i > 0
-    share = on.efficiency.port * on.port_speed if port else on.efficiency.link * on.link_speed
+    tier, reached = on.tiers[i], on.efficiency
+    port = collectives.kind(tier, i) == "NET"
+    share = reached.port * on.port_speed if port else reached.link * on.link_speed
     return tier.bytes_per_s / tier.oversubscription * share
 
 

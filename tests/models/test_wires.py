@@ -153,3 +153,13 @@ def test_a_mesh_is_a_torus_at_half_its_rate():
         collectives.collective_time("all_reduce", 1e9, tiers=each, ranks=256).seconds for each in (tiers, open_ends)
     ]
     assert times[1] == pytest.approx(2 * times[0], rel=1e-2)
+
+
+def test_a_host_s_wires_are_no_ports():
+    """Cards in pairs: what leaves a pair passes PCIe, of which the library reaches a link's share and not a port's."""
+    on = machine(chip("A100 PCIe 80GB"))
+    names = [tier.name for tier in on.tiers]
+    laid = moved(Layout(tp=1, pp=1, dp=8, **PLAIN), on=on)
+    host = names.index("host")
+    sent = float(sum(moved_[host] for moved_ in laid.moved_bytes.values()))
+    assert sent > 0 and laid.busy_s[host] == pytest.approx(sent / on.tiers[host].bytes_per_s / on.efficiency.link)
