@@ -144,21 +144,20 @@ def links_lines(found):
     """Bytes and seconds of each tier's links in a step of the best layout, and the hottest of them."""
     from bottlenecks.models import wires
 
-    if not found.fitting:
+    tiers = links_of(found)
+    if not tiers:
+        yield "no links: no layout fits, or one chip is alone"
         return
-    if not found.on.tiers:
-        yield "one chip alone has no links"
-        return
-    laid = wires.laid(found.model, found.layout(), on=found.on, software=found.software)
     step_s = float(found.step().seconds)
-    sent = [name for name, moved in laid.moved_bytes.items() if moved.any()]
+    sent = [name for name in wires.EXCHANGES if any(tier["moved_bytes"][name] for tier in tiers)]
     yield "links of a chip, bytes a step in one direction; busy: seconds at what the library reaches, hidden or not"
     yield "".join(f"{cell:>18s}" for cell in ("tier", *sent, "busy", "of the step"))
-    for i, tier in enumerate(laid.tiers):
-        cells = [si(float(laid.moved_bytes[name][i]), "B") for name in sent]
-        busy_s = float(laid.busy_s[i])
-        yield "".join(f"{cell:>18s}" for cell in (tier, *cells, si(busy_s, "s"), percent(busy_s / step_s)))
-    yield f"the hottest links: {laid.hottest or 'none, nothing is sent'}"
+    for tier in tiers:
+        cells = [si(tier["moved_bytes"][name], "B") for name in sent]
+        told = (tier["tier"], *cells, si(tier["busy_s"], "s"), percent(tier["busy_s"] / step_s))
+        yield "".join(f"{cell:>18s}" for cell in told)
+    hottest = next((tier["tier"] for tier in tiers if tier["hottest"]), "none, nothing is sent")
+    yield f"the hottest links: {hottest}"
 
 
 def search_json(found, times=1.0, *, links=False):
@@ -186,14 +185,15 @@ def search_json(found, times=1.0, *, links=False):
         content["doubled"] = {o: float(v) for o, v in search.doubled(*where).items()}
         content["rows_s"] = {name: float(s) for name, s in found.step().rows.items()}
         if links:
-            content["links"] = _links_json(found)
+            content["links"] = links_of(found)
     return content
 
 
-def _links_json(found):
+def links_of(found):
+    """Each tier of the machine with what its links carry in a step of the best layout, in base units; none without a second chip."""
     from bottlenecks.models import wires
 
-    if not found.on.tiers:
+    if not found.on.tiers or not found.fitting:
         return []
     laid = wires.laid(found.model, found.layout(), on=found.on, software=found.software)
     return [
