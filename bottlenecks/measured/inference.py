@@ -515,7 +515,7 @@ def _alone(asked, batch):
             return turns * requests.run(shape, plan, on, batch=at_once, prompt=prompt, output=output).seconds
 
         return time, batch * output, waits
-    context = np.maximum(prompt + output / (1 if plan.software.static else 2), 1)
+    context = np.maximum(requests.mean_context(plan, prompt, output), 1)
     return lambda on: turns * inference.decode_s(shape, plan, on, batch=at_once, context=context), batch, waits
 
 

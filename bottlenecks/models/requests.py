@@ -15,6 +15,11 @@ CHUNK = 8192  # tokens of prompts that a server reads in one pass
 HELD_BACK = 0.9  # share of a chip's memory that servers give to weights and cache together
 
 
+def mean_context(plan, prompt, output):
+    """Tokens that a step sees in the mean over an answer; where graphs have one shape, always those of its end."""
+    return prompt + output / (1 if plan.software.static else 2)
+
+
 class Run(NamedTuple):
     """Seconds of requests that start and end together."""
 
@@ -45,7 +50,7 @@ def run(model, plan, on, *, batch, prompt, output):
     """
     batch, prompt, output = checked(model, plan, on, batch=batch, prompt=prompt, output=output)
     first = prefill_s(model, plan, on, batch=batch, prompt=prompt)
-    middle, half = (prompt + output, 0.0) if plan.software.static else (prompt + output / 2, output / 12**0.5)
+    middle, half = mean_context(plan, prompt, output), 0.0 if plan.software.static else output / 12**0.5
     ends = (np.maximum(middle + sign * half, 1) for sign in (-1, 1))
     steps = [decode_s(model, plan, on, batch=batch, context=context) for context in ends]
     return Run(first, np.maximum(output - 1, 0) * (steps[0] + steps[1]) / 2)
@@ -93,8 +98,7 @@ def saturated(model, plan, on, *, batch, prompt, output):
     """
     batch, prompt, output = checked(model, plan, on, batch=batch, prompt=prompt, output=output)
     parts = np.minimum(plan.pp, batch)
-    context = prompt + output / (1 if plan.software.static else 2)
-    step = decode(model, plan, on, batch=batch / parts, context=context)
+    step = decode(model, plan, on, batch=batch / parts, context=mean_context(plan, prompt, output))
     token_s = np.where(
         np.equal(plan.pp, 1), step.seconds, np.maximum(step.seconds, parts * slowest_stage_s(step, plan))
     )
