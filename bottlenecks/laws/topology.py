@@ -30,23 +30,23 @@ def fat_tree_ranks(radix, levels):
     return 2 * (radix / 2) ** levels
 
 
-def fat_tree_switches(ranks, radix, levels):
-    r"""Switches of a full fat tree.
+def fat_tree_switches(ranks, radix, levels, *, oversubscription=1.0):
+    r"""Switches of a fat tree.
 
-    $$a_s = (2 a_l - 1)\,\frac{g}{a_p}$$  (eq:fat-tree-switches)
+    $$a_s = \frac{g}{a_p}\left(1 + \frac{2(a_l - 1)}{o}\right)$$  (eq:fat-tree-switches)
 
-    g    ranks   ranks that it joins                                 [-]
-    a_p  radix   ports of a switch                                   [-]
-    a_l  levels  levels of switches: between two ranks lie 2 a_l - 1  [-]
+    g    ranks             ranks that it joins                                                  [-]
+    a_p  radix             ports of a switch                                                    [-]
+    a_l  levels            levels of switches: between two ranks lie 2 a_l - 1                  [-]
+    o    oversubscription  ports below a first switch over ports above: what all levels carry   [-]
 
-    Holds for: no oversubscription. Every level but the last has 2g/a_p switches, half of whose ports point down; the last
-    has g/a_p.
-    Source: counting.
+    Holds for: oversubscription at the first level, every port in use.
+    Source: counting ports: g point to ranks, and each step up to another level takes g/o at both of its ends.
 
-    >>> fat_tree_switches(2048, 64, 2)
-    96.0
+    >>> fat_tree_switches(2048, 64, 2), fat_tree_switches(3584, 64, 2, oversubscription=7)
+    (96.0, 72.0)
     """
-    return (2 * levels - 1) * ranks / radix
+    return ranks / radix * (1 + 2 * (levels - 1) / oversubscription)
 
 
 def fat_tree_cables(ranks, levels, *, oversubscription=1.0):
@@ -199,19 +199,3 @@ def way_s(hops, *, hop_s, metres=0.0):
     1.5
     """
     return hops * hop_s + metres * FIBRE_S_PER_M
-
-
-def lost_to_one_link(paths):
-    r"""Share of a rank's bandwidth to another that is lost with one link, where several ways lie side by side.
-
-    $$\phi = \frac{1}{a_v}$$  (eq:path-diversity)
-
-    a_v  paths  ways of the same length that share no link  [-]
-
-    Holds for: traffic spread evenly over the ways; with one way there is nothing left.
-    Source: definition.
-
-    >>> lost_to_one_link(4)
-    0.25
-    """
-    return 1 / paths

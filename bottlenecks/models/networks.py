@@ -35,14 +35,15 @@ def fat_tree(chips, *, port_bytes_per_s, node=None, radix=RADIX, oversubscriptio
     """A fat tree over the ports of `chips` chips, in as many levels as they need.
 
     `node`: the tier of the chips' own links inside a machine, or None. `rails`: the port of each place in a machine has a
-    first switch of its own, so that a first switch joins one chip of each of `radix / 2` machines and the machines below it
-    are as many times more; else a first switch has whole machines. `oversubscription`: of everything above the first switches.
+    first switch of its own, so that a first switch joins one chip of each of as many machines as it has ports down (half of
+    `radix`, without oversubscription); else it has whole machines. `oversubscription`: of everything above the first switches.
     """
     chips, radix = (int(positive(name, value, whole=True)) for name, value in (("chips", chips), ("radix", radix)))
     positive("oversubscription", oversubscription)
     inner = 1 if node is None else int(node.ranks)
-    down = radix // 2
-    levels = next(n for n in range(1, 9) if topology.fat_tree_ranks(radix, n) >= chips)
+    down = int(radix * oversubscription / (1 + oversubscription))
+    more = 2 * down / radix  # ranks below a first switch, over those without oversubscription
+    levels = next(n for n in range(1, 9) if topology.fat_tree_ranks(radix, n) * (more if n > 1 else 1) >= chips)
     first = min(down * inner if rails else down, chips)
     tiers = [] if node is None else [node]
     above = {
@@ -58,7 +59,7 @@ def fat_tree(chips, *, port_bytes_per_s, node=None, radix=RADIX, oversubscriptio
     return Network(
         tuple(tiers),
         chips,
-        float(np.ceil(topology.fat_tree_switches(chips, radix, levels) / oversubscription if levels > 1 else 1)),
+        float(np.ceil(topology.fat_tree_switches(chips, radix, levels, oversubscription=oversubscription))),
         float(topology.fat_tree_cables(chips, levels, oversubscription=oversubscription)),
         2 * levels - 1,
         chips / 2 * port_bytes_per_s / (oversubscription if chips > first else 1),

@@ -28,7 +28,6 @@ LAWS = {
     topology.dragonfly_taper: ((16, 4), {}, NUMBER),
     topology.bisection_all_to_all_s: ((8.0 * B, 4), {"bisection_bytes_per_s": 2.0 * B / S}, S),
     topology.way_s: ((3,), {"hop_s": 1.0 * S}, S),
-    topology.lost_to_one_link: ((4,), {}, NUMBER),
     racks.pairs: ((72, 900e9 * B / S), {"lane_bits_per_s": 200e9 * B / S}, NUMBER),
     racks.copper_reach_m: ((2.0 * BIT / S,), {"at_bits_per_s": 1.0 * BIT / S, "reach_m": 2.0 * M}, M),
     racks.link_watts: ((1e12 / S,), {"joules_per_bit": 5e-12 * unit.joule}, W),

@@ -43,6 +43,13 @@ def test_oversubscription_counts_above_the_first_switches():
     assert times[1] / times[0] == pytest.approx(7, rel=0.05)
 
 
+def test_oversubscription_spares_no_first_switch():
+    """Switches of 64 with 56 ports down and 8 up: 3,584 chips hang below 64 of them, and their 512 ways up meet in 8."""
+    found = networks.fat_tree(3584, port_bytes_per_s=50e9, radix=64, oversubscription=7)
+    assert found.switches == 64 + 8 and found.hops == 3 and found.tiers[0].ranks == 56
+    assert networks.fat_tree(64, port_bytes_per_s=50e9, radix=64, oversubscription=7).switches == 1
+
+
 def test_a_cube_of_tpus_is_the_catalog_s():
     """v5p: six links of 100 GB/s; 16 x 16 x 16 has 3 x 4,096 links, 24 hops at most, 512 x 100 GB/s across the middle."""
     cube = networks.torus((16, 16, 16), link_bytes_per_s=100e9)

@@ -30,9 +30,10 @@ def test_a_larger_domain_takes_traffic_off_the_ports():
 
 
 def test_oversubscription_makes_the_upper_switches_hot():
+    """512 chips below switches with 32 ports down leave 16 of them, with 56 ten: as many fewer crossings, on a seventh."""
     far = Layout(seq_len=4096, tp=8, pp=1, dp=64, micro_batch=1, micro_batches=1, zero=1, recompute="none", sp=True)
     full, seventh = (wired.hot("machines of 8, no rails", SHAPE, far, oversubscription=o)[0].busy_s for o in (1.0, 7.0))
-    assert seventh[:2] == pytest.approx(full[:2]) and seventh[2] == pytest.approx(7 * full[2])
+    assert seventh[:2] == pytest.approx(full[:2]) and seventh[2] == pytest.approx(7 * 10 / 16 * full[2])
 
 
 def test_the_rack_of_72_as_it_stands():
