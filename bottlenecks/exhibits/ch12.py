@@ -375,7 +375,7 @@ def _regions_draw(figure):
             error, sources, count = pick(table, "region", "error", "sources", "rows")
             x, y = at(table)
             if large:
-                said = [f"{100 * e:.0f} %" if np.isfinite(e) else "none measured" for e in error.tolist()]
+                said = [f"{100 * e:.0f} %" if np.isfinite(e) else "–" for e in error.tolist()]
             else:
                 said = [
                     f"{plural(c, 'call')}, {plural(s, 'source')}" if c else "no measured call"
@@ -415,7 +415,8 @@ def _regions_summary(table):
         for s, p, e in zip(size.tolist(), place.tolist(), error.tolist(), strict=True)
         if np.isfinite(e)
     )
-    return f"Mean over sources of the error of {row(table).asked}, {row(table).role} calls. {told_}."
+    head = f"Mean over sources of the error of {row(table).asked}, {row(table).role} calls."
+    return f"{head} {told_}." if told_ else f"No call of this kind is measured: {row(table).asked}, {row(table).role}."
 
 
 regions = Exhibit(

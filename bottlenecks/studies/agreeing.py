@@ -201,6 +201,11 @@ SIDE_BY_SIDE = ("DGX A100", "DGX H100")
 AT = (2048.0, 2.0**20, 2.0**26, 2.0**30)  # messages of the verdict
 
 
+def _span(low, high):
+    """Two numbers as text, or one where both round alike."""
+    return f"{low:.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f}"
+
+
 def _at(saved, i, pick):
     """The least or most that the link saves at the i-th message."""
     return pick(float(each[i]) for each in saved.values())
@@ -226,8 +231,8 @@ def nvlink_path(side_by_side=SIDE_BY_SIDE, at=AT, found=None):
         claim="W3-nvlink-path",
         verdict=word,
         numbers={"least": least, "most": most, "measured": measured["ranks"].size},
-        because=f"{told}: the way over PCIe takes {least:.1f} to {_at(saved, 0, max):.1f} times as long at {binary(at[0])}, "
-        f"and {_at(saved, -1, min):.1f} to {most:.1f} times at {binary(at[-1])}.",
+        because=f"{told}: the way over PCIe takes {_span(least, _at(saved, 0, max))} times as long at {binary(at[0])}, "
+        f"and {_span(_at(saved, -1, min), most)} times at {binary(at[-1])}.",
         rows=tuple(
             {"message": binary(size)} | {name: f"{saved[name][i]:.1f} times" for name in saved}
             for i, size in enumerate(at)

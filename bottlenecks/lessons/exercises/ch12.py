@@ -109,7 +109,9 @@ Exercise(
     hint="Choose the DGX H100, move the message and read the times in the head of the picture.",
     slips=lambda: {
         twice_the_wire_bytes() / 2: "there the call still takes more than twice the wire's time",
-        2.0**20: "there the curve begins to rise; it is ten times the wire's time there",
+        twice_the_wire_bytes() * 2: "it is so already one step to the left",
+        2.0**20: "there the call is still on its plateau, ten times the wire's time",
+        2.0**21: "there the curve leaves its plateau, at five times the wire's time",
     },
     rtol=1e-6,
     minutes=3,
@@ -121,6 +123,7 @@ Exercise(
     hint="Follow the row of 64 ranks to the right until the colour changes.",
     slips=lambda: {
         first_ring_bytes() / 2: "there the tree still wins; look one column further",
+        first_ring_bytes() * 2: "the ring wins already one column to the left",
         2.0**28: "that is the row of 128 ranks",
     },
     rtol=1e-6,
@@ -131,7 +134,10 @@ Exercise(
     unit="B",
     expected=first_saving_bytes,
     hint="The head of the picture prints how many times as long the message takes over PCIe.",
-    slips=lambda: {first_saving_bytes() / 2: "there it saves a little less than half"},
+    slips=lambda: {
+        first_saving_bytes() / 2: "there it saves a little less than half",
+        first_saving_bytes() * 2: "it is so already one step to the left",
+    },
     rtol=1e-6,
     minutes=2,
 )
@@ -207,7 +213,7 @@ Exercise(
     id="12.4b",
     unit="B",
     expected=lambda: half_way(64, **PORT),
-    hint="64 x 2.7 µs x 50 GB/s.",
+    hint="Put the numbers into the function of 12.4a; MB, not MiB.",
     slips={2.7e-6 * 50e9: "that is the message for which one step waits as long as it sends"},
     rtol=0.01,
     minutes=2,
@@ -238,7 +244,7 @@ Exercise(
     id="12.5b",
     unit="times",
     expected=lambda: bus_over_link(72),
-    hint="2 x 71 / 73.",
+    hint="Put 72 into the function of 12.5a.",
     slips={2 * 71 / 72: "that is the factor of the log; the link carries a little more than one message"},
     rtol=0.01,
     minutes=2,
@@ -249,7 +255,7 @@ Exercise(
     expected=lambda: carried_bytes_per_s(),
     hint="Divide what was printed by the factor for 72 ranks.",
     slips=lambda: {
-        940e9: "that is what the log says; the link prints 900",
+        940e9: "that is what the log says; a link carries 900 at the most",
         PRINTED["bus_bytes_per_s"]
         / law.bus_factor("all_reduce", 72): "that is the algorithm bandwidth; a link carries a little more",
         PRINTED["bus_bytes_per_s"] / bus_over_link(8): "that is the factor for eight ranks",
@@ -274,6 +280,7 @@ Exercise(
     slips={
         1.75e9 / 50e9: "that sends the whole message through one port; each machine has eight",
         2 * 63 / 64 * 1e9 / 50e9: "that is one ring through one port",
+        2 * 63 / 64 * 1e9 / 8 / 50e9: "that is eight rings of 64; in three parts only eight chips agree over each port",
     },
     rtol=0.01,
     minutes=3,
