@@ -40,11 +40,15 @@ def fat_tree(chips, *, port_bytes_per_s, node=None, radix=RADIX, oversubscriptio
     """
     chips, radix = (int(positive(name, value, whole=True)) for name, value in (("chips", chips), ("radix", radix)))
     positive("oversubscription", oversubscription)
+    if radix < 4 or radix % 2:
+        raise ValueError(f"radix must be even and at least 4, got {radix}; the nearest is {max(radix // 2 * 2, 4)}")
     inner = 1 if node is None else int(node.ranks)
+    if chips <= radix:
+        oversubscription = 1.0  # one switch has nothing above it
     down = int(radix * oversubscription / (1 + oversubscription))
     more = 2 * down / radix  # ranks below a first switch, over those without oversubscription
     levels = next(n for n in range(1, 9) if topology.fat_tree_ranks(radix, n) * (more if n > 1 else 1) >= chips)
-    first = min(down * inner if rails else down, chips)
+    first = chips if levels == 1 else min(down * inner if rails else down, chips)
     tiers = [] if node is None else [node]
     above = {
         "bytes_per_s": port_bytes_per_s,

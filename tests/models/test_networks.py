@@ -47,7 +47,15 @@ def test_oversubscription_spares_no_first_switch():
     """Switches of 64 with 56 ports down and 8 up: 3,584 chips hang below 64 of them, and their 512 ways up meet in 8."""
     found = networks.fat_tree(3584, port_bytes_per_s=50e9, radix=64, oversubscription=7)
     assert found.switches == 64 + 8 and found.hops == 3 and found.tiers[0].ranks == 56
-    assert networks.fat_tree(64, port_bytes_per_s=50e9, radix=64, oversubscription=7).switches == 1
+    one = networks.fat_tree(64, port_bytes_per_s=50e9, radix=64, oversubscription=4)  # a switch takes them all
+    assert (one.switches, one.cables, one.hops, one.bisection_bytes_per_s) == (1, 64, 1, 32 * 50e9)
+    assert [tier.ranks for tier in one.tiers] == [64]
+
+
+@pytest.mark.parametrize("radix", [1, 2, 3, 5])
+def test_a_switch_has_as_many_ports_up_as_down(radix):
+    with pytest.raises(ValueError, match="radix must be even and at least 4"):
+        networks.fat_tree(20, port_bytes_per_s=50e9, radix=radix)
 
 
 def test_a_cube_of_tpus_is_the_catalog_s():
