@@ -122,7 +122,7 @@ def sites(inner, count, *, bytes_per_s, metres):
     far = Tier(
         name="sites",
         ranks=inner.chips * count,
-        bytes_per_s=min(positive("bytes_per_s", bytes_per_s), last.bytes_per_s),
+        bytes_per_s=min(positive("bytes_per_s", bytes_per_s), last.bytes_per_s / last.oversubscription),
         latency_s=float(topology.way_s(inner.hops, hop_s=HOP_S, metres=positive("metres", metres))),
         link=SITE_LINK,
     )

@@ -117,3 +117,9 @@ def test_bad_numbers_are_refused_by_name():
         networks.fat_tree(0, port_bytes_per_s=50e9)
     with pytest.raises(ValueError, match="links_out must be"):
         networks.dragonfly(2, 4, 0.5, port_bytes_per_s=50e9)
+
+
+def test_no_more_leaves_a_site_than_passes_its_upper_switches():
+    """Ports of 50 GB/s at 4 : 1: 12.5 GB/s of each chip reach the top, whatever the fibre would carry."""
+    pod = networks.fat_tree(2048, port_bytes_per_s=50e9, oversubscription=4)
+    assert networks.sites(pod, 2, bytes_per_s=100e9, metres=1e3).tiers[-1].bytes_per_s == 12.5e9
