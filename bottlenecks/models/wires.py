@@ -48,7 +48,7 @@ def carried(collective, message_bytes, ranks, *, on, per_domain=None, groups=1, 
 
 
 def laid(model, layout, *, on, software):
-    """The exchanges of a step on a `Machine` with two tiers or more: `Laid`. Fields of the layout may be arrays.
+    """The exchanges of a step on a `Machine` with two tiers or more: `Laid`. One layout at a time.
 
     A tier gives a chip its rate over its oversubscription, and of that the share that the library reaches; in a mesh of
     links from each chip to each it counts all of them.
