@@ -8,6 +8,32 @@ SCHEDULES = ("gpipe", "1f1b", "interleaved", "zb1p", "zb2p", "zbv", "dualpipe")
 INTERLEAVED, ZB1P, ZBV, DUALPIPE = (SCHEDULES.index(name) for name in ("interleaved", "zb1p", "zbv", "dualpipe"))
 
 
+def passes(chunks, *, schedule):
+    """Times that a micro-batch passes a stage on its way forward: `chunks` when interleaved, twice in ZB-V, else once.
+
+    Source: narayanan2021megatron, section 2.2; qi2023zerobubble, section 5.
+
+    >>> [int(passes(5, schedule=name)) for name in ("1f1b", "interleaved", "zbv")]
+    [1, 5, 2]
+    """
+    kind = code("schedule", schedule, SCHEDULES)
+    return np.select([kind == INTERLEAVED, kind == ZBV], [chunks, 2], 1)
+
+
+def borders(stages, *, chunks, schedule):
+    """Borders between stages that a micro-batch crosses on its way forward.
+
+    From each chunk to the next; ZB-V turns on its last stage, which is no border, and comes back.
+
+    >>> [int(borders(4, chunks=5, schedule=name)) for name in ("1f1b", "interleaved", "zbv")]
+    [3, 19, 6]
+    """
+    kind = code("schedule", schedule, SCHEDULES)
+    return np.select(
+        [kind == INTERLEAVED, kind == ZBV], [stages * np.asarray(chunks) - 1, 2 * (stages - 1)], stages - 1
+    )
+
+
 def bubble_s(forward_s, backward_s, weights_s, *, stages, chunks, micro_batches, schedule):
     r"""Seconds that a stage of a pipeline has nothing to do, of a step.
 

@@ -36,7 +36,7 @@ def _both_ends(layout):
     return schedule >= SCHEDULES.index("zbv")
 
 
-def _copies(layout):
+def stages_held(layout):
     """Stages whose weights a chip holds."""
     return 1 + (code("schedule", layout.schedule, SCHEDULES) == SCHEDULES.index("dualpipe"))
 
@@ -45,7 +45,7 @@ def _ends(layout, stage):
     """(has the input embedding, has the output head), 1 or 0."""
     first, last = np.equal(stage, 0), np.equal(stage, layout.pp - 1)
     turned = _both_ends(layout)
-    two_ways = _copies(layout) == 2
+    two_ways = stages_held(layout) == 2
     return 1 * (first | (last & two_ways)), 1 * np.where(turned, first | (last & two_ways), last)
 
 
@@ -80,8 +80,8 @@ def stage_params(model, layout, stage):
     embedding, head = _ends(layout, stage)
     tied = np.logical_and(model.tied_embeddings, embedding * head)  # one matrix for both
     embeddings = (embedding + head - tied) * model.head_params / layout.tp
-    copies = _copies(layout)
-    return {"blocks": blocks * copies, "experts": experts * copies, "embeddings": embeddings}
+    times = stages_held(layout)
+    return {"blocks": blocks * times, "experts": experts * times, "embeddings": embeddings}
 
 
 def _adapter_share(model, layout):
@@ -257,7 +257,7 @@ def _ranks(layout):
 def _states(model, layout, params):
     """Rows of eq:zero-states; experts are shared by fewer ranks, embeddings may have other states."""
     take = {what: _take(layout.recipe, what) for what in memory.Recipe._fields}
-    ranks = _ranks(layout) * _copies(layout)  # running both ways, two chips hold the same stage
+    ranks = _ranks(layout) * stages_held(layout)  # running both ways, two chips hold the same stage
     cut = {"blocks": ranks, "experts": np.maximum(ranks / layout.ep, 1), "embeddings": ranks}
     rows = dict.fromkeys(("weights", "gradients", "optimizer", "step"), 0.0)
     adapted = np.greater(layout.lora_rank, 0)

@@ -12,7 +12,7 @@ from bottlenecks.models.wiring import send_s
 GRADIENT_NORM_BYTES = 4  # of a gradient, read once more before the update, to clip
 BUCKET_BYTES = 2.0**29  # of gradients that are reduced together: internevo-configs
 UPDATE_KERNELS = 8  # of an optimiser that takes all its tensors together
-PLAIN = {"schedule": "1f1b", "embedding_slots": False}  # of a layout: what the first of its stages holds
+ONE_WAY, BOTH_WAYS = "1f1b", "dualpipe"  # schedules: a chip holds one stage, or two that another chip holds as well
 RING = 8  # chips of a domain that a ring of one port visits
 
 
@@ -28,7 +28,7 @@ def exchange_s(model, layout, on, software, *, stage_s, forward_share, memo=None
 
     found, sharded = answered(timed_states, on, memo, **asked), asked["sharded"]
     trained = 1.0 - np.greater(x.lora_rank, 0)  # adapters' gradients and states are too few to count
-    scatter, between, held = (trained * found[name] for name in ("scatter", "between", "held"))
+    scatter, between = (trained * found[name] for name in ("scatter", "between"))
     gather, cuts = found["gather"], np.greater_equal(x.zero, 1)
     window = {"forward_s": stage_s * forward_share, "backward_s": stage_s * (1 - forward_share)}
     window["layers"] = model.layers / x.pp
@@ -44,16 +44,18 @@ def exchange_s(model, layout, on, software, *, stage_s, forward_share, memo=None
     parts = zero.exposed_weights_s(scatter, gather, times=times, gathers=gathers, **window)
     exposed, hidden = (np.where(sharded, part, all_of_it) for part, all_of_it in zip(parts, whole, strict=True))
     exposed = exposed + np.where(sharded, between, 0.0)
-    owned = held / np.where(cuts, found["shards"], 1)
+    owned = trained * np.where(cuts, found["owned"], found["held"])
     update = owned * (ops.ADAM_BYTES + GRADIENT_NORM_BYTES) / on.memory_bytes_per_s + UPDATE_KERNELS * on.light_s
     return exposed, hidden, update
 
 
 def sizes(x):
     """What the exchange of a layout's states depends on."""
-    group = x.dp * x.cp
-    shards = group if x.zero_ranks is None else np.minimum(x.zero_ranks, group)
+    copies = footprint.stages_held(x)
+    group = x.dp * x.cp * copies
+    shards = group if x.zero_ranks is None else np.minimum(x.zero_ranks * copies, group)
     return {name: getattr(x, name) for name in ("tp", "pp", "dp", "cp", "ep")} | {
+        "copies": copies,
         "shards": shards,
         "sharded": np.greater_equal(x.zero, 3),
     }
@@ -68,34 +70,44 @@ def rounds(x):
     return kept, np.where(x.gathers_once, 1, x.micro_batches), np.where(x.gathers_once, 1, 2)
 
 
-def messages(model, on, software, tp, pp, dp, cp, ep, shards, sharded, send=send_s):
-    """Each exchange of a chip's gradients or weights, were it alone, as `send` counts (`layer.messages`)."""
-    params = footprint.stage_params(model, SimpleNamespace(**PLAIN, tp=tp, pp=pp, ep=ep), 0)
-    dense, experts = params["blocks"] + params["embeddings"], params["experts"] + 0.0 * tp
-    domain, group = np.minimum(on.domain, 1e9), dp * cp
+def messages(model, on, software, tp, pp, dp, cp, ep, copies, shards, sharded, send=send_s):
+    """Each exchange of a chip's gradients or weights, were it alone, as `send` counts (`layer.messages`).
+
+    Experts have `ep` times fewer copies, `ep` times further apart. `owned`: of the parameters `held`, a chip's share.
+    """
+    schedule = np.where(copies > 1, BOTH_WAYS, ONE_WAY)
+    split = SimpleNamespace(tp=tp, pp=pp, ep=ep, schedule=schedule, embedding_slots=False)
+    params = footprint.stage_params(model, split, 0)
+    kinds = [(params["blocks"] + params["embeddings"], 1)]  # parameters, and how far apart their copies are
+    if model.experts is not None:
+        kinds.append((params["experts"] + 0.0 * tp, ep))
+    domain, group = np.minimum(on.domain, 1e9), dp * cp * copies
     per_domain = np.maximum(np.floor(domain / tp), 1)
+    # the other chip that holds a stage is at the pipeline's other end
+    per_domain = np.where(tp * dp * cp * pp > domain, np.minimum(per_domain, dp * cp), per_domain)
     # a ring leaves a domain once; each of its tensor-parallel ranks has a ring of its own
     rings = np.maximum(np.minimum(domain, RING) / tp, 1)
     crowd = np.where(sharded & software.one_port, rings, 1)
 
-    def sent(collective, value_bytes, ranks, of):
+    def sent(collective, value_bytes, ranks, of, apart):
         pieces = np.where(sharded, model.layers / pp, np.ceil(value_bytes * of / BUCKET_BYTES))
-        pieces, near = np.maximum(pieces, 1), np.minimum(per_domain, ranks)
+        pieces, near = np.maximum(pieces, 1), np.clip(per_domain // apart, 1, ranks)
         return pieces * send(collective, value_bytes * of / pieces, ranks, on=on, groups=crowd, per_domain=near)
 
     def over(collective, value_bytes, ranks):
-        base = sent(collective, value_bytes, ranks, dense)
-        if model.experts is None:
-            return base
-        return base + sent(collective, value_bytes, np.maximum(ranks / ep, 1), experts)
+        return sum(sent(collective, value_bytes, np.maximum(ranks / apart, 1), of, apart) for of, apart in kinds)
 
-    copies = np.maximum(group / shards, 1)
-    near = np.clip(per_domain // shards, 1, copies)
+    def between(of, apart):
+        ranks = np.maximum(shards / apart, 1)
+        others = np.maximum(np.maximum(group / apart, 1) / ranks, 1)
+        near = np.clip(per_domain // (ranks * apart), 1, others)
+        return send("all_reduce", software.gradient_bytes * of / ranks, others, on=on, per_domain=near)
+
     return {
         "reduce": over("all_reduce", software.gradient_bytes, group),
         "scatter": over("reduce_scatter", software.gradient_bytes, shards),
         "gather": over("all_gather", on.bytes_per_value, shards),
-        "between": send("all_reduce", software.gradient_bytes * dense / shards, copies, on=on, per_domain=near),
-        "held": dense + experts,
-        "shards": shards,
+        "between": sum(between(of, apart) for of, apart in kinds),
+        "held": sum(of for of, _ in kinds),
+        "owned": sum(of / np.maximum(shards / apart, 1) for of, apart in kinds),
     }

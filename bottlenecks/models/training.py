@@ -311,7 +311,7 @@ def _sends(model, x, on, software, memo):
 
     each = answered(timed_sends, on, memo, **stage_sizes(x, on))["each"]
     interleaved = code("schedule", x.schedule, SCHEDULES) == INTERLEAVED
-    pairs = 2 * x.micro_batches * np.where(interleaved, x.vpp, 1)
+    pairs = 2 * x.micro_batches * pipelines.passes(x.vpp, schedule=x.schedule)
     hidden = np.where(interleaved & software.overlaps_sends, pairs * each, 0.0)
     filling = 2 * (x.pp - 1) * each
     return pairs * each - hidden + filling, hidden

@@ -10,8 +10,7 @@ import numpy as np
 
 from bottlenecks.facts.architectures import Model
 from bottlenecks.facts.doors import code, record
-from bottlenecks.laws import recomputation
-from bottlenecks.laws.pipelines import INTERLEAVED, SCHEDULES
+from bottlenecks.laws import pipelines, recomputation
 from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.models import collectives, layer, states, training
 from bottlenecks.models.layer import NAMES
@@ -97,8 +96,7 @@ def _of_layers(model, x, on, software):
 def _of_stages(model, x, on, software):
     """Activations and gradients between stages."""
     each = training.stage_send(model, on, software, **training.stage_sizes(x, on), send=carried)
-    interleaved = code("schedule", x.schedule, SCHEDULES) == INTERLEAVED
-    return 2 * x.micro_batches * np.where(interleaved, x.vpp, 1) * (x.pp - 1) / x.pp * each
+    return 2 * x.micro_batches * pipelines.borders(x.pp, chunks=x.vpp, schedule=x.schedule) / x.pp * each
 
 
 def _of_states(model, x, on, software):

@@ -85,6 +85,26 @@ def test_experts_have_fewer_copies_by_hand():
     assert update == pytest.approx(34 * (dense + experts) / ON.memory_bytes_per_s + 8 * ON.light_s)
 
 
+def test_experts_owners_and_far_copies_by_hand():
+    # ZeRO 1: eight ranks share what is dense, two share each expert: half of it to update.
+    # Four experts' ranks lie between two copies: of a node's eight two, one after the other.
+    dense = 8 * (4 * 4096**2 + 8 * 4096) + 2 * TABLE
+    experts = 8 * 2 * 3 * 4096 * 16384
+    _, _, update = found(MIXED, dp=8, ep=4, zero=1)
+    assert update == pytest.approx(34 * (dense / 8 + experts / 2) / ON.memory_bytes_per_s + 8 * ON.light_s)
+    exposed = found(MIXED, dp=32, ep=4)[0]
+    far = sent("all_reduce", dense, 32, size=4) + sent("all_reduce", experts, 8, size=4, per_domain=2)
+    assert exposed == pytest.approx(far)
+    # ZeRO 1 over eight of them: experts have two owners in a node, and four such pairs
+    exposed = found(MIXED, dp=32, ep=4, zero=1, zero_ranks=8)[0]
+    inside = sum(
+        sent("reduce_scatter", of, n, size=4) + sent("all_gather", of, n, size=2)
+        for of, n in ((dense, 8), (experts, 2))
+    )
+    between = sum(send_s("all_reduce", 4 * of / n, 4, on=ON, per_domain=1) for of, n in ((dense, 8), (experts, 2)))
+    assert exposed == pytest.approx(inside + between)
+
+
 def test_what_work_hides_by_hand():
     # Seven of eight layers' exchange can hide: gradients behind three quarters of a second, weights behind a quarter.
     held = 8 * BLOCK + 2 * TABLE

@@ -104,6 +104,38 @@ def test_stages_send_what_the_layer_yields():
     assert laid.moved_bytes["pipeline sends"].tolist() == pytest.approx([0, 4 * each])
 
 
+def test_experts_copies_lie_as_far_apart_as_their_group_is_wide():
+    """Experts over the eight chips of each node: no two of a shard's eight copies share a node, so all gradients leave."""
+    laid = moved(Layout(tp=1, pp=1, dp=64, ep=8, **PLAIN), MIXTURE)
+    experts = 32 * 3 * 4096 * 14336  # one of eight in each layer
+    dense = 32 * (2 * 4096**2 + 2 * 4096 * 1024 + 8 * 4096) + 2 * 32000 * 4096
+    far = 6 * (7 / 8 * experts + 63 / 64 * dense / 8)  # 4 bytes scattered, 2 gathered: 30.8 GB
+    assert laid.moved_bytes["data parallel"][1] == pytest.approx(far, rel=1e-3)
+    assert far == pytest.approx(30.8e9, rel=1e-3)
+
+
+def test_two_stages_on_a_chip_are_summed_over_twice_the_ranks():
+    """DualPipe holds all 80 layers on either of two stages, and both tables, so eight chips sum everything; an eighth of it each."""
+    shape = model("Llama-3.1-70B")
+    layout = Layout(tp=8, pp=2, dp=4, sp=True, schedule="dualpipe", **PLAIN)
+    held = (80 * (2 * 8192**2 + 2 * 8192 * 1024 + 3 * 8192 * 28672) + 2 * 128256 * 8192) / 8
+    sent = moved(layout, shape).moved_bytes["data parallel"]
+    assert sent.tolist() == pytest.approx([0, 6 * 7 / 8 * held], rel=1e-3) and sent[1] == pytest.approx(
+        46.3e9, rel=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("schedule", "vpp", "crossed"), [("1f1b", 1, 3), ("interleaved", 5, 19), ("zbv", 1, 6), ("dualpipe", 1, 3)]
+)
+def test_borders_that_activations_cross(schedule, vpp, crossed):
+    """Four stages: 256 micro-batches over each border and back, shared by four chips; 16.78 MB each: 40.8 GB interleaved by five."""
+    few = PLAIN | {"micro_batches": 256}
+    laid = moved(Layout(tp=8, pp=4, dp=1, sp=True, vpp=vpp, schedule=schedule, **few), model("Llama-3.1-70B"))
+    each = 2 * 4096 * 8192 / 8
+    assert laid.moved_bytes["pipeline sends"].sum() == pytest.approx(2 * 256 * crossed / 4 * each)
+
+
 def test_a_layout_of_arrays_is_each_its_own():
     tp, dp, zero = np.array([1, 2, 4, 8]), np.array([64, 32, 16, 8]), np.array([3, 1, 2, 0])
     named = PLAIN | {"zero": zero}
