@@ -77,6 +77,7 @@ class Tier:
     in_network_reduction: bool = False
     link: str = ""  # a name for `link`
     topology: str = ""  # of its ranks, in words: "2D mesh", "3D torus"; '': as its link has it
+    sides: tuple = ()  # of a torus or mesh, chips along each axis, where they are known
     sources: tuple = ()
     confidence: str = ""
     unconfirmed: tuple = ()
@@ -160,6 +161,13 @@ def link(name):
     63000000000.0
     """
     return _find("link", name, "links", _links())
+
+
+@cache
+def wire(name):
+    """The catalog's row of a link as text, blank for a name that it does not have."""
+    known = name in _links()
+    return link(name).facts if known else dict.fromkeys(next(iter(data.rows("links"))), "")
 
 
 def systems():

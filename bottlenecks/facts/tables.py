@@ -75,6 +75,7 @@ COUNTS = (  # numbers without a unit
     "lanes",
     "encoding",
     "domain_chips",
+    "closes_chips",
     "cables",
     "chips",
     "chips_low",

@@ -70,39 +70,6 @@ def fat_tree_cables(ranks, levels, *, oversubscription=1.0):
 # ---- tori
 
 
-def torus_hops(sides):
-    r"""Hops between two ranks of a torus, in the mean over all pairs of even sides, a rank and itself included.
-
-    $$a_h = \sum_i \frac{a_i}{4}$$  (eq:torus-hops)
-
-    a_i  sides  ranks along each axis, all even, axes along the last dimension  [-]
-
-    Holds for: sides that wrap around; along a ring of a_i the distances are 0, 1, 1, 2, 2, ... a_i/2.
-    Source: dally2004, chapter 5.
-
-    >>> float(torus_hops([4, 4, 4]))
-    3.0
-    """
-    return np.sum(np.asarray(sides) / 4, axis=-1)
-
-
-def mesh_hops(sides):
-    r"""Hops between two ranks of a mesh, whose axes do not close, in the mean over all pairs.
-
-    $$a_h = \sum_i \frac{1}{3}\left(a_i - \frac{1}{a_i}\right)$$  (eq:mesh-hops)
-
-    a_i  sides  ranks along each axis, axes along the last dimension  [-]
-
-    Holds for: shortest ways; a rank and itself included.
-    Source: dally2004, chapter 5; the mean of |x - y| over two places of a line.
-
-    >>> float(mesh_hops([2, 2]))
-    1.0
-    """
-    sides = np.asarray(sides, dtype=float)
-    return np.sum((sides - 1 / sides) / 3, axis=-1)
-
-
 def torus_bisection(sides, *, wraps=True):
     r"""Links, in one direction, that cross the middle of a torus or of a mesh.
 
@@ -120,6 +87,44 @@ def torus_bisection(sides, *, wraps=True):
     """
     sides = np.asarray(sides)
     return (2 if wraps else 1) * np.prod(sides, axis=-1) / np.max(sides, axis=-1)
+
+
+def axis_hops(sides, closed):
+    r"""Hops along each axis between two ranks, in the mean over all pairs, a rank and itself included.
+
+    $$a_h = \begin{cases} \frac{1}{a_i} \left\lfloor \frac{a_i^2}{4} \right\rfloor & \text{a ring} \\
+      \frac{1}{3}\left(a_i - \frac{1}{a_i}\right) & \text{a line} \end{cases}$$  (eq:axis-hops)
+
+    a_i  sides   ranks along each axis  [-]
+    -    closed  does the axis close?   [-]
+
+    Holds for: shortest ways.
+    Source: dally2004, chapter 5; counting for odd sides.
+
+    >>> axis_hops([4, 3, 2], [True, True, False]).tolist()
+    [1.0, 0.6666666666666666, 0.5]
+    """
+    sides = np.asarray(sides, dtype=float)
+    return np.where(closed, np.floor(sides**2 / 4 + 1e-9) / sides, (sides - 1 / sides) / 3)
+
+
+def axis_load(sides, closed):
+    r"""Messages that the busiest link along each axis carries in an all-to-all, in which each rank sends one to all together.
+
+    $$a_u = \frac{1}{a_i} \left\lfloor \frac{a_i^2}{4} \right\rfloor \times \begin{cases} 1/2 & \text{a ring} \\
+      1 & \text{a line} \end{cases}$$  (eq:axis-load)
+
+    a_i  sides   ranks along each axis  [-]
+    -    closed  does the axis close?   [-]
+
+    Holds for: messages that follow one axis after the other, shortest ways, halves of an even ring's farthest both ways.
+    Source: counting what crosses the middle of a line, half of its ranks to the other half; a ring has two middles.
+
+    >>> axis_load([16, 2], [True, False]).tolist()
+    [2.0, 0.5]
+    """
+    sides = np.asarray(sides, dtype=float)
+    return np.floor(sides**2 / 4 + 1e-9) / sides / np.where(closed, 2, 1)
 
 
 # ---- dragonflies

@@ -7,7 +7,6 @@ Without an `Efficiency` wires are perfect; `measured.collectives.fitted()` has t
 """
 
 import functools
-import re
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from itertools import pairwise
@@ -18,8 +17,9 @@ import numpy as np
 from bottlenecks import data
 from bottlenecks.facts import corpus
 from bottlenecks.facts.doors import MOST, PLAIN, RANKS, numbers, one_of, positive, rate, record, settle, share, shown
-from bottlenecks.facts.networks import Tier, link, links
+from bottlenecks.facts.networks import Tier, link, wire
 from bottlenecks.laws import collectives
+from bottlenecks.models import tori
 
 COLLECTIVES = ("all_reduce", "reduce_scatter", "all_gather", "broadcast", "all_to_all", "p2p")
 # NCCL's names; Direct: pair by pair; for who asks, by stores of one's own kernel: Put (the same), OneShot, TwoShot.
@@ -217,7 +217,7 @@ def of_generation(tiers, efficiency):
 
 def generation(tiers):
     """The two fields of `Efficiency` that hold for the chips of these tiers."""
-    if "NVLink SHARP" not in _wire(tiers[0].link)["in_network_reduction"]:
+    if "NVLink SHARP" not in wire(tiers[0].link)["in_network_reduction"]:
         return "latency", "segment_s"
     if tiers[0].link in SHARP:
         return "latency_nvlink4", "segment_nvlink4_s"
@@ -238,8 +238,7 @@ class Group(NamedTuple):
     rates: list  # bytes/s of one rank into each tier
     hops: list  # steps around a ring that go through each tier and no further
     parts: list  # domains of the next tier inward in one domain of each
-    axes: int  # of the innermost tier's torus; 0: none
-    side: np.ndarray  # ranks along each axis
+    box: tori.Box | None  # how it lies in the innermost tier, if that is a torus or a mesh
 
     @property
     def senders(self):
@@ -257,15 +256,16 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
     if collective == "broadcast":
         return [*_ring(group, 1.0 * (group.size > 1), 1, waits=0), *_tree(group, 1)]  # a chain: eq:chain-broadcast
     if collective == "all_to_all":
-        far = np.maximum(group.axes * group.side / 4, 1)  # a link at every hop: eq:torus-all-to-all
 
-        def share(within):
-            return np.maximum(group.size - within, 0) / group.size
+        def share(within):  # of the fullest port: that of the emptiest domain
+            least = _uneven(group.size, within)
+            return np.maximum(group.size - np.where(least > 0, least, within), 0) / group.size
 
-        put = _direct(group, share, far, "Put", whole=True) if "Put" in (asked or ()) else ()
-        return [*_direct(group, share, far), *put]
+        on_links = group.box and group.box.middle_load  # a link at every hop: eq:torus-all-to-all
+        put = _direct(group, share, on_links, "Put", whole=True) if "Put" in (asked or ()) else ()
+        return [*_direct(group, share, on_links), *put]
     if collective == "p2p":  # one link of them all, and nobody else to wait for
-        return [*_direct(group, lambda within: 1.0 * (group.size > within), 2 * group.axes, whole=True)]
+        return [*_direct(group, lambda within: 1.0 * (group.size > within), 1.0, whole=True)]
     return [*_ring(group, fraction, 1)]
 
 
@@ -274,13 +274,12 @@ def _group(message_bytes, tiers, ranks, per_domain, groups):
     inside = occupied(tiers, size, per_domain)
     rates = [_rate(tiers, i, inside, groups) for i in range(len(tiers))]
     hops, parts = _hops(size, inside), _parts(inside)
-    axes, side, wraps = _torus(tiers[0], inside[0])
-    if axes:  # both ways round each axis at once; along a mesh there is one way round, there and back
-        hops[0] = axes * side / (2 if wraps else 1) * (inside[0] > 1)
-        rates[0] = rates[0] / (1 if wraps else 2)
+    box = tori.placed(tiers[0], inside[0])
+    if box:  # both ways round each axis at once
+        hops[0], rates[0] = box.round_hops, rates[0] * np.maximum(box.links, 1) / box.most
     kinds = [kind(tier, i) for i, tier in enumerate(tiers)]
     message = np.asarray(message_bytes, dtype=float)
-    return Group(message, size, tiers, kinds, inside, rates, hops, parts, axes, side)
+    return Group(message, size, tiers, kinds, inside, rates, hops, parts, box)
 
 
 def _ring(group, sends, rounds, waits=1):
@@ -330,7 +329,7 @@ def _in_switch(group, sums_in, asked):
 
 def _shots(group, asked):
     """One and two shots, in a domain where every rank reaches every other's memory; there are none of more ranks."""
-    if group.kinds[0] != "NVLINK" or group.axes:
+    if group.kinds[0] != "NVLINK" or group.box:
         return
     fixed = np.where(group.size > np.minimum(group.inside[0], SHOT_RANKS), np.inf, 0.0)
     bytes_of = {"OneShot": group.size - 1, "TwoShot": 2 * (group.size - 1) / group.size}
@@ -340,10 +339,15 @@ def _shots(group, asked):
         yield Way(algorithm, "Simple", fixed + nothing, nothing, 0.0, stream, nothing, nothing, SHOTS[algorithm])
 
 
-def _direct(group, share, detour, algorithm="Direct", *, whole=False):
-    """Pair by pair: `share(within)` of the message leaves a domain of `within` ranks; `whole`: it is not cut."""
+def _direct(group, share, on_links, algorithm="Direct", *, whole=False):
+    """Pair by pair: `share(within)` of the message leaves a domain of `within` ranks; `whole`: it is not cut.
+
+    `on_links`: of a torus, messages that its busiest link carries.
+    """
     streams = [share(within) * group.message / rate for within, rate in zip(group.senders, group.rates, strict=True)]
-    streams[0] = streams[0] * (detour if group.axes else 1)
+    if group.box:
+        link_bytes_per_s = group.rates[0] / np.maximum(group.box.links, 1)
+        streams[0] = on_links * (group.inside[0] > 1) * group.message / link_bytes_per_s
     for i, kind in enumerate(group.kinds):
         if kind == "PCI":  # a wire that the chips of each half of a host share
             half = np.minimum(HALF_HOST, group.inside[i])
@@ -376,13 +380,13 @@ def _way(algorithm, protocol, fixed, fill, cuts, streams, kinds):
 def link_bytes(collective, message_bytes, *, tiers, ranks, per_domain=None):
     r"""Bytes that the links of a chip carry into each tier, in the mean over a group's chips; tiers along the first axis.
 
-    $$Q_i = M\,f\,\frac{g_i}{g}, \qquad Q_i = M \left(1 - \frac{g_{in}}{g}\right) \text{ (all-to-all)}$$  (eq:link-bytes)
+    $$Q_i = M\,f\,\frac{g_i}{g}, \qquad Q_i = M \left(1 - \sum_{in} \frac{g_{in}^2}{g^2}\right) \text{ (all-to-all)}$$  (eq:link-bytes)
 
     M     message_bytes  message, as `collective_time` counts it                                       [B]
     f     -              times that a ring sends it: 2 (g - 1)/g for an all-reduce, half for its halves [-]
     g     ranks          ranks of the group                                                            [-]
     g_i   -              edges of the ring that leave a domain of the tier inside: one of each domain   [-]
-    g_in  per_domain     ranks of the group inside one domain of the tier within                              [-]
+    g_in  per_domain     ranks of the group inside each domain of the tier within; the last may have fewer    [-]
 
     Holds for: rings that visit one domain after the other, and messages pair by pair. What goes further than a tier of ports
     passes its links as well; what leaves a domain of a chip's own links takes a port instead of them. In a torus a message
@@ -398,9 +402,9 @@ def link_bytes(collective, message_bytes, *, tiers, ranks, per_domain=None):
     size, within = group.size, group.senders
     if collective in ("all_to_all", "p2p"):
         cut = collective == "all_to_all"
-        left = [np.maximum(size - each, 0) / size if cut else 1.0 * (size > each) for each in within]
-        if group.axes and cut:  # hops in the mean over all ranks, oneself included
-            left[0] = np.maximum(group.axes * group.side / 4, 1) * (size > 1)
+        left = [_crossing(size, each) if cut else 1.0 * (size > each) for each in within]
+        if group.box and cut:
+            left[0] = group.box.mean_hops
     else:
         chain = collective == "broadcast"  # has an edge less than a ring, and sends the message whole
         sends = 1.0 if chain else (2 if collective == "all_reduce" else 1) * (size - 1) / size
@@ -411,6 +415,18 @@ def link_bytes(collective, message_bytes, *, tiers, ranks, per_domain=None):
         further = left[i + 1] if kind == "NVLINK" and i + 1 < len(left) else 0.0
         found.append(group.message * (left[i] - further))
     return np.stack(np.broadcast_arrays(*found))
+
+
+def _uneven(size, within):
+    """Ranks in the last domain of a group that does not fill it; else 0."""
+    return np.where(size > within, np.round(size % within, 9), 0.0)
+
+
+def _crossing(size, within):
+    """Share of an all-to-all that leaves domains of `within` ranks, the last of which may have fewer, in the mean."""
+    last = _uneven(size, within)
+    inside = np.minimum(within, size)
+    return (size**2 - (size - last) * inside - last**2) / size**2
 
 
 # ---- how a group lies in the tiers
@@ -463,21 +479,9 @@ def _rate(tiers, i, inside, groups):
         oversubscription=tier.oversubscription,
         groups=groups if i else 1,
     )
-    if "full mesh" in topology(tier):
+    if "full mesh" in tori.topology(tier):
         rate = rate * np.maximum(inside[i] - 1, 1) / (tier.ranks - 1)
     return rate
-
-
-def _torus(tier, inside):
-    """(axes, chips along each, do they close?), 0 axes where neighbours alone are not joined; groups are taken for cubes."""
-    found = re.search(r"(\d)D (torus|mesh)", topology(tier))
-    axes = int(found[1]) if found else 0
-    return axes, inside ** (1 / axes) if axes else inside, bool(found) and found[2] == "torus"
-
-
-def topology(tier):
-    """How the ranks of a tier are joined, in words: its own, or those of its link."""
-    return tier.topology or _wire(tier.link)["topology"]
 
 
 def _tree_sends(sends, parts, kind):
@@ -534,12 +538,5 @@ def _protocols(kinds):
 
 def kind(tier, i):
     """NVLINK, PCI or NET; a tier that names no link is of ports unless it is the innermost."""
-    known = _wire(tier.link)["kind"]
+    known = wire(tier.link)["kind"]
     return KINDS.get(known, "NET") if known else "NET" if i else "NVLINK"
-
-
-@cache
-def _wire(name):
-    """The catalog's row of a link, blank for a name that it does not have."""
-    known = name in links()
-    return link(name).facts if known else {"kind": "", "topology": "", "in_network_reduction": ""}

@@ -80,6 +80,7 @@ def torus(sides, *, link_bytes_per_s, hop_s=1e-6, wraps=True):
         bytes_per_s=2 * max(axes, 1) * positive("link_bytes_per_s", link_bytes_per_s),
         latency_s=hop_s,
         topology=f"{max(axes, 1)}D {'torus' if wraps else 'mesh'}",
+        sides=tuple(int(side) for side in sides if side > 1),
     )
     longest = np.sum(sides // 2) if wraps else np.sum(sides - 1)
     middle = topology.torus_bisection(sides, wraps=wraps) * link_bytes_per_s

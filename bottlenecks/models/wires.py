@@ -12,7 +12,7 @@ from bottlenecks.facts.architectures import Model
 from bottlenecks.facts.doors import code, record
 from bottlenecks.laws import pipelines, recomputation
 from bottlenecks.laws.recomputation import POLICIES
-from bottlenecks.models import collectives, layer, states, training
+from bottlenecks.models import collectives, layer, states, tori, training
 from bottlenecks.models.layer import NAMES
 from bottlenecks.models.layouts import Layout
 from bottlenecks.models.machine import Machine
@@ -70,18 +70,22 @@ def laid(model, layout, *, on, software):
         )
     )
     moved = dict(zip(moved, np.broadcast_arrays(*moved.values()), strict=True))
-    rates = [_rate(on, i) for i in range(len(on.tiers))]
+    rates = [_rate(on, i, x.chips) for i in range(len(on.tiers))]
     whole = sum(moved.values())
-    shape = (-1, *[1] * (whole.ndim - 1))
-    return Laid(tuple(tier.name for tier in on.tiers), moved, whole / np.reshape(np.array(rates), shape))
+    rates = np.stack(np.broadcast_arrays(*rates, whole[0])[:-1])
+    return Laid(
+        tuple(tier.name for tier in on.tiers), moved, np.where(whole > 0, whole / np.where(rates > 0, rates, 1), 0.0)
+    )
 
 
-def _rate(on, i):
-    """Bytes a second of a chip into a tier, all its ranks sending at once."""
+def _rate(on, i, chips):
+    """Bytes a second of a chip into a tier, all its ranks sending at once; of a torus, those of the slice that the step fills."""
     tier, reached = on.tiers[i], on.efficiency
+    box = None if i else tori.placed(tier, np.minimum(chips, tier.ranks))
     port = collectives.kind(tier, i) == "NET"
     share = reached.port * on.port_speed if port else reached.link * on.link_speed
-    return tier.bytes_per_s / tier.oversubscription * share
+    links = box.mean_links / box.most if box else 1.0
+    return tier.bytes_per_s / tier.oversubscription * share * links
 
 
 def _of_layers(model, x, on, software):

@@ -21,8 +21,8 @@ LAWS = {
     topology.fat_tree_ranks: ((64, 3), {}, NUMBER),
     topology.fat_tree_switches: ((2048, 64, 2), {}, NUMBER),
     topology.fat_tree_cables: ((2048, 2), {"oversubscription": 2}, NUMBER),
-    topology.torus_hops: (([4, 4],), {}, NUMBER),
-    topology.mesh_hops: (([4, 4],), {}, NUMBER),
+    topology.axis_hops: (([4, 4], True), {}, NUMBER),
+    topology.axis_load: (([4, 4], True), {}, NUMBER),
     topology.torus_bisection: (([4, 4],), {}, NUMBER),
     topology.dragonfly_ranks: ((4, 8, 4), {}, NUMBER),
     topology.dragonfly_taper: ((16, 4), {}, NUMBER),
@@ -91,10 +91,32 @@ def distances(sides, wraps):
     return [sum(along(x, y, side) for x, y, side in zip(a, b, sides, strict=True)) for a in places for b in places]
 
 
-@pytest.mark.parametrize("sides", [(4,), (2, 6), (4, 4, 2)])
-def test_mean_hops_are_those_of_the_graph(sides):
-    assert topology.torus_hops(sides) == pytest.approx(np.mean(distances(sides, wraps=True)))
-    assert topology.mesh_hops(sides) == pytest.approx(np.mean(distances(sides, wraps=False)))
+@pytest.mark.parametrize("sides", [(4,), (3, 6), (4, 5, 2)])
+@pytest.mark.parametrize("closed", [True, False])
+def test_mean_hops_are_those_of_the_graph(sides, closed):
+    assert topology.axis_hops(sides, closed).sum() == pytest.approx(np.mean(distances(sides, wraps=closed)))
+
+
+def busiest(side, closed):
+    """Messages over the busiest link of a line or ring, each rank sending a byte to all together, itself included."""
+    loads = dict.fromkeys(product(range(side), (-1, 1)), 0.0)
+    for a, b in product(range(side), repeat=2):
+        there, back = (b - a) % side, (a - b) % side
+        if not closed:
+            there, back = (b - a, 2 * side) if b >= a else (2 * side, a - b)
+        ways = [(step, n) for step, n in ((1, there), (-1, back)) if n == min(there, back)]
+        for step, n in ways:
+            for i in range(n):
+                loads[((a + step * i) % side, step)] += 1 / side / len(ways)
+    return max(loads.values())
+
+
+@pytest.mark.parametrize("closed", [True, False])
+@pytest.mark.parametrize("side", [2, 3, 4, 5, 8])
+def test_the_busiest_link_of_an_axis_is_that_of_the_graph(side, closed):
+    if closed and side == 2:
+        return  # two chips have one cable, and no ring
+    assert topology.axis_load(side, closed) == pytest.approx(busiest(side, closed))
 
 
 @pytest.mark.parametrize(

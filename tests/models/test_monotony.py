@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip, chips
 from bottlenecks.facts.networks import system
-from bottlenecks.models import collectives, inference, kernels, requests, training
+from bottlenecks.models import collectives, inference, kernels, requests, tori, training
 from bottlenecks.models.inference import Plan
 from bottlenecks.models.layouts import Layout
 from bottlenecks.models.machine import machine
@@ -200,6 +200,8 @@ def test_more_bytes_or_ranks_of_a_domain_are_never_faster(collective, name, mess
     more = message * np.array([1.0, 1.1, 2.0, 8.0])
     found = collectives.collective_time(collective, more, ranks=ranks, **rest).seconds
     assert np.all(np.diff(found) >= -1e-9 * found[:-1])
+    if tori.placed(system(name).tiers[0], ranks):
+        return  # a larger slice has the use of more links: four chips in a square two, three in a line one
     counts = np.arange(1, 9)
     found = collectives.collective_time(collective, message, ranks=counts, **rest).seconds
     # A switch that sums takes (n + 1)/n messages of n ranks, so one rank more may save 1/(n + 1)^2.

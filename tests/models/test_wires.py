@@ -52,6 +52,18 @@ def test_an_all_to_all_pair_by_pair():
     assert found.tolist() == [7, 8]
 
 
+@pytest.mark.parametrize(("ranks", "crossed"), [(9, 202.3), (12, 455.1), (15, 509.7), (20, 655.4)])
+def test_an_all_to_all_of_unequal_nodes(ranks, crossed):
+    """8 + 1: eight send a ninth of 1,024 bytes out, the last eight ninths; 8 + 8 + 4: 1 - (64 + 64 + 16)/400 of them."""
+    parts = [8] * (ranks // 8) + [ranks % 8]
+    by_hand = sum(part * (ranks - part) for part in parts) / ranks**2 * 1024
+    found = collectives.link_bytes("all_to_all", 1024.0, tiers=DGX.tiers, ranks=ranks)
+    assert found[1] == pytest.approx(by_hand) == pytest.approx(crossed, rel=1e-3)
+    # the last node's ports are the fullest
+    took = collectives.collective_time("all_to_all", 1e9, tiers=DGX.tiers, ranks=ranks).seconds
+    assert took == pytest.approx((ranks - parts[-1]) / ranks * 1e9 / DGX.tiers[1].bytes_per_s, rel=2e-2)
+
+
 def test_a_torus_loads_a_link_at_every_hop():
     # 4 x 4 x 4: 64 bytes each, one to each of 63 others and one kept, 3 hops in the mean over all 64
     found = collectives.link_bytes("all_to_all", 64.0, tiers=system("TPU v5p pod").tiers, ranks=64)

@@ -7,7 +7,7 @@ import pytest
 
 from bottlenecks.facts.chips import chip, chips
 from bottlenecks.facts.networks import links
-from bottlenecks.models import collectives, wiring
+from bottlenecks.models import collectives, tori, wiring
 from bottlenecks.models.machine import machine
 
 
@@ -48,8 +48,8 @@ def test_a_pair_of_cards_has_its_bridge_then_its_host():
 
 def test_pods_are_tori():
     for name, axes in (("TPU v4", 3), ("TPU v5p", 3), ("TPU v5e", 2), ("TPU v6e", 2), ("Trainium1", 2)):
-        assert collectives._torus(wiring.tiers_of(chip(name))[0], 64.0)[0] == axes, name
-    assert collectives._torus(wiring.tiers_of(chip("H100 SXM5"))[0], 8.0)[0] == 0
+        assert tori.placed(wiring.tiers_of(chip(name))[0], 64.0).most == 2 * axes, name
+    assert tori.placed(wiring.tiers_of(chip("H100 SXM5"))[0], 8.0) is None
 
 
 def test_switches_that_sum():
