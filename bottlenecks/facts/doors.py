@@ -48,6 +48,7 @@ def _broken(found):
 
 def _lack(value, found, low, zero_allowed, most):
     """What a number that is refused must be, what it is, and the nearest that is allowed."""
+    value = value.item() if isinstance(value, np.generic) else value
     if type(found) is int:  # of any length
         found = low = float(min(max(found, -(10**300)), 10**300))
     if not np.all(np.isfinite(found)):

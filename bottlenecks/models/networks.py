@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bottlenecks.facts.doors import positive
+from bottlenecks.facts.doors import positive, shown
 from bottlenecks.facts.networks import Tier
 from bottlenecks.laws import topology
 
@@ -38,8 +38,9 @@ def fat_tree(chips, *, port_bytes_per_s, node=None, radix=RADIX, oversubscriptio
     first switch of its own, so that a first switch joins one chip of each of as many machines as it has ports down (half of
     `radix`, without oversubscription); else it has whole machines. `oversubscription`: of everything above the first switches.
     """
-    chips, radix = (int(positive(name, value, whole=True)) for name, value in (("chips", chips), ("radix", radix)))
-    positive("oversubscription", oversubscription)
+    chips, radix = _whole("chips", chips), _whole("radix", radix)
+    _one("oversubscription", oversubscription)
+    _one("port_bytes_per_s", port_bytes_per_s)
     if radix < 4 or radix % 2:
         raise ValueError(f"radix must be even and at least 4, got {radix}; the nearest is {max(radix // 2 * 2, 4)}")
     inner = 1 if node is None else int(node.ranks)
@@ -66,65 +67,74 @@ def fat_tree(chips, *, port_bytes_per_s, node=None, radix=RADIX, oversubscriptio
         float(np.ceil(topology.fat_tree_switches(chips, radix, levels, oversubscription=oversubscription))),
         float(topology.fat_tree_cables(chips, levels, oversubscription=oversubscription)),
         2 * levels - 1,
-        chips / 2 * port_bytes_per_s / (oversubscription if chips > first else 1),
+        (chips // 2) * port_bytes_per_s / (oversubscription if chips > first else 1),
     )
 
 
 def torus(sides, *, link_bytes_per_s, hop_s=1e-6, wraps=True):
     """A torus (or, open at its ends, a mesh) of chips, each with a link to both neighbours along each axis of `sides`."""
-    sides = np.array([int(positive("sides", side, whole=True)) for side in np.atleast_1d(sides)])
+    if not isinstance(sides, tuple | list | np.ndarray) or not np.ndim(sides) == 1 or not len(sides):
+        raise ValueError(f"sides must be chips along each axis, as (4, 4, 4), got {shown(sides)}")
+    sides = np.array([_whole("sides", side) for side in np.asarray(sides).tolist()])
+    _one("link_bytes_per_s", link_bytes_per_s)
     axes, chips = int(np.sum(sides > 1)), int(np.prod(sides))
     tier = Tier(
         name="torus" if wraps else "mesh",
         ranks=chips,
-        bytes_per_s=2 * max(axes, 1) * positive("link_bytes_per_s", link_bytes_per_s),
+        bytes_per_s=2 * max(axes, 1) * link_bytes_per_s,
         latency_s=hop_s,
         topology=f"{max(axes, 1)}D {'torus' if wraps else 'mesh'}",
         sides=tuple(int(side) for side in sides if side > 1),
     )
-    longest = np.sum(sides // 2) if wraps else np.sum(sides - 1)
-    middle = topology.torus_bisection(sides, wraps=wraps) * link_bytes_per_s
-    return Network(
-        (tier,),
-        chips,
-        0.0,
-        float(np.sum(chips * (1 - (not wraps) / sides) * (sides > 1))),
-        float(longest),
-        float(middle),
-    )
+    closed = bool(wraps) & (sides > 2)
+    longest = np.sum(np.where(closed, sides // 2, sides - 1))
+    cables = chips * np.sum(np.where(closed, 1, 1 - 1 / sides))
+    middle = topology.torus_bisection(sides, wraps=closed[np.argmax(sides)]) * (axes > 0) * link_bytes_per_s
+    return Network((tier,), chips, 0.0, float(cables), float(longest), float(middle))
 
 
-def dragonfly(ranks_of_switch, switches_of_group, links_out, *, port_bytes_per_s):
-    """A dragonfly: groups of switches, each linked to each, and a link between any two groups; messages spread over all groups."""
+def dragonfly(ranks_of_switch, switches_of_group, links_out, *, port_bytes_per_s, groups=None, node=None):
+    """A dragonfly: groups of switches, each linked to each, and links between any two groups; messages spread over all groups.
+
+    `groups`: as many as have one link to each other unless fewer are said, which then have more. `node`: as in `fat_tree`.
+    """
     p, a, h = (
-        int(positive(name, value, whole=True))
+        _whole(name, value)
         for name, value in (
             ("ranks_of_switch", ranks_of_switch),
             ("switches_of_group", switches_of_group),
             ("links_out", links_out),
         )
     )
-    chips, groups = topology.dragonfly_ranks(p, a, h), a * h + 1
+    most = a * h + 1
+    groups = most if groups is None else _whole("groups", groups)
+    if groups > most:
+        raise ValueError(f"groups must be at most {most}, which {a} switches of {h} links out reach, got {groups}")
+    chips = p * a * groups
     kept = {"bytes_per_s": port_bytes_per_s, "latency_s": HOP_S, "link": "Slingshot 11"}
     taper = max(float(topology.dragonfly_taper(p, h)), 1.0)
-    tiers = (
-        Tier(name="group", ranks=p * a, **kept),
-        Tier(name="all groups", ranks=chips, oversubscription=taper, **kept),
-    )
-    cables = chips + groups * a * (a - 1) / 2 + groups * (groups - 1) / 2
-    middle = (groups // 2) * (groups - groups // 2) * port_bytes_per_s
-    return Network(tiers, chips, float(groups * a), float(cables), 4, float(middle))
+    tiers = [] if node is None else [node]
+    if node is None or p * a > node.ranks:
+        tiers.append(Tier(name="group", ranks=p * a, **kept))
+    if groups > 1:
+        tiers.append(Tier(name="all groups", ranks=chips, oversubscription=taper, **kept))
+    out = groups * a * h / 2 if groups > 1 else 0  # cables between groups, every port in use
+    halves = (groups // 2) * (groups - groups // 2)
+    middle = out * halves / max(groups * (groups - 1) / 2, 1) if groups > 1 else chips / 2
+    cables = chips + groups * a * (a - 1) / 2 + out
+    hops = 4 if groups > 1 else 2 if a > 1 else 1
+    return Network(tuple(tiers), chips, float(groups * a), float(cables), hops, float(middle * port_bytes_per_s))
 
 
 def sites(inner, count, *, bytes_per_s, metres):
     """Some sites, each wired alike (`inner`, a `Network`), joined by fibre: `bytes_per_s` of each chip between them."""
-    count = int(positive("count", count, whole=True))
+    count = _whole("count", count)
     last = inner.tiers[-1]
     far = Tier(
         name="sites",
         ranks=inner.chips * count,
-        bytes_per_s=min(positive("bytes_per_s", bytes_per_s), last.bytes_per_s / last.oversubscription),
-        latency_s=float(topology.way_s(inner.hops, hop_s=HOP_S, metres=positive("metres", metres))),
+        bytes_per_s=min(_one("bytes_per_s", bytes_per_s), last.bytes_per_s / last.oversubscription),
+        latency_s=float(topology.way_s(inner.hops, hop_s=HOP_S, metres=_one("metres", metres, zero_allowed=True))),
         link=SITE_LINK,
     )
     chips = inner.chips * count
@@ -136,3 +146,15 @@ def sites(inner, count, *, bytes_per_s, metres):
         inner.hops + 2,
         chips / 2 * far.bytes_per_s,
     )
+
+
+def _one(name, value, *, zero_allowed=False, whole=False):
+    """One number."""
+    found = positive(name, value, zero_allowed=zero_allowed, whole=whole)
+    if np.ndim(found):
+        raise ValueError(f"{name} must be one number, got {shown(value)}")
+    return int(found) if whole else float(found)
+
+
+def _whole(name, value):
+    return _one(name, value, whole=True)

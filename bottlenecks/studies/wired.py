@@ -8,16 +8,29 @@ import numpy as np
 
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
-from bottlenecks.facts.doors import one_of
-from bottlenecks.facts.networks import system
+from bottlenecks.facts.doors import one_of, positive
+from bottlenecks.facts.networks import link, system
 from bottlenecks.laws import racks as law
-from bottlenecks.models import networks, training, wires
+from bottlenecks.models import networks, tori, training, wires
 from bottlenecks.models.machine import machine
 from bottlenecks.studies import racks, search
 
 CHIP, PORT = "H100 SXM5", 50e9  # which is wired, and bytes a second of its port
 NODE, RACK = "DGX H100", "GB200 NVL72"  # whose first tiers are taken
-WAYS = ("machines of 8, rails", "machines of 8, no rails", "domains of 72", "a torus", "a dragonfly")
+WAYS = (
+    "machines of 8, rails",
+    "machines of 8, no rails",
+    "domains of 72",
+    "a torus",
+    "a dragonfly",
+    "wafers of 84",
+    "small chips' links",
+)
+GROUP = {"ranks_of_switch": 16, "switches_of_group": 32}  # of a dragonfly: lockwood-frontier
+DIES = (7, 12)  # of a wafer: alcf-cerebras; dies of a reticle on 462 square centimetres
+WAFER_PORTS = 12  # of 100 Gbit/s: pcans2023cg1
+FABRIC, SMALL = "Wafer fabric WSE-3", "Groq chip-to-chip"  # whose links a wafer and small chips have
+SMALL_INSIDE = 7  # of a small chip's links; the others lead out of its machine
 RACK_M, HEIGHT_M, SLACK_M = 0.6, 2.2, 0.5  # width and height of a rack, and what a cable needs besides: the usual sizes
 
 
@@ -31,23 +44,73 @@ class Wired(NamedTuple):
 def wired(way, chips, *, oversubscription=1.0):
     """`Wired` of chips of one kind, so that nothing but the wires differs.
 
-    A torus divides a chip's own links, 450 GB/s in one direction, among six neighbours, and has no ports. `oversubscription`
-    is that above the first switches; a torus has none.
+    `oversubscription` is that above the first switches, or of a dragonfly between its groups; a torus has none. A torus divides
+    a chip's own links, 450 GB/s in one direction, among six neighbours, and has no ports. Wafers have 7 x 12 dies with a mesh of
+    wires between their edges, and ports for all dies together. Small chips are joined each to each in machines of 8, with
+    links from chip to chip beyond.
     """
     one_of("way", way, WAYS)
-    node = system(NODE).tiers[0]
-    over = {"port_bytes_per_s": PORT, "oversubscription": oversubscription}
-    if way == "a torus":
-        side = round(chips ** (1 / 3))
-        found = networks.torus((side, side, max(round(chips / side**2), 1)), link_bytes_per_s=node.bytes_per_s / 6)
-    elif way == "a dragonfly":
-        found = networks.dragonfly(16, 8, max(round(16 / oversubscription), 1), port_bytes_per_s=PORT)
-        found = found._replace(tiers=(node, *found.tiers))
-    elif way == "domains of 72":
-        found = networks.fat_tree(chips, node=replace(node, name="rack", ranks=system(RACK).tiers[0].ranks), **over)
-    else:
-        found = networks.fat_tree(chips, node=node, rails=way == WAYS[0], **over)
+    chips = int(positive("chips", chips, whole=True))
+    if not 1 <= positive("oversubscription", oversubscription) <= GROUP["ranks_of_switch"]:
+        raise ValueError(f"oversubscription must be from 1 to {GROUP['ranks_of_switch']}, got {oversubscription!r}")
+    found = _MADE[way](chips, system(NODE).tiers[0], oversubscription)
     return Wired(found, replace(machine(chip(CHIP)), tiers=found.tiers))
+
+
+def _machines(rails):
+    return lambda chips, node, over: networks.fat_tree(
+        chips, port_bytes_per_s=PORT, node=node, rails=rails, oversubscription=over
+    )
+
+
+def _racks(chips, node, over):
+    rack = replace(node, name="rack", ranks=system(RACK).tiers[0].ranks)
+    return networks.fat_tree(chips, port_bytes_per_s=PORT, node=rack, oversubscription=over)
+
+
+def _torus(chips, node, over):
+    return networks.torus(tori.box(chips, (np.inf,) * 3), link_bytes_per_s=node.bytes_per_s / 6)
+
+
+def _dragonfly(chips, node, over):
+    ranks, switches = GROUP.values()
+    groups = int(np.ceil(chips / (ranks * switches)))
+    out = max(round(ranks / over), 1)
+    return networks.dragonfly(ranks, switches, out, groups=groups, node=node, port_bytes_per_s=PORT)
+
+
+def _wafers(chips, node, over):
+    dies = int(np.prod(DIES))
+    wafer = networks.torus(DIES, link_bytes_per_s=die_link_bytes_per_s(), hop_s=node.latency_s, wraps=False)
+    inner = replace(wafer.tiers[0], name="wafer")
+    off = system("Condor Galaxy 1").tiers[0].bytes_per_s
+    found = networks.fat_tree(chips, port_bytes_per_s=off / dies, node=inner, oversubscription=over)
+    ports = int(np.ceil(chips / dies)) * WAFER_PORTS
+    between = networks.fat_tree(ports, port_bytes_per_s=off / WAFER_PORTS, oversubscription=over)
+    return found._replace(switches=between.switches, cables=between.cables, hops=between.hops + wafer.hops)
+
+
+def _small(chips, node, over):
+    each = float(link(SMALL).facts["port_gbytes_per_s"]) * 1e9
+    ports = int(link(SMALL).facts["ports"]) - SMALL_INSIDE
+    inner = replace(
+        node,
+        name="machine",
+        bytes_per_s=SMALL_INSIDE * each,
+        topology="point-to-point full mesh",
+        in_network_reduction=False,
+    )
+    far = networks.fat_tree(chips, port_bytes_per_s=ports * each, node=inner, oversubscription=over)
+    return far._replace(tiers=tuple(replace(tier, in_network_reduction=False) for tier in far.tiers))
+
+
+_MADE = dict(zip(WAYS, (_machines(True), _machines(False), _racks, _torus, _dragonfly, _wafers, _small), strict=True))
+
+
+def die_link_bytes_per_s():
+    """Bytes a second over one edge between two dies of a wafer, one direction: a core's link for each core along it."""
+    core = link(FABRIC).facts
+    return float(core["port_gbytes_per_s"]) * 1e9 * (int(core["domain_chips"]) / np.prod(DIES)) ** 0.5
 
 
 def hot(way, shape, layout, *, software="2025", oversubscription=1.0):

@@ -112,6 +112,44 @@ def test_a_step_can_be_laid_on_each():
         assert np.all(laid.busy_s >= 0)
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: networks.torus("abc", link_bytes_per_s=1.0), "sides must be chips along each axis"),
+        (lambda: networks.torus((4, -4), link_bytes_per_s=1.0), "sides must be above zero, got -4"),
+        (lambda: networks.torus(np.array([4, -4]), link_bytes_per_s=1.0), "sides must be above zero, got -4"),
+        (lambda: networks.fat_tree(np.array([8, 16]), port_bytes_per_s=1.0), "chips must be one number"),
+        (lambda: networks.fat_tree(8, port_bytes_per_s="50"), "port_bytes_per_s must be a number, got '50'"),
+        (lambda: networks.dragonfly(2, 4, 2, port_bytes_per_s=1.0, groups=10), "groups must be at most 9"),
+    ],
+)
+def test_bad_input_gets_one_clear_message(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
+
+
+def test_one_chip_and_two():
+    """One chip has no middle. Two on an axis have one cable, and a step to each other."""
+    assert networks.fat_tree(1, port_bytes_per_s=50e9).bisection_bytes_per_s == 0
+    assert networks.torus((1, 1), link_bytes_per_s=1.0).bisection_bytes_per_s == 0
+    pair = networks.torus((2,), link_bytes_per_s=1.0)
+    assert (pair.cables, pair.hops, pair.bisection_bytes_per_s) == (1, 1, 1)
+
+
+def test_a_dragonfly_of_fewer_groups_has_more_links_between_them():
+    """Three groups of 4 x 2 links out: four cables between each two; the middle cuts two of three pairs."""
+    found = networks.dragonfly(2, 4, 2, port_bytes_per_s=1.0, groups=3)
+    assert (found.chips, found.switches, found.cables) == (24, 12, 24 + 3 * 6 + 12)
+    assert found.bisection_bytes_per_s == 8
+    alone = networks.dragonfly(2, 4, 2, port_bytes_per_s=1.0, groups=1)
+    assert alone.chips == 8 and [tier.name for tier in alone.tiers] == ["group"]
+
+
+def test_sites_side_by_side_wait_for_no_light():
+    here = networks.fat_tree(64, port_bytes_per_s=50e9)
+    assert networks.sites(here, 2, bytes_per_s=1e9, metres=0).tiers[-1].latency_s == pytest.approx(here.hops * 2.7e-6)
+
+
 def test_bad_numbers_are_refused_by_name():
     with pytest.raises(ValueError, match="chips must be"):
         networks.fat_tree(0, port_bytes_per_s=50e9)
