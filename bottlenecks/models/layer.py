@@ -7,7 +7,7 @@ import numpy as np
 from bottlenecks.models import cut, kernels, ops
 from bottlenecks.models.machine import rows_s
 from bottlenecks.models.sets import answered
-from bottlenecks.models.wiring import send_s
+from bottlenecks.models.wiring import near, send_s
 
 UNFUSED_KERNELS = 5  # of an attention that is not fused
 # What the processor does for one matrix, forward and backward (te-grouped-linear): of 16 bits a product and
@@ -199,7 +199,6 @@ def messages(model, on, software, tp, sp, cp, ep, micro_batch, seq_len, imbalanc
     """
     tokens, wide = micro_batch * seq_len / cp, on.bytes_per_value
     stream_bytes = wide * tokens * model.width
-    per_domain = np.maximum(np.minimum(on.domain, 1e9) // tp, 1)
     gather = send("all_gather", stream_bytes, tp, on=on)
     tensor = gather + send("reduce_scatter", stream_bytes, tp, on=on)
     if not np.all(sp):
@@ -211,23 +210,23 @@ def messages(model, on, software, tp, sp, cp, ep, micro_batch, seq_len, imbalanc
     return {
         "tensor": tensor,
         "gather": gather,
-        "context": send("all_gather", around, cp, on=on, per_domain=np.minimum(per_domain, cp)),
-        "experts": _all_to_all(model, on, software, tokens, tp, sp, ep, imbalance, per_domain, send),
+        "context": send("all_gather", around, cp, on=on, per_domain=np.minimum(near(on, tp), cp)),
+        "experts": _all_to_all(model, on, software, tokens, tp, sp, ep, imbalance, send),
     }
 
 
-def _all_to_all(model, on, software, tokens, tp, sp, ep, imbalance, per_domain, send):
+def _all_to_all(model, on, software, tokens, tp, sp, ep, imbalance, send):
     """One all-to-all of a mean layer: tokens to their experts, or back."""
     if model.experts is None:
         return 0.0 * tp
     k, wide, ranks = model.experts_per_token, on.bytes_per_value, _ranks(software, tp, ep)
-    near = np.minimum(on.domain, 1e9) if software.folds_experts else per_domain  # ranks of a domain
+    close = near(on, 1 if software.folds_experts else tp) + 0.0 * tp
     sent = wide * tokens * k * model.routed_width / np.where(sp, tp, 1)
     if software.sends_once:
-        domains = np.maximum(ranks / near, 1)
+        domains = np.maximum(ranks / close, 1)
         met = domains * (1 - (1 - 1 / domains) ** k) / k  # domains that a token's experts lie in, over experts
         sent = sent * np.where(domains > 1, met, 1)
-    found = send("all_to_all", sent * imbalance, ranks, on=on, per_domain=np.minimum(near, ranks))
+    found = send("all_to_all", sent * imbalance, ranks, on=on, per_domain=np.minimum(close, ranks))
     if not software.folds_experts:  # each expert is cut over tensor-parallel ranks: all need its tokens
         whole = wide * tokens * k * model.routed_width * imbalance
         found = found + (send("all_gather", whole, tp, on=on) + send("reduce_scatter", whole, tp, on=on)) / 2

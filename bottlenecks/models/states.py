@@ -7,7 +7,7 @@ import numpy as np
 from bottlenecks.laws import zero
 from bottlenecks.models import footprint, ops
 from bottlenecks.models.sets import answered
-from bottlenecks.models.wiring import send_s
+from bottlenecks.models.wiring import near, send_s
 
 GRADIENT_NORM_BYTES = 4  # of a gradient, read once more before the update, to clip
 BUCKET_BYTES = 2.0**29  # of gradients that are reduced together: internevo-configs
@@ -81,18 +81,17 @@ def messages(model, on, software, tp, pp, dp, cp, ep, copies, shards, sharded, s
     kinds = [(params["blocks"] + params["embeddings"], 1)]  # parameters, and how far apart their copies are
     if model.experts is not None:
         kinds.append((params["experts"] + 0.0 * tp, ep))
-    domain, group = np.minimum(on.domain, 1e9), dp * cp * copies
-    per_domain = np.maximum(np.floor(domain / tp), 1)
+    group = dp * cp * copies
     # the other chip that holds a stage is at the pipeline's other end
-    per_domain = np.where(tp * dp * cp * pp > domain, np.minimum(per_domain, dp * cp), per_domain)
+    most = np.where(tp * dp * cp * pp > np.minimum(on.domain, 1e9), dp * cp, group)
     # a ring leaves a domain once; each of its tensor-parallel ranks has a ring of its own
-    rings = np.maximum(np.minimum(domain, RING) / tp, 1)
+    rings = np.maximum(np.minimum(on.domain, RING) / tp, 1)
     crowd = np.where(sharded & software.one_port, rings, 1)
 
     def sent(collective, value_bytes, ranks, of, apart):
         pieces = np.where(sharded, model.layers / pp, np.ceil(value_bytes * of / BUCKET_BYTES))
-        pieces, near = np.maximum(pieces, 1), np.clip(per_domain // apart, 1, ranks)
-        return pieces * send(collective, value_bytes * of / pieces, ranks, on=on, groups=crowd, per_domain=near)
+        pieces, close = np.maximum(pieces, 1), np.minimum(near(on, tp * apart), np.minimum(most, ranks))
+        return pieces * send(collective, value_bytes * of / pieces, ranks, on=on, groups=crowd, per_domain=close)
 
     def over(collective, value_bytes, ranks):
         return sum(sent(collective, value_bytes, np.maximum(ranks / apart, 1), of, apart) for of, apart in kinds)
@@ -100,8 +99,8 @@ def messages(model, on, software, tp, pp, dp, cp, ep, copies, shards, sharded, s
     def between(of, apart):
         ranks = np.maximum(shards / apart, 1)
         others = np.maximum(np.maximum(group / apart, 1) / ranks, 1)
-        near = np.clip(per_domain // (ranks * apart), 1, others)
-        return send("all_reduce", software.gradient_bytes * of / ranks, others, on=on, per_domain=near)
+        close = np.minimum(near(on, tp * apart * ranks), others)
+        return send("all_reduce", software.gradient_bytes * of / ranks, others, on=on, per_domain=close)
 
     return {
         "reduce": over("all_reduce", software.gradient_bytes, group),

@@ -22,7 +22,7 @@ from bottlenecks.models.layouts import Layout, fullest_stages
 from bottlenecks.models.machine import Machine
 from bottlenecks.models.sets import answered
 from bottlenecks.models.software import release
-from bottlenecks.models.wiring import send_s
+from bottlenecks.models.wiring import near, send_s
 
 ROWS = (
     "arithmetic at the peak",
@@ -320,13 +320,19 @@ def _sends(model, x, on, software, memo):
 def stage_sizes(x, on):
     """What the exchange between two stages depends on."""
     tokens, stream = x.micro_batch * x.seq_len / x.cp, np.where(x.sp, x.tp, 1)
-    away = x.tp * x.cp * x.dp >= on.domain  # the next stage is in another domain
-    return {"tokens": tokens, "stream": stream, "tp": x.tp, "away": away, "several": x.pp > 1}
+    apart = np.minimum(x.tp * x.cp * x.dp, _widest(on))
+    return {"tokens": tokens, "stream": stream, "tp": x.tp, "apart": apart, "several": x.pp > 1}
 
 
-def stage_send(model, on, software, tokens, stream, tp, away, several, send=send_s):
+def _widest(on):
+    """Chips between two stages from which on it does not matter how many more there are."""
+    return max((np.max(tier.ranks) for tier in on.tiers if tier.ranks is not None), default=1)
+
+
+def stage_send(model, on, software, tokens, stream, tp, apart, several, send=send_s):
     """One micro-batch's activations, or their gradients, to the next stage, as `send` counts (`layer.messages`)."""
     message = on.bytes_per_value * tokens * model.width / (tp if software.scatters_sends else stream)
-    each = send("p2p", message, 1.0 + several, on=on, per_domain=np.where(away, 1, 2))
+    close = np.where(apart < on.domain, 2, near(on, apart))  # stages that a border of domains cuts count as near
+    each = send("p2p", message, 1.0 + several, on=on, per_domain=close)
     gather = send("all_gather", message * tp, tp, on=on)
     return each + np.where((stream < tp) & software.scatters_sends, gather, 0) * several

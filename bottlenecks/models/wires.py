@@ -39,7 +39,7 @@ def carried(collective, message_bytes, ranks, *, on, per_domain=None, groups=1, 
     """`collectives.link_bytes` on a `Machine`, asked as `wiring.send_s` is; who calls and who shares does not matter to bytes."""
     ranks = np.asarray(ranks, dtype=float)
     if per_domain is not None:
-        per_domain = np.maximum(np.minimum(per_domain, on.domain), 1) if on.domain < np.inf else None
+        per_domain = np.minimum(per_domain, on.domain) if on.domain < np.inf else None
     found = collectives.link_bytes(
         collective, message_bytes, tiers=on.tiers, ranks=np.maximum(ranks, 1), per_domain=per_domain
     )

@@ -73,11 +73,23 @@ def ports(bytes_per_s, *, sums=False, fabric=""):
     )
 
 
+def near(on, apart):
+    """Ranks of a group in a machine's innermost domain that lie `apart` chips from each other: whole ones, or a share of one.
+
+    >>> from bottlenecks.facts.chips import chip
+    >>> from bottlenecks.models.machine import machine
+    >>> near(machine(chip("H100 SXM5")), np.array([1, 3, 8, 64])).tolist()
+    [8.0, 2.0, 1.0, 0.125]
+    """
+    many = np.minimum(on.domain, 1e9) / apart
+    return np.where(many >= 1, np.floor(many), many)
+
+
 def send_s(collective, message_bytes, ranks, *, on, per_domain=None, groups=1, launch="framework", besides=None):
     """Seconds of a collective on a `Machine`, whose links, ports and latencies may be scaled.
 
     `launch`, a name of `collectives.LAUNCHES`, says who calls. `per_domain`: ranks of the group in each
-    innermost domain, as many as fit unless given. `besides`: algorithms of the caller's own, such as
+    innermost domain, as many as fit unless given (`near`). `besides`: algorithms of the caller's own, such as
     `collectives.SHOTS`, beside those of the library.
     """
     one_of("collective", collective, collectives.COLLECTIVES)

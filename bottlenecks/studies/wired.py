@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bottlenecks import data
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.doors import one_of, positive
-from bottlenecks.facts.networks import link, system
+from bottlenecks.facts.networks import link, system, systems
 from bottlenecks.laws import racks as law
 from bottlenecks.models import networks, tori, training, wires
 from bottlenecks.models.machine import machine
@@ -118,6 +119,48 @@ def hot(way, shape, layout, *, software="2025", oversubscription=1.0):
     found = wired(way, int(np.max(layout.chips)), oversubscription=oversubscription)
     laid = wires.laid(shape, layout, on=found.on, software=software)
     return laid, training.seconds(shape, layout, on=found.on, software=software)
+
+
+# ---- what the middle leaves
+
+MIDDLES = ("a fat tree", "a dragonfly", "a torus in 3-D", "a torus in 2-D", "a mesh in 2-D")
+
+
+def kept(middle, chips, *, oversubscription=1.0):
+    """Share of a chip's full rate that an all-to-all over all chips keeps: what eq:axis-load, or the taper, leaves.
+
+    `chips` may be an array; tori and meshes are taken for even cubes and squares.
+    """
+    one_of("middle", middle, MIDDLES)
+    chips = np.asarray(positive("chips", chips), dtype=float)
+    if middle in MIDDLES[:2]:
+        return 1 / (positive("oversubscription", oversubscription) + 0 * chips)
+    axes, closed = (3 if "3-D" in middle else 2), "torus" in middle
+    load = chips ** (1 / axes) / (8 if closed else 4)
+    return np.minimum(1 / (2 * axes * load), 1)
+
+
+class Middle(NamedTuple):
+    """A published system and what its outermost tier keeps."""
+
+    name: str
+    chips: int
+    kept: float
+
+
+def published(least=64):
+    """`Middle` of the catalog's systems whose widest stated tier joins `least` chips or more; tori by their longest axis."""
+    stated = {(row["system"], row["tier"]) for row in data.rows("tiers") if row["oversubscription"]}
+    found = []
+    for name, each in systems().items():
+        wide = [tier for tier in each.tiers if (name, tier.name) in stated and tier.ranks >= least]
+        if not wide or (tori.placed(wide[-1], wide[-1].ranks) and wide[-1] is not each.tiers[0]):
+            continue  # nothing stated, or a ring of machines each of which is a torus
+        tier = wide[-1]
+        box = tori.placed(tier, tier.ranks)
+        share = 1 / (box.middle_load * box.most) if box else 1 / tier.oversubscription
+        found.append(Middle(name, int(tier.ranks), float(share)))
+    return found
 
 
 # ---- the next doubling

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.networks import Tier, system
-from bottlenecks.models import collectives, wires
+from bottlenecks.models import collectives, networks, wires
 from bottlenecks.models.layouts import Layout
 from bottlenecks.models.machine import machine
 
@@ -146,6 +146,27 @@ def test_borders_that_activations_cross(schedule, vpp, crossed):
     laid = moved(Layout(tp=8, pp=4, dp=1, sp=True, vpp=vpp, schedule=schedule, **few), model("Llama-3.1-70B"))
     each = 2 * 4096 * 8192 / 8
     assert laid.moved_bytes["pipeline sends"].sum() == pytest.approx(2 * 256 * crossed / 4 * each)
+
+
+def test_what_lies_far_apart_passes_every_tier_between():
+    """Rails: 256 chips below first switches. Stages of 512 chips lie 512 apart, so all that they send passes the upper ones."""
+    pod = networks.fat_tree(4096, port_bytes_per_s=50e9, node=DGX.tiers[0])
+    on = replace(ON, tiers=pod.tiers)
+    laid = moved(Layout(tp=8, pp=8, dp=64, sp=True, **PLAIN), model("Llama-3.1-405B"), on=on)
+    sends = laid.moved_bytes["pipeline sends"]
+    assert sends[0] == 0 and sends[1] == pytest.approx(sends[2])  # what goes up passes the first switches too
+    assert sends[2] == pytest.approx(2 * 4 * 7 / 8 * 2 * 4096 * 16384 / 8)
+    # with stages of 128 chips the next lies below the same first switches
+    near = moved(Layout(tp=8, pp=32, dp=16, sp=True, **PLAIN), model("Llama-3.1-405B"), on=on).moved_bytes[
+        "pipeline sends"
+    ]
+    assert near[1] > 0 and near[2] == 0
+    # copies of an expert are 64 chips apart: four below first switches of 256, so that a quarter of its ring's edges go up
+    experts = moved(Layout(tp=1, pp=1, dp=512, ep=64, **PLAIN), model("DeepSeek-V3"), on=on).moved_bytes[
+        "data parallel"
+    ]
+    sent = 6 * 7 / 8 * 256 / 64 * 58 * 3 * 7168 * 2048
+    assert experts[2] >= sent / 4 and experts[2] < sent / 4 * 1.05
 
 
 def test_a_layout_of_arrays_is_each_its_own():
