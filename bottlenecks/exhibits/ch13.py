@@ -10,7 +10,7 @@ from bottlenecks.exhibits.marks import HERE, boxes, circles, curve, line, segmen
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY, SERIES
 from bottlenecks.facts.architectures import model
-from bottlenecks.facts.units import plain, si
+from bottlenecks.facts.units import plain, plural, si
 from bottlenecks.models.layouts import Layout
 from bottlenecks.models.wires import EXCHANGES
 from bottlenecks.studies import racks, tax, wired
@@ -19,15 +19,15 @@ from bottlenecks.studies import racks, tax, wired
 
 GRID = 2.0 ** np.arange(6, 15.01, 0.25)
 NAMED = {  # published system -> its words and how they are moved
-    "TPU v4 pod": ("TPU v4", 1.1, 1.12, "left"),
+    "TPU v4 pod": ("TPU v4", 1.1, 1.06, "left"),
     "TPU v5e pod": ("TPU v5e", 1.1, 1.1, "left"),
     "TPU v5p pod": ("v5p", 0.85, 0.8, "right"),
-    "Ironwood pod": ("Ironwood", 1.12, 0.98, "left"),
-    "Meta 24k H100 (RoCE)": ("24,576 H100s, 7 : 1", 0.97, 0.78, "right"),
+    "Ironwood pod": ("Ironwood", 1.15, 1.08, "left"),
+    "Meta 24k H100 (RoCE)": ("24,576 H100s, 7 : 1", 1.35, 1.28, "right"),
     "Frontier": ("Frontier", 0.95, 0.77, "right"),
     "Meta RSC": ("", 1, 1, "left"),
 }
-LOOKS = dict(zip(wired.MIDDLES, (SERIES[0], SERIES[3], SERIES[2], SERIES[4], SERIES[1]), strict=True))
+LOOKS = dict(zip(wired.MIDDLES, (SERIES[0], SERIES[2], SERIES[4], SERIES[1]), strict=True))
 
 
 @keep
@@ -70,7 +70,7 @@ def _middle_draw(figure):
 
     def telling(table):
         here = row(table)
-        return f"{here.chips:,.0f} chips: a 3-D torus keeps {100 * here.kept_2:.2g} %, a fat tree {100 * here.kept_0:.3g} %"
+        return f"{here.chips:,.0f} chips: a 3-D torus keeps {100 * here.kept_1:.2g} %, a fat tree {100 * here.kept_0:.3g} %"
 
     marks = []
     for of_side in ("left", "right"):
@@ -96,7 +96,11 @@ def _middle_draw(figure):
         circles(ax, "published", "chips", "kept", ms=5),
         upright(ax, lambda table: row(table).chips, color=GREY, lw=0.8),
         *marks,
-        end_labels(ax, {name: (name.removeprefix("a "), colour) for name, colour in LOOKS.items()}, heights),
+        end_labels(
+            ax,
+            {name: (name.removeprefix("a ").replace(" or a ", ",\n"), colour) for name, colour in LOOKS.items()},
+            heights,
+        ),
         text(ax, 0, 1.06, telling, of="axes", fontsize=11, weight="bold"),
     )
 
@@ -170,7 +174,7 @@ def _hot_table(way, model_name, tp, pp, over):
 
 def _hot_draw(figure):
     figure.set_size_inches(7.6, 4.3)
-    ax = panel(figure, 0.19, 0.14, 0.975, 0.8)
+    ax = panel(figure, 0.19, 0.14, 0.975, 0.79)
     x_axis(
         ax,
         "seconds in which the links are busy, over those of the step",
@@ -180,7 +184,7 @@ def _hot_draw(figure):
     )
     y_axis(ax, "", TIERS - 0.4, -0.6, ticks=())
     y = np.arange(TIERS)
-    key(figure, OF, 0.02, 0.88, size=9)
+    key(figure, OF, 0.02, 0.845, size=9)
 
     def bars(table):
         return y, [np.minimum(pick(table, "tier", name), 1.5) for name in OF]
@@ -250,8 +254,14 @@ SHORT = {
     "active electrical cable": "retimed copper (AEC)",
     "multimode optics": "multimode fibre",
     "single-mode optics": "single-mode fibre",
-    "linear pluggable optics": "the same, no DSP (LPO)",
+    "linear pluggable optics": "no DSP (LPO)",
     "co-packaged optics": "",
+}
+
+
+BELOW = {  # whose words stand below them
+    "energy": ("multimode optics", "linear pluggable optics", "passive copper, 100G lanes"),
+    "price": ("multimode optics", "linear amplified copper", "passive copper, 100G lanes"),
 }
 
 
@@ -299,17 +309,13 @@ def _media_draw(figure):
         return of
 
     def words(table):
-        x, high = pick(table, "medium", "reach_m", "high")
-        return [SHORT[name] for name in pick(table, "medium", "name").tolist()], x, high * 1.32
+        names, (x, low, high) = pick(table, "medium", "name").tolist(), pick(table, "medium", "reach_m", "low", "high")
+        below = np.array([name in BELOW[row(table).what] for name in names])
+        return [SHORT[name] for name in names], x, np.where(below, low / 1.42, high * 1.32)
 
     def telling(table):
-        here = row(table)
-        unit = (
-            "picojoules per bit, both ends"
-            if here.what == WHAT[0]
-            else "dollars per Gbit/s of a link, in a shop of 2026"
-        )
-        return f"{unit}; not public: {here.not_public or 'nothing'}"
+        energy = row(table).what == WHAT[0]
+        return "Picojoules per bit, both ends" if energy else "Dollars per Gbit/s of a link, in shops of 2026"
 
     key(
         figure,
@@ -465,23 +471,6 @@ doubling = Exhibit(
 )
 
 
-# ---- what a doubling buys --------------------------------------------------------------------------
-
-
-@keep
-def _bought_table(model_name):
-    domains, times = wired.bought(model_name)
-    return stack(
-        step={"domain": domains * 1.0, "speed": times[0] / times},
-        here={
-            "model": model_name,
-            "first_s": float(times[0]),
-            "last": float(times[0] / times[-1]),
-            "next": float(times[3] / times[4]),
-        },
-    )
-
-
 # ---- one user's token ------------------------------------------------------------------------------
 
 
@@ -497,39 +486,6 @@ def _tax_table():
         },
         here={"machines": len(found)},
     )
-
-
-def _bought_draw(figure):
-    ax = panel(figure, 0.12, 0.13, 0.97, 0.88)
-    x_axis(ax, "chips of a domain", 7, 300, log="", ticks={n: str(n) for n in (8, 16, 32, 64, 128, 256)})
-    y_axis(ax, "speed of the best step, over that with domains of 8", 0.99, 1.1)
-
-    def telling(table):
-        here = row(table)
-        return f"{here.model} on 1,024 H100s: from 64 to 128 chips the best step gains {100 * (here.next - 1):.1f} %"
-
-    return updating(
-        curve(ax, "step", "domain", "speed", color=COLOUR["network"], marker="o", lw=1.8),
-        text(ax, 0, 1.06, telling, of="axes", fontsize=11, weight="bold"),
-    )
-
-
-def _bought_summary(table):
-    here = row(table)
-    return f"{here.model} on 1,024 H100s, the best of all layouts: a domain of 256 makes the step {here.last:.3f} times as fast as one of 8."
-
-
-bought = Exhibit(
-    slug="13-bought",
-    title="What a doubling buys in training.",
-    caption="The fastest of all layouts for each size of domain, everything else alike: the same chips, links and ports. Choose the "
-    "model: which of them asks for a larger domain?",
-    alt="A line that rises by a few per cent from domains of 8 chips to 64 and is flat beyond.",
-    controls={"model_name": Control(label="model", values=MODELS, start="DeepSeek-V3")},
-    table=_bought_table,
-    draw=_bought_draw,
-    summary=_bought_summary,
-)
 
 
 def _tax_draw(figure):
@@ -584,4 +540,76 @@ token = Exhibit(
     table=_tax_table,
     draw=_tax_draw,
     summary=_tax_summary,
+)
+
+
+# ---- what a doubling buys --------------------------------------------------------------------------
+
+SERVED = ("DeepSeek-V3", "Qwen3-235B-A22B")
+TRAINS = dict(zip(wired.TRAINED, (COLOUR["compute"], COLOUR["cache"]), strict=True))
+
+
+@keep
+def _bought_table(model_name, spread, sequences):
+    trained = {name: wired.bought(name) for name in wired.TRAINED}
+    took = wired.served(model_name, round(spread), sequences)
+    lines = {name: {"domain": domains * 1.0, "speed": times[0] / times} for name, (domains, times) in trained.items()}
+    return stack(
+        **lines,
+        served={"domain": np.array(wired.DOMAINS, float), "speed": took[0] / took},
+        here={"model": model_name, "spread": spread, "sequences": sequences, "first_s": took[0], "last_s": took[-1]}
+        | {"most": took[0] / took[-1]},
+    )
+
+
+def _bought_draw(figure):
+    ax = panel(figure, 0.11, 0.14, 0.73, 0.86)
+    x_axis(ax, "chips of a domain", 7.4, 140, log="", ticks={n: str(n) for n in wired.DOMAINS})
+    y_axis(
+        ax, "speed, over that with domains of 8", 0.97, 2.6, log="", ticks={n: plain(n) for n in (1, 1.2, 1.5, 2, 2.5)}
+    )
+    looks = {name: (f"{name}, trained", colour) for name, colour in TRAINS.items()}
+    looks["served"] = ("served", COLOUR["network"])
+
+    def heights(table):
+        return {name: pick(table, name, "speed")[-1] for name in looks}
+
+    def telling(table):
+        here = row(table)
+        return (
+            f"{here.model} served, experts over {here.spread:.0f} chips, {plural(here.sequences, 'sequence')} each:\n"
+            f"{si(here.first_s, 's')} per token in domains of 8, {si(here.last_s, 's')} in domains of 128"
+        )
+
+    return updating(
+        *(curve(ax, name, "domain", "speed", color=colour, marker="o") for name, (_, colour) in looks.items()),
+        end_labels(ax, looks, heights),
+        text(ax, 0.02, 0.985, telling, of="figure", fontsize=10.5, weight="bold", va="top", linespacing=1.4),
+    )
+
+
+def _bought_summary(table):
+    here = row(table)
+    parts = [f"{name} {pick(table, name, 'speed')[-1]:.3f}" for name in TRAINS]
+    return (
+        f"A domain of 128 makes {here.model}, served over {here.spread:.0f} chips, {here.most:.2f} times as fast as one of 8; the best "
+        f"training step on 512 H100s by {', '.join(parts)}."
+    )
+
+
+bought = Exhibit(
+    slug="13-bought",
+    title="What a doubling buys.",
+    caption="The same chips and ports, the domain alone larger: the best of all layouts of a training step, and a mixture of experts served. "
+    "Spread the experts over more chips: where does its line bend?",
+    alt="Three lines over the chips of a domain: two of training rise by a few per cent and are flat from 64 on; one of serving rises much further, up "
+    "to the number of chips that share the experts.",
+    controls={
+        "model_name": Control(label="served", values=SERVED, start="DeepSeek-V3"),
+        "spread": Control(label="experts over", values=(16.0, 32.0, 64.0, 128.0), start=64.0, unit=" chips"),
+        "sequences": Control(label="sequences per chip", values=(1.0, 4.0, 16.0, 64.0, 256.0), start=64.0),
+    },
+    table=_bought_table,
+    draw=_bought_draw,
+    summary=_bought_summary,
 )

@@ -257,15 +257,17 @@ def ways(collective, message_bytes, *, tiers, ranks, per_domain=None, groups=1, 
         return [*_ring(group, 1.0 * (group.size > 1), 1, waits=0), *_tree(group, 1)]  # a chain: eq:chain-broadcast
     if collective == "all_to_all":
 
-        def share(within):  # of the fullest port: that of the emptiest domain
+        def share(within, tier):
+            """Of the fullest port, which is one of the emptiest domain, or of links that all below a tier share."""
             least = _uneven(group.size, within)
-            return np.maximum(group.size - np.where(least > 0, least, within), 0) / group.size
+            fullest = np.maximum(group.size - np.where(least > 0, least, within), 0) / group.size
+            return np.maximum(_crossing(group.size, within), fullest / tier.oversubscription)
 
         on_links = group.box and group.box.middle_load  # a link at every hop: eq:torus-all-to-all
         put = _direct(group, share, on_links, "Put", whole=True) if "Put" in (asked or ()) else ()
         return [*_direct(group, share, on_links), *put]
     if collective == "p2p":  # one link of them all, and nobody else to wait for
-        return [*_direct(group, lambda within: 1.0 * (group.size > within), 1.0, whole=True)]
+        return [*_direct(group, lambda within, _: 1.0 * (group.size > within), 1.0, whole=True)]
     return [*_ring(group, fraction, 1)]
 
 
@@ -340,18 +342,19 @@ def _shots(group, asked):
 
 
 def _direct(group, share, on_links, algorithm="Direct", *, whole=False):
-    """Pair by pair: `share(within)` of the message leaves a domain of `within` ranks; `whole`: it is not cut.
+    """Pair by pair: `share(within, tier)` of the message leaves a domain of `within` ranks; `whole`: it is not cut.
 
     `on_links`: of a torus, messages that its busiest link carries.
     """
-    streams = [share(within) * group.message / rate for within, rate in zip(group.senders, group.rates, strict=True)]
+    every = zip(group.senders, group.rates, group.tiers, strict=True)
+    streams = [share(within, tier) * group.message / rate for within, rate, tier in every]
     if group.box:
         link_bytes_per_s = group.rates[0] / np.maximum(group.box.links, 1)
         streams[0] = on_links * (group.inside[0] > 1) * group.message / link_bytes_per_s
     for i, kind in enumerate(group.kinds):
         if kind == "PCI":  # a wire that the chips of each half of a host share
             half = np.minimum(HALF_HOST, group.inside[i])
-            shared_s = half * share(half) * group.message / link(group.tiers[i].link).bytes_per_s
+            shared_s = half * share(half, group.tiers[i]) * group.message / link(group.tiers[i].link).bytes_per_s
             streams[i] = np.maximum(streams[i], shared_s)
     for protocol in _protocols(group.kinds):
         each = zip(group.hops, group.tiers, group.kinds, strict=True)

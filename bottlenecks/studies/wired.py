@@ -12,7 +12,7 @@ from bottlenecks.facts.chips import chip
 from bottlenecks.facts.doors import one_of, positive
 from bottlenecks.facts.networks import link, system, systems
 from bottlenecks.laws import racks as law
-from bottlenecks.models import networks, tori, training, wires
+from bottlenecks.models import inference, networks, tori, training, wires
 from bottlenecks.models.machine import machine
 from bottlenecks.studies import racks, search
 
@@ -123,7 +123,7 @@ def hot(way, shape, layout, *, software="2025", oversubscription=1.0):
 
 # ---- what the middle leaves
 
-MIDDLES = ("a fat tree", "a dragonfly", "a torus in 3-D", "a torus in 2-D", "a mesh in 2-D")
+MIDDLES = ("a fat tree or a dragonfly", "a torus in 3-D", "a torus in 2-D", "a mesh in 2-D")
 
 
 def kept(middle, chips, *, oversubscription=1.0):
@@ -133,7 +133,7 @@ def kept(middle, chips, *, oversubscription=1.0):
     """
     one_of("middle", middle, MIDDLES)
     chips = np.asarray(positive("chips", chips), dtype=float)
-    if middle in MIDDLES[:2]:
+    if middle == MIDDLES[0]:
         return 1 / (positive("oversubscription", oversubscription) + 0 * chips)
     axes, closed = (3 if "3-D" in middle else 2), "torus" in middle
     load = chips ** (1 / axes) / (8 if closed else 4)
@@ -198,14 +198,38 @@ def doubling(chips, *, bytes_per_s=900e9, lane_bits_per_s=200e9, rack_chips=72, 
     )
 
 
+TRAINED = {"DeepSeek-V3": (512, 2048), "Llama-3-70B": (512, 1024)}  # model -> H100s, sequences of a step
+DOMAINS = (8, 16, 32, 64, 128)
+
+
+def _of_domain(chips, domain):
+    """Chips behind one kind of port whose innermost domain alone is larger or smaller."""
+    base = wired(WAYS[0], chips).on
+    return replace(base, tiers=(replace(base.tiers[0], ranks=domain), base.tiers[-1]))
+
+
 @keep
-def bought(model_name="DeepSeek-V3", domains=(8, 16, 32, 64, 128, 256), chips=1024, batch=4096, seq_len=4096):
-    """Seconds of the fastest layout's step for each size of domain, all else alike: what a doubling buys."""
-    shape, base = model(model_name), wired(WAYS[0], chips).on
-    node, ports = base.tiers[0], base.tiers[-1]
+def bought(model_name="DeepSeek-V3", domains=DOMAINS, chips=None, batch=None, seq_len=4096):
+    """Seconds of the fastest layout's training step for each size of domain, all else alike: what a doubling buys."""
+    shape, (usual_chips, usual_batch) = model(model_name), TRAINED.get(model_name, (1024, 4096))
+    chips, batch = chips or usual_chips, batch or usual_batch
     times = []
     for domain in domains:
-        on = replace(base, tiers=(replace(node, ranks=domain), ports))
+        on = _of_domain(chips, domain)
         found = search.search(shape, on, chips=chips, batch=batch, seq_len=seq_len, software="2025", keep=1)
         times.append(float(found.best["seconds"][0]))
     return np.array(domains), np.array(times)
+
+
+def served(model_name, spread, sequences, *, domains=DOMAINS, context=4096):
+    """Seconds between two tokens of each of `sequences` per chip, experts dealt over `spread` chips, for each size of domain.
+
+    Weights and products in 8 bits, the cache in 16, each chip its own sequences.
+    """
+    shape, plan = model(model_name), inference.Plan(tp=1, ep=int(spread), weight_format="fp8")
+    return np.array(
+        [
+            float(inference.decode_s(shape, plan, _of_domain(1024, domain), batch=sequences, context=context))
+            for domain in domains
+        ]
+    )

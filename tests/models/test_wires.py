@@ -64,6 +64,16 @@ def test_an_all_to_all_of_unequal_nodes(ranks, crossed):
     assert took == pytest.approx((ranks - parts[-1]) / ranks * 1e9 / DGX.tiers[1].bytes_per_s, rel=2e-2)
 
 
+def test_links_that_all_share_carry_the_mean_of_an_uneven_group():
+    """64 as 56 + 8 behind 7 : 1: in the mean 2 x 56 x 8 / 64^2 of a message goes up, at a seventh of the rate."""
+    first, upper = (
+        Tier(name=name, ranks=n, bytes_per_s=50e9, oversubscription=o, link="InfiniBand NDR")
+        for name, n, o in (("first", 56, 1.0), ("upper", 56 * 64, 7.0))
+    )
+    took = collectives.collective_time("all_to_all", 1e9, tiers=(first, upper), ranks=64).seconds
+    assert took == pytest.approx(2 * 56 * 8 / 64**2 * 7 * 1e9 / 50e9, rel=1e-2)
+
+
 def test_a_torus_loads_a_link_at_every_hop():
     # 4 x 4 x 4: 64 bytes each, one to each of 63 others and one kept, 3 hops in the mean over all 64
     found = collectives.link_bytes("all_to_all", 64.0, tiers=system("TPU v5p pod").tiers, ranks=64)
