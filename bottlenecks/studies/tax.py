@@ -5,7 +5,11 @@ import numpy as np
 from bottlenecks import data
 from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
+from bottlenecks.facts.units import plain, si
 from bottlenecks.laws import serving
+from bottlenecks.models import exchange, inference
+from bottlenecks.models.machine import machine
+from bottlenecks.studies.verdict import Verdict
 
 
 def single_user():
@@ -13,7 +17,9 @@ def single_user():
 
     machine, chip, chips, token_s (measured); memory_s: every weight once, from all chips' memories together; flop_s: two
     operations a weight at the printed 16-bit peak (NaN where none is printed); rest_s and tax, its share of the token;
-    watts: of all chips by their rating; joules per token if nobody else were served.
+    in_turn_s: reading, if each layer lies in memories of its own, so that one layer's read at a time (NaN where every layer is
+    spread over all chips); exchange_s: of those, the collectives as the model of serving has them; watts: of all chips by
+    their rating; joules per token if nobody else were served; usd: of all chips, where a price is printed.
     """
     return [_line(row) for row in data.rows("single_user")]
 
@@ -27,6 +33,11 @@ def _line(row):
     flop_s = 2 * shape.params / (count * peak)
     rest_s = token_s - max(memory_s, np.nan_to_num(flop_s))
     watts = count * on.tdp_watts
+    spread = on.memory_kind != "SRAM"
+    exchange_s = np.nan
+    if spread:
+        plan = inference.Plan(tp=count)
+        exchange_s = float(exchange.exchange_s(shape, plan, machine(on), tokens=1))
     return {
         "machine": row["machine"],
         "chip": row["chip"],
@@ -34,10 +45,54 @@ def _line(row):
         "token_s": token_s,
         "memory_s": float(memory_s),
         "flop_s": float(flop_s),
+        "in_turn_s": np.nan if spread else float(memory_s * shape.layers),
+        "exchange_s": exchange_s,
+        "layers": shape.layers,
         "rest_s": float(rest_s),
         "tax": float(rest_s / token_s),
         "watts": float(watts),
         "joules": float(watts * token_s),
+        "usd": count * (on.price_usd or np.nan),
         "holds": count * on.memory_bytes / stored,
         "sources": data.keys(row["sources"]),
     }
+
+
+def interconnect_tax(found=None):
+    """Verdict on W3-interconnect-tax: what share of a lonely token is not memory, in each kind of machine, and at what power."""
+    found = single_user() if found is None else found
+    dram, sram = ([line for line in found if np.isnan(line["in_turn_s"]) == kind] for kind in (True, False))
+    least = {line["machine"]: 1 - max(line["in_turn_s"], line["memory_s"]) / line["token_s"] for line in sram}
+    each = {line["machine"]: (line["token_s"] - line["memory_s"]) / line["layers"] for line in found}
+    more = min(least.values()) > max(line["tax"] for line in dram)
+    slower = max(each[line["machine"]] for line in sram) > min(each[line["machine"]] for line in dram)
+    low, high = (plain(100 * of(line["tax"] for line in dram), 2) for of in (min, max))
+    told = {True: "a larger share", False: "no larger share"}[more]
+    return Verdict(
+        claim="W3-interconnect-tax",
+        verdict="holds-when" if more and not slower else "holds" if more else "fails",
+        because=f"Where weights lie in SRAM, agreeing and waiting take {told} of a lonely token: at least "
+        f"{plain(100 * min(least.values()), 2)} %, against {low} to {high} % on chips with HBM. In seconds it is "
+        f"{'more' if slower else 'less'}: {si(min(each.values()), 's', 2)} to {si(max(each[line['machine']] for line in sram), 's', 2)} "
+        f"per layer, against {si(min(each[line['machine']] for line in dram), 's', 2)} and more.",
+        rows=tuple(
+            {
+                "machine": f"{line['chips']} x {line['chip']}",
+                "token": si(line["token_s"], "s", 3),
+                "not memory": f"{100 * least.get(line['machine'], line['tax']):.0f} to {100 * line['tax']:.1f} %"
+                if line["machine"] in least
+                else f"{100 * line['tax']:.0f} %",
+                "per layer": si(each[line["machine"]], "s", 2),
+                "power": si(line["watts"], "W", 3),
+                "joules": plain(line["joules"], 2),
+                "price": "not public" if np.isnan(line["usd"]) else f"${line['usd'] / 1e6:.2g} million",
+            }
+            for line in found
+        ),
+        numbers={"least": min(least.values()), "dram": max(line["tax"] for line in dram), "per_layer": each},
+        margin=f"the share would be no larger if the {sram[0]['machine']} read each layer "
+        f"{plain((1 - max(line['tax'] for line in dram)) * sram[0]['token_s'] / sram[0]['in_turn_s'], 2)} times as slowly.",
+        n=len(found),
+        range="One user on 70 billion parameters, published speeds without speculation; the rest holds starts of kernels and arithmetic as well as "
+        "agreement. How many wafers served, and how weights lie in small chips, is not public: the lower share lets one layer's memory work at a time.",
+    )

@@ -11,10 +11,12 @@ from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.doors import one_of, positive
 from bottlenecks.facts.networks import link, system, systems
+from bottlenecks.facts.units import plain
 from bottlenecks.laws import racks as law
 from bottlenecks.models import inference, networks, tori, training, wires
 from bottlenecks.models.machine import machine
 from bottlenecks.studies import racks, search
+from bottlenecks.studies.verdict import Verdict
 
 CHIP, PORT = "H100 SXM5", 50e9  # which is wired, and bytes a second of its port
 NODE, RACK = "DGX H100", "GB200 NVL72"  # whose first tiers are taken
@@ -232,4 +234,53 @@ def served(model_name, spread, sequences, *, domains=DOMAINS, context=4096):
             float(inference.decode_s(shape, plan, _of_domain(1024, domain), batch=sequences, context=context))
             for domain in domains
         ]
+    )
+
+
+# ---- the claim
+
+SIZES = 72 * 2 ** np.arange(7)  # chips of a domain, by doublings
+
+
+def copper_chips(reach_m=None, **rack):
+    """Chips of the largest domain, by doublings of the rack of 72, whose longest copper wire a lane of its rate reaches."""
+    reach_m = racks.ends_of(racks.medium("passive copper, 200G lanes"), "reach_m")[1] if reach_m is None else reach_m
+    fits = doubling(SIZES, **rack).metres <= reach_m
+    return int(SIZES[fits][-1]) if fits.any() else 0
+
+
+def scale_up_physics(found=None, trained=None):
+    """Verdict on W3-scale-up-physics: what stops a domain, and what the next doubling buys."""
+    at = doubling(SIZES) if found is None else found
+    low, high = racks.ends_of(racks.medium("passive copper, 200G lanes"), "reach_m")
+    near = int(SIZES[at.metres <= high][-1]) if np.any(at.metres <= high) else 0
+    ended = near < SIZES[-1]
+    domains, times = bought() if trained is None else trained
+    training = 100 * (times[-2] / times[-1] - 1)
+    took = served("DeepSeek-V3", 128, 64)
+    share = float(np.mean(at.optics_watts[:, 1]) / (at.chips[1] / 72 * at.rack_watts[1]))
+    return Verdict(
+        claim="W3-scale-up-physics",
+        verdict="holds-when" if ended else "fails",
+        because=f"In plain copper {near} chips fit, and cable reach stops the next doubling; power, cooling and weight bind a rack, whatever the "
+        f"domain. Light reaches further and takes {plain(100 * share, 2)} % more power. The next doubling, from {domains[-2]} to {domains[-1]} chips, "
+        f"buys {plain(max(training, 0.0), 2)} % of a training step and {plain(100 * (took[-2] / took[-1] - 1), 2)} % of a served token whose experts lie on 128 chips.",
+        rows=tuple(
+            {
+                "chips": f"{n:,}",
+                "pairs of copper": f"{p:,.0f}",
+                "longest": f"{m:.1f} m",
+                "of reach": f"{m / high:.2f} to {m / low:.1f}",
+                "kW per rack": f"{w / 1e3:.0f}",
+                "optics instead": f"{o[0] / 1e3:.0f} to {o[1] / 1e3:.0f} kW",
+            }
+            for n, p, m, w, o in zip(SIZES[:4], at.pairs, at.metres, at.rack_watts, at.optics_watts.T, strict=False)
+        ),
+        numbers={"copper": near, "training": float(training), "optics": share},
+        margin=f"copper would carry {2 * near} chips with a reach of {at.metres[list(SIZES).index(2 * near)]:.1f} m, or with twice as many chips per rack."
+        if ended and near
+        else "",
+        n=len(racks.published()),
+        range="Racks as that of 72: 900 GB/s per chip, lanes of 200 Gbit/s, 1.9 kW and 19 kg per chip; switches in the middle of a row. Whether a lane reaches "
+        "0.7 or 2 m is said differently; prices and power of co-packaged optics are hardly public.",
     )

@@ -35,3 +35,23 @@ def test_energy_of_a_lonely_token():
     # 576 x 300 W / 300 tokens a second; 4 x 23 kW / 450
     assert LINES["small chips"]["joules"] == pytest.approx(576)
     assert LINES["wafers"]["joules"] == pytest.approx(4 * 23e3 / 450)
+
+
+def test_one_layer_at_a_time_by_hand():
+    """80 layers, of which one is read while the others wait: 80 x 1.68 us on the wafers."""
+    assert LINES["wafers"]["in_turn_s"] == pytest.approx(80 * 1.68e-6, rel=5e-3)
+    assert LINES["wafers"]["usd"] == pytest.approx(10e6)
+
+
+def test_collectives_of_a_token():
+    """160 sums of 16 KiB among eight A100s, by kernels of one's own: 10 to 20 us each."""
+    assert 160 * 10e-6 < LINES["eight A100"]["exchange_s"] < 160 * 20e-6
+
+
+def test_the_verdict_can_come_out_otherwise():
+    verdict = tax.interconnect_tax()
+    assert verdict.verdict == "holds-when" and len(verdict.rows) == 5
+    slow = [line | ({"token_s": 0.1} if line["machine"] == "wafers" else {}) for line in tax.single_user()]
+    assert tax.interconnect_tax(slow).verdict == "holds"
+    read = [line | ({"in_turn_s": 2e-3} if line["machine"] == "wafers" else {}) for line in tax.single_user()]
+    assert tax.interconnect_tax(read).verdict == "fails"

@@ -58,3 +58,55 @@ def test_a_larger_domain_never_slows_the_best_step():
 def test_an_unknown_way_gets_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'a torus'"):
         wired.wired("torus", 64)
+
+
+@pytest.mark.parametrize("way", wired.WAYS)
+@pytest.mark.parametrize("chips", [20, 72, 4096])
+def test_each_way_joins_as_many_chips(way, chips):
+    network = wired.wired(way, chips).network
+    assert network.chips == (chips if way != "a dragonfly" else -(-chips // 512) * 512)
+
+
+def test_a_wafer_of_dies_by_hand():
+    """900,000 cores over 84 dies: 103.5 along an edge, 3.7 GB/s each: 383 GB/s; off the wafer 150 GB/s, a 84th of it per die."""
+    network = wired.wired("wafers of 84", 168).network
+    assert wired.die_link_bytes_per_s() == pytest.approx(103.5 * 3.7e9, rel=1e-3)
+    assert network.tiers[0].bytes_per_s == pytest.approx(4 * 383e9, rel=1e-3)
+    assert network.tiers[1].bytes_per_s == pytest.approx(150e9 / 84) and network.cables == 24
+
+
+@pytest.mark.parametrize("bad", [0, -8, 2.5, "many"])
+def test_doors(bad):
+    with pytest.raises(ValueError, match="chips must be"):
+        wired.wired("a torus", bad)
+    with pytest.raises(ValueError, match="oversubscription must be"):
+        wired.wired(wired.WAYS[0], 64, oversubscription=bad if bad != 2.5 else 0.5)
+
+
+def test_what_a_middle_keeps_by_hand():
+    """16 x 16 x 16: half of each ring to the other half over two middles: a link carries 2 messages of six: a twelfth."""
+    assert wired.kept("a torus in 3-D", 4096) == pytest.approx(1 / 12)
+    assert wired.kept("a mesh in 2-D", 64) == pytest.approx(1 / 8)
+    assert wired.kept(wired.MIDDLES[0], 64, oversubscription=7) == pytest.approx(1 / 7)
+    found = {each.name: each for each in wired.published()}
+    assert found["TPU v4 pod"].kept == pytest.approx(1 / 12) and found["TPU v5e pod"].kept == pytest.approx(1 / 8)
+    assert found["Frontier"].kept == pytest.approx(1 / 1.75)
+
+
+def test_a_served_token_gains_until_all_that_share_its_experts_are_in_one_domain():
+    took = wired.served("DeepSeek-V3", 32, 64)
+    assert np.all(np.diff(took) <= 0) and took[2] == pytest.approx(took[4]) and took[0] > 1.2 * took[2]
+
+
+def test_copper_ends_where_its_reach_does():
+    """1.6 m in one rack, 0.3 more for each further one, half of them on either side: 1.9 of 2 m with two; Kyber's 144: four."""
+    assert wired.copper_chips() == 144 and wired.copper_chips(rack_chips=144) == 288
+    assert wired.copper_chips(reach_m=0.7) == 0 and wired.copper_chips(reach_m=2.5) == 288
+
+
+def test_the_verdict_can_come_out_otherwise():
+    trained = (np.array([64, 128]), np.array([1.0, 0.8]))
+    found = wired.scale_up_physics(trained=trained)
+    assert found.verdict == "holds-when" and "25 % of a training step" in found.because
+    short = wired.doubling(wired.SIZES)._replace(metres=np.full(7, 0.5))
+    assert wired.scale_up_physics(found=short, trained=trained).verdict == "fails"
