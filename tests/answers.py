@@ -21,6 +21,22 @@ BY_HAND = {  # base unit; the arithmetic in words
     "12.6b": 4.375e-3,  # 2 x 7/8 x 0.125e9 / 50e9
     "12.6c": 4.779,  # 126 x (2.7e-6 + 0.3125e-3) = 39.715e-3; 2 x 7 x (0.6e-6 + 0.27778e-3) + 14 x (2.7e-6 + 0.3125e-3) = 8.310e-3
     "12.8": 80.44,  # 362 / 450
+    "13.x1": 2.4375,  # 48.75 ms over 20 ms, read off the drawing
+    "13.x2": 1000,  # 4/(3 a) below 1/7 from a = 9.33 on
+    "13.x3": 34.3,  # read off the figure
+    "13.x4": 288,  # four racks: 1.6 + 3 x 0.3 = 2.5 m
+    "13.1": 2048,  # 64 x 32
+    "13.2": 10368,  # 72 x 2 x 14,400 / 200
+    "13.3b": 2e-3,  # 4,096 x 1e8 / (4 x 512 x 1e11)
+    "13.3c": 100e9,  # 6.4e12 / 64
+    "13.4b": 1280,  # 256 x 5
+    "13.4c": 1,  # 12 / (4 x 3)
+    "13.5b": 1.5,  # 3 / 2
+    "13.5c": 94.28,  # 2 / 2.1213
+    "13.6b": 1.344e-4,  # 80 x 141.1e9 / 84e15
+    "13.6c": 6.047,  # 0.1344 / 2.2222
+    "13.8": 64e12,  # 2 x 320 x 100e9
+    "13.9": 1.8824,  # 4 / (200 / 64 - 1)
     "12.9": 3.271e-3,  # 2 x (62.222e-3 x 43e-6)^0.5
     "22.x1": 116,  # 191 rows with the row left out, 75 with its source
     "22.x2": 1.36,  # ln: 0.1420 + 0.3358 x 0.0036 / (0.0036 + 0.0327 / 9)
@@ -113,6 +129,14 @@ FUNCTIONS = {
             2 * (g - 1) * a + 2 * m / w * (1 - 1 / g), 2 * log2(g) * a + 2 * m / w + 4 * (log2(g) * a * m / w) ** 0.5
         ),
         lambda m, g, w, a: 2 * (g - 1) * (a + m / (g * w)),
+    ),
+    "13.3a": (lambda m, g, w: m / w * g / 4, lambda m, g, w: m / w * g / 2),
+    "13.4a": (lambda g, a, levels: (g + 2 * g * (levels - 1)) / a, lambda g, a, levels: g * levels / a),
+    "13.5a": (lambda y, known, rate: y / (rate / known) ** 0.5, lambda y, known, rate: y * known / rate),
+    "13.6a": (lambda p, g, w, layers: p / g / w * layers, lambda p, g, w, layers: p / g / w),
+    "13.7": (
+        lambda sides: min(1.0, 4 / max(sides) / sum(1 for side in sides if side > 1)),
+        lambda sides: min(1.0, 4 / (3 * np.prod(sides) ** (1 / 3))),
     ),
     "22.3a": (
         lambda mean, g, classes, within: mean / (1 + within**2 / (g * classes**2)),

@@ -171,6 +171,12 @@ def _cache_bytes():
     return memory.kv_cache_bytes(1, layers=m.layers, kv_heads=m.kv_heads, head_values=m.head_values, value_bytes=2)
 
 
+def _wiring():
+    from bottlenecks.lessons.exercises import ch13
+
+    return ch13
+
+
 def _agreeing():
     from bottlenecks.lessons.exercises import ch12
 
@@ -186,6 +192,10 @@ def _exercised():
 NUMBERS = {
     "half_measured": lambda: binary(_agreeing().measured_half_bytes()),
     "call_us": lambda: plain(1e6 * fitted().call_s, 2),
+    "kept_cube": lambda: plain(100 * float(_wiring().wired.kept("a torus in 3-D", 4096)), 2),
+    "copper_chips": lambda: plain(_wiring().wired.copper_chips()),
+    "light_low": lambda: plain(1e12 * _wiring().racks.joules_per_bit("active electrical cable")[0], 2),
+    "light_high": lambda: plain(1e12 * _wiring().racks.joules_per_bit("single-mode optics")[1], 2),
     "bus_eight": lambda: plain(float(_agreeing().bus_over_link(8)), 3),
     "training_surely": lambda: plain(_exercised().surely_percent(), 1),
     "pooled_one": lambda: plain(_exercised().pooled_times(_exercised().FIRST, 1), 3),
