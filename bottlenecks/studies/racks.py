@@ -10,6 +10,8 @@ from bottlenecks.laws import racks as law
 
 AIR_KELVINS, WATER_KELVINS = 15.0, 10.0  # by which air and water get warmer on their way through a rack
 AIR_WATTS = (20e3, 50e3)  # of a rack that air is said to cool at most: uptime2020density, and pages of makers
+FLOOR_KG_PER_M2 = (730.0, 3180.0)  # the least that a standard asks (tia942); a panel's rack of 2,040 kg (tate2018floor)
+BUILT = 2025  # year up to which a published rack stands; later ones are announced
 
 
 class Spine(NamedTuple):
@@ -65,6 +67,18 @@ def spine(chips, bytes_per_s, name):
         tuple(price * each for each in ends_of(row, "usd")),
         ends_of(row, "reach_m"),
     )
+
+
+def limits():
+    """What is said to be possible, as (least, most): metres of copper at 200 Gbit/s, watts of a rack in air and in liquid, kg/m2."""
+    every = table("racks")
+    watts = np.fmax(every["rack_watts"], every["rack_watts_high"])
+    return {
+        "copper_m": ends_of(medium("passive copper, 200G lanes"), "reach_m"),
+        "air_watts": AIR_WATTS,
+        "liquid_watts": (float(np.nanmax(watts[every["year"] <= BUILT])), float(np.nanmax(watts))),
+        "floor_kg_per_m2": FLOOR_KG_PER_M2,
+    }
 
 
 def published():
