@@ -199,7 +199,7 @@ def _networks_summary(table):
 drawn = Exhibit(
     slug="13-networks",
     title="Five ways to join a few chips.",
-    caption="Every cable coloured by how long it is busy, if each chip has 1 GB and its cables together 100 GB/s in one direction. Let the chips go round in rings, then let each "
+    caption="Every cable coloured by how long it is busy: each chip has 1 GB to share, and cables for 100 GB/s. Let chips go round in rings, then each "
     "talk to all: where does it get hot?",
     alt="A small network drawn node by node: chips as blue squares, switches grey, cables between them coloured and thickened by their load.",
     controls={

@@ -9,8 +9,13 @@ INTERLEAVED, ZB1P, ZBV, DUALPIPE = (SCHEDULES.index(name) for name in ("interlea
 
 
 def passes(chunks, *, schedule):
-    """Times that a micro-batch passes a stage on its way forward: `chunks` when interleaved, twice in ZB-V, else once.
+    r"""Times that a micro-batch passes a stage on its way forward.
 
+    $$a_v = \begin{cases} v & \text{interleaved} \\ 2 & \text{ZB-V} \\ 1 & \text{else} \end{cases}$$  (eq:passes)
+
+    v  chunks  chunks of layers on each stage  [-]
+
+    Holds for: stages that hold as many chunks each. In DualPipe a micro-batch passes one of a chip's two.
     Source: narayanan2021megatron, section 2.2; qi2023zerobubble, section 5.
 
     >>> [int(passes(5, schedule=name)) for name in ("1f1b", "interleaved", "zbv")]
@@ -21,9 +26,15 @@ def passes(chunks, *, schedule):
 
 
 def borders(stages, *, chunks, schedule):
-    """Borders between stages that a micro-batch crosses on its way forward.
+    r"""Borders between stages that a micro-batch crosses on its way forward.
 
-    From each chunk to the next; ZB-V turns on its last stage, which is no border, and comes back.
+    $$a_e = \begin{cases} p\,v - 1 & \text{interleaved} \\ 2\,(p - 1) & \text{ZB-V} \\ p - 1 & \text{else} \end{cases}$$  (eq:borders)
+
+    p  stages  pipeline stages                 [-]
+    v  chunks  chunks of layers on each stage  [-]
+
+    Holds for: chunks in turn over all stages; ZB-V turns on its last stage, which is no border, and comes back.
+    Source: counting.
 
     >>> [int(borders(4, chunks=5, schedule=name)) for name in ("1f1b", "interleaved", "zbv")]
     [3, 19, 6]

@@ -47,7 +47,7 @@ def placed(tier, ranks):
     """How groups of `ranks` chips lie in a tier: `Box`, or None where not only neighbours are joined.
 
     A group fills the box of whole sides whose longest is shortest, as its machine gives out slices. An axis closes where the
-    group has all of its chips, or, of the catalog's links, as many as their rings have (`closes_chips`), or a multiple of it.
+    group has all of its chips, or, of the catalog's links, as many as their rings have (`closes_chips`), or a multiple of it; in three dimensions, where all do.
     """
     words = re.search(r"(\d)D (torus|mesh)", topology(tier))
     if not words:
@@ -60,6 +60,8 @@ def placed(tier, ranks):
         closed = found == sides
     else:
         closed = found % float(wire(tier.link)["closes_chips"] or 1) == 0
+        if axes == 3:  # cubes whose faces optical switches join: a slice of whole cubes closes, another nowhere
+            closed = closed & np.all(closed, axis=-1, keepdims=True)
     # two chips that an axis joins twice are rare
     return Box(found, closed & (found > 2) & (words[2] == "torus"), 2 * int(np.sum(sides > 1)))
 

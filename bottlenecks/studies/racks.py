@@ -11,6 +11,10 @@ from bottlenecks.laws import racks as law
 AIR_KELVINS, WATER_KELVINS = 15.0, 10.0  # by which air and water get warmer on their way through a rack
 AIR_WATTS = (20e3, 50e3)  # of a rack that air is said to cool at most: uptime2020density, and pages of makers
 FLOOR_KG_PER_M2 = (730.0, 3180.0)  # the least that a standard asks (tia942); a panel's rack of 2,040 kg (tate2018floor)
+SWITCH_PORTS = (
+    72,
+    144,
+)  # of a switch that stands (NVSwitch 4: 7.2 TB/s, links of 100 GB/s both ways); announced: toms-kyber
 BUILT = 2025  # year up to which a published rack stands; later ones are announced
 
 
@@ -39,12 +43,12 @@ def ends_of(row, column):
 
 
 def joules_per_bit(name):
-    """(low, high) of a bit over a link of a medium, both ends: as stated, or the watts of two ends over their rate."""
+    """(low, high) of a bit over a link of a medium: as stated, or the watts of two ends over the bits of two directions."""
     row = medium(name)
     stated = ends_of(row, "joules_per_byte")
     if np.isfinite(stated).any():
         return tuple(each / 8 for each in stated)
-    return tuple(2 * each / (8 * row["rate_bytes_per_s"]) for each in ends_of(row, "end_watts"))
+    return tuple(2 * each / (2 * 8 * row["rate_bytes_per_s"]) for each in ends_of(row, "end_watts"))
 
 
 def usd_per_bit_per_s(name):
@@ -70,10 +74,11 @@ def spine(chips, bytes_per_s, name):
 
 
 def limits():
-    """What is said to be possible, as (least, most): metres of copper at 200 Gbit/s, watts of a rack in air and in liquid, kg/m2."""
+    """What is said to be possible, as (least, most): chips on one stage of switches, metres of copper at 200 Gbit/s, watts of a rack in air and in liquid, kg/m2."""
     every = table("racks")
     watts = np.fmax(every["rack_watts"], every["rack_watts_high"])
     return {
+        "switch_ports": SWITCH_PORTS,
         "copper_m": ends_of(medium("passive copper, 200G lanes"), "reach_m"),
         "air_watts": AIR_WATTS,
         "liquid_watts": (float(np.nanmax(watts[every["year"] <= BUILT])), float(np.nanmax(watts))),

@@ -22,8 +22,9 @@ def seconds(collective, message, tier, ranks):
         (1, [1, 1, 1], 0),
         (2, [1, 1, 2], 1),  # one cable joins two chips
         (8, [2, 2, 2], 3),  # three neighbours, and no way round
-        (32, [2, 4, 4], 5),  # two axes of four close over the optical switches
+        (32, [2, 4, 4], 3),  # half a cube: a mesh
         (64, [4, 4, 4], 6),
+        (256, [4, 8, 8], 6),  # four cubes close over the optical switches
         (8960, [16, 20, 28], 6),  # a whole pod
         (7, [1, 1, 7], 1),
     ],

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bottlenecks.facts.tables import table
+from bottlenecks.laws import racks as law
 from bottlenecks.studies import racks
 
 RACK = racks.published()
@@ -25,14 +26,30 @@ def test_optics_would_take_the_twenty_kilowatts_that_their_maker_saves():
 @pytest.mark.parametrize(
     ("name", "low", "high"),
     [
-        ("single-mode optics", 35e-12, 45e-12),  # 2 x 14 to 18 W / 800 Gbit/s
-        ("passive copper, 100G lanes", 0.25e-12, 0.25e-12),  # 2 x 0.1 W / 800 Gbit/s
-        ("co-packaged optics", 8.75e-12, 15e-12),  # 2 x 7 to 12 W / 1.6 Tbit/s
+        ("single-mode optics", 17.5e-12, 22.5e-12),  # 2 x 14 to 18 W / (2 x 800 Gbit/s)
+        ("passive copper, 100G lanes", 0.125e-12, 0.125e-12),  # 2 x 0.1 W / (2 x 800 Gbit/s)
+        ("co-packaged optics", 4.375e-12, 7.5e-12),  # 2 x 7 to 12 W / (2 x 1.6 Tbit/s)
         ("die to die on a board", 1.3e-12, 1.3e-12),  # as printed
     ],
 )
 def test_energy_of_a_bit_by_hand(name, low, high):
     assert racks.joules_per_bit(name) == pytest.approx((low, high))
+
+
+def test_energy_and_watts_of_a_domain_agree():
+    """72 chips, both directions of 900 GB/s at 17.5 to 22.5 pJ per bit: the 18 to 23 kW of the modules."""
+    joules, watts = racks.joules_per_bit("single-mode optics"), racks.spine(72, 900e9, "single-mode optics").watts
+    assert [72 * law.link_watts(900e9, joules_per_bit=each) for each in joules] == pytest.approx(watts)
+
+
+def test_limits_by_hand():
+    """Copper as its rows say; the largest rack in liquid that stands takes 400 kW, the largest announced 600."""
+    found = racks.limits()
+    assert (
+        found["copper_m"] == (0.7, 2.0)
+        and found["liquid_watts"] == (400e3, 600e3)
+        and found["air_watts"] == (20e3, 50e3)
+    )
 
 
 def test_dollars_of_a_gigabit_per_second_by_hand():

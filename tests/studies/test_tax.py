@@ -32,7 +32,8 @@ def test_machines_hold_their_models():
 
 
 def test_energy_of_a_lonely_token():
-    # 576 x 300 W / 300 tokens a second; 4 x 23 kW / 450
+    # 576 x 300 W / 300 tokens a second; 4 x 23 kW / 450; 8 x 330 W / 58.78
+    assert LINES["eight A100"]["joules"] == pytest.approx(44.9, rel=1e-3)
     assert LINES["small chips"]["joules"] == pytest.approx(576)
     assert LINES["wafers"]["joules"] == pytest.approx(4 * 23e3 / 450)
 
@@ -55,3 +56,8 @@ def test_the_verdict_can_come_out_otherwise():
     assert tax.interconnect_tax(slow).verdict == "holds"
     read = [line | ({"in_turn_s": 2e-3} if line["machine"] == "wafers" else {}) for line in tax.single_user()]
     assert tax.interconnect_tax(read).verdict == "fails"
+
+
+def test_yield_by_hand():
+    """exp(-0.814) and exp(-46.2)."""
+    assert tax.whole(tax.DIE_CM2) == pytest.approx(0.443, rel=1e-3) and tax.whole(tax.WAFER_CM2) < 1e-20

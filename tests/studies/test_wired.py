@@ -46,7 +46,10 @@ def test_the_rack_of_72_as_it_stands():
 
 def test_a_second_rack_adds_its_half_width():
     found = wired.doubling(np.array([72, 144, 288, 576]))
-    assert np.diff(found.metres) == pytest.approx([0.3, 0.6, 1.2]) and found.pairs[1] == 2 * found.pairs[0]
+    assert np.diff(found.metres) == pytest.approx([0.3, 0.6, 1.2])
+    # 72 ports are all taken: a second stage of switches takes as many wires again
+    assert found.stages.tolist() == [1, 2, 2, 2] and found.pairs[1] == 4 * found.pairs[0]
+    assert wired.doubling(144, ports=144).pairs == 2 * found.pairs[0]
     assert np.all(found.rack_watts == found.rack_watts[0])
 
 
@@ -94,8 +97,11 @@ def test_what_a_middle_keeps_by_hand():
 
 
 def test_a_served_token_gains_until_all_that_share_its_experts_are_in_one_domain():
-    took = wired.served("DeepSeek-V3", 32, 64)
+    took = wired.served("DeepSeek-V3", 64, spreads=(32,)).token_s
     assert np.all(np.diff(took) <= 0) and took[2] == pytest.approx(took[4]) and took[0] > 1.2 * took[2]
+    # a choice of spreads is never worse, and the domain's own size suits it
+    best = wired.served("DeepSeek-V3", 64)
+    assert np.all(best.token_s <= took * (1 + 1e-9)) and best.spread[1:].tolist() == [16, 32, 64, 128]
 
 
 def test_copper_ends_where_its_reach_does():
@@ -106,7 +112,13 @@ def test_copper_ends_where_its_reach_does():
 
 def test_the_verdict_can_come_out_otherwise():
     trained = (np.array([64, 128]), np.array([1.0, 0.8]))
-    found = wired.scale_up_physics(trained=trained)
-    assert found.verdict == "holds-when" and "25 % of a training step" in found.because
-    short = wired.doubling(wired.SIZES)._replace(metres=np.full(7, 0.5))
-    assert wired.scale_up_physics(found=short, trained=trained).verdict == "fails"
+    found = wired.scale_up_physics(trained=trained, spared=np.array([3.0, 2.0]))
+    assert found.verdict == "holds-when" and "25 % of a training step and 50 % of a served token" in found.because
+    assert "72 chips fit" in found.because
+    easy = wired.doubling(wired.SIZES, ports=576)._replace(metres=np.full(4, 0.5))
+    assert wired.scale_up_physics(found=easy, trained=trained).verdict == "fails"
+
+
+def test_light_of_a_domain_by_hand():
+    """1,296 ends: co-packaged 648 x 7 W at the least, single-mode 1,296 x 18 W at the most, over 72 x 1,875 W."""
+    assert wired.light_share(72) == pytest.approx((648 * 7 / 135e3, 1296 * 18 / 135e3))
