@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bottlenecks import __version__
 from bottlenecks.facts.doors import one_of
+from bottlenecks.facts.units import UNITS, parse_quantity
 
 
 def add(commands):
@@ -69,7 +70,11 @@ def _setting(exhibit, text):
     try:
         return name, float(value)
     except ValueError:
-        raise ValueError(f"{exhibit.slug}: {name} must be a number, got {value!r}") from None
+        unit = exhibit.controls[name].unit.strip()
+        try:
+            return name, parse_quantity(value, unit) if unit in UNITS else float(value)  # 1MiB, where bytes are meant
+        except ValueError:
+            raise ValueError(f"{exhibit.slug}: {name} must be a number, got {value!r}") from None
 
 
 def _slug(value):

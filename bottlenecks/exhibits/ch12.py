@@ -110,7 +110,7 @@ WAYS = {"a ring of chips": "Ring", "the switch sums": "NVLS"}
 def _three_table(system, way, message, ranks):
     tier = system_of(system).tiers[0]
     counts = np.arange(2, tier.ranks + 1)
-    ranks = min(ranks, tier.ranks)
+    ranks = min(round(ranks), tier.ranks)
     found = [each / tier.bytes_per_s for each in agreeing.three(system, message, counts, WAYS[way])]
     found = [np.where(each > 0, each, np.nan) for each in found]  # two ranks need no switch to sum
     at = [float(each[round(ranks) - 2]) for each in found]

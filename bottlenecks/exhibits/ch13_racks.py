@@ -194,7 +194,7 @@ def _row_marks(ax):
 
     def words(table):
         asked = pick(table, "limit", "asked")
-        return f"{asked[0]:.1f} m with {wired.SLACK_M} m to spare"
+        return f"{asked[1]:.1f} m with {wired.SLACK_M} m to spare"
 
     return (
         segments(ax, frames, colors="#9A9A9A", linewidths=1.0),

@@ -389,7 +389,7 @@ def link_bytes(collective, message_bytes, *, tiers, ranks, per_domain=None):
     f     -              times that a ring sends it: 2 (g - 1)/g for an all-reduce, half for its halves [-]
     g     ranks          ranks of the group                                                            [-]
     g_i   -              edges of the ring that leave a domain of the tier inside: one of each domain   [-]
-    g_in  per_domain     ranks of the group inside each domain of the tier within; the last may have fewer    [-]
+    g_in  per_domain     ranks of the group inside one domain of the tier within; the last may have fewer     [-]
 
     Holds for: rings that visit one domain after the other, and messages pair by pair. What goes further than a tier of ports
     passes its links as well; what leaves a domain of a chip's own links takes a port instead of them. In a torus a message

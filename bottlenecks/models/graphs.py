@@ -1,4 +1,4 @@
-r"""Graphs: a network cable by cable, small enough to draw, and what each cable carries when chips talk.
+"""Graphs: a network cable by cable, small enough to draw, and what each cable carries when chips talk.
 
     square = torus((4, 4))
     carried = loads(square, all_to_all(square))  # messages over each cable, one direction
@@ -101,14 +101,11 @@ def ring(graph, order=None):
 
 
 def loads(graph, demand):
-    r"""Messages over one cable between each two nodes, from the first to the second: (nodes, nodes).
+    """Messages over one cable between each two nodes, from the first to the second: (nodes, nodes).
 
-    $$a_{uv} = \sum_{s,t} d_{st}\,\frac{n_{su}\,n_{vt}}{n_{st}}, \quad \text{over all } s, t \text{ of which } uv \text{ lies on a shortest way}$$
-
-    d_st  demand  messages from chip s to chip t
-    n_st  -       shortest ways from s to t
-
-    The sum over all cables is demand times hops: nothing is lost.
+    `demand`: (chips, chips), messages from each to each. A pair's messages are shared out over its shortest ways alike; what a
+    cable carries is the sum, over all pairs, of the demand times the share of their ways that lead over it. The sum over all
+    cables is demand times hops: nothing is lost.
     """
     chips, cables = graph.chips, graph.cables
     if np.shape(demand) != (chips, chips):

@@ -227,7 +227,7 @@ def _of_domain(chips, domain):
 
 
 @keep
-def bought(model_name="DeepSeek-V3", domains=DOMAINS, chips=None, batch=None, seq_len=4096):
+def bought(model_name, domains=DOMAINS, chips=None, batch=None, seq_len=4096):
     """Seconds of the fastest layout's training step for each size of domain, all else alike: what a doubling buys."""
     shape, (usual_chips, usual_batch) = model(model_name), TRAINED.get(model_name, (1024, 4096))
     chips, batch = chips or usual_chips, batch or usual_batch
@@ -294,7 +294,7 @@ def scale_up_physics(found=None, trained=None, spared=None):
     reach = racks.ends_of(racks.medium("passive copper, 200G lanes"), "reach_m")[1]
     fits = (at.metres <= reach) & (at.stages == 1)
     near, bound = (int(SIZES[fits][-1]) if fits.any() else 0), not np.all(fits)
-    domains, times = bought() if trained is None else trained
+    domains, times = bought("DeepSeek-V3") if trained is None else trained
     token_s = served("DeepSeek-V3", 64).token_s if spared is None else spared
     training, serving = (max(100 * float(each[-2] / each[-1] - 1), 0.0) for each in (times, token_s))
     small, large = (plain(100 * each, 2) for each in light_share(72))

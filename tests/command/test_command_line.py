@@ -72,6 +72,7 @@ def test_chips(capsys):
         (["figures", "01-roofline", "--set", "row=3"], "did you mean 'rows'"),
         (["figures", "01-roofline", "--set", "rows"], "NAME=VALUE"),
         (["figures", "01-roofline", "--set", "rows=many"], "rows must be a number, got 'many'"),
+        (["figures", "12-sizes", "--set", "message=much"], "message must be a number, got 'much'"),
         (["figures", "01-roofline", "--set", "rows=-3"], "rows must be above zero, got -3.0"),
         (["figures", "01-roofline", "--set", "rows=nan"], "rows must be finite"),
         (["figures", "01-roofline", "--set", "format=4-bit"], "'4-bit' is unknown; did you mean '8-bit'|'16-bit'"),

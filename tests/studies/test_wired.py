@@ -54,7 +54,7 @@ def test_a_second_rack_adds_its_half_width():
 
 
 def test_a_larger_domain_never_slows_the_best_step():
-    domains, times = wired.bought(domains=(8, 32, 128), chips=256, batch=1024)
+    domains, times = wired.bought("DeepSeek-V3", domains=(8, 32, 128), chips=256, batch=1024)
     assert np.all(np.diff(times) <= 1e-9 * times[0]) and domains.tolist() == [8, 32, 128]
 
 
