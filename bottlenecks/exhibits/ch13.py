@@ -194,7 +194,7 @@ def _hot_draw(figure):
     )
     y_axis(ax, "", TIERS - 0.4, -0.6, ticks=())
     y = np.arange(TIERS)
-    key(figure, OF, 0.02, 0.845, size=9)
+    key(figure, {name: colour for name, colour in OF.items() if name != "context parallel"}, 0.02, 0.845, size=9)
 
     def bars(table):
         return y, [np.minimum(pick(table, "tier", name), 1.5) for name in OF]

@@ -126,7 +126,7 @@ media = Exhibit(
     caption="Each medium at its furthest reach, with the range of its sources. Energy counts the plugs or modules of a link; on a package and die to die, "
     "the chips' transmitters. Where does a metre suddenly cost more?",
     alt="Upright bars over the reach, from a millimetre to a kilometre: on-package wires lowest, plain copper up to two metres near them, and "
-    "beyond two metres a step of more than ten times to amplified copper and optics.",
+    "beyond two metres a step to amplified copper and optics, of ten times and more in energy and six to ten in price.",
     controls={"what": Control(label="of a bit", values=WHAT, start=WHAT[0])},
     table=_media_table,
     draw=_media_draw,
@@ -277,7 +277,7 @@ doubling = Exhibit(
     title="Where does the next doubling stop?",
     caption="Above, racks to scale with the longest wire to the switches. Below, what is asked for: blue where sources differ about what is possible, "
     "red beyond all. Rings: published racks. What stops first?",
-    alt="A row of racks with a wire from one end to the middle; below four rows with a pale band up to one and a red one beyond, a diamond in each "
+    alt="A row of racks with a wire from one end to the middle; below five rows with a pale band up to one and a red one beyond, a diamond in each "
     "at what the chosen domain asks, and rings for published racks.",
     controls={
         "chips": Control(label="chips in the domain", values=SIZES, start=72.0),

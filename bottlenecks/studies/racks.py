@@ -9,7 +9,7 @@ from bottlenecks.facts.tables import table
 from bottlenecks.laws import racks as law
 
 AIR_KELVINS, WATER_KELVINS = 15.0, 10.0  # by which air and water get warmer on their way through a rack
-AIR_WATTS = (20e3, 50e3)  # of a rack that air is said to cool at most: uptime2020density, and pages of makers
+AIR_WATTS = (20e3, 56e3)  # of a rack that air is said to cool at most: uptime2020density; nvidia-b300-pod
 FLOOR_KG_PER_M2 = (730.0, 3180.0)  # the least that a standard asks (tia942); a panel's rack of 2,040 kg (tate2018floor)
 SWITCH_PORTS = (
     72,

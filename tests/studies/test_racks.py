@@ -48,7 +48,7 @@ def test_limits_by_hand():
     assert (
         found["copper_m"] == (0.7, 2.0)
         and found["liquid_watts"] == (400e3, 600e3)
-        and found["air_watts"] == (20e3, 50e3)
+        and found["air_watts"] == (20e3, 56e3)
     )
 
 
