@@ -9,8 +9,10 @@ from bottlenecks.facts import corpus
 from bottlenecks.facts.architectures import find_model, model
 from bottlenecks.facts.chips import chip, find_chip
 from bottlenecks.facts.readers import Cells
+from bottlenecks.facts.units import plain
 from bottlenecks.laws import counting
 from bottlenecks.measured import frame
+from bottlenecks.studies.verdict import Verdict
 
 ONE_NUMBER = 0.4  # of the peak: the simplest rival, a utilisation that everybody quotes
 LONGEST = 8192  # tokens of a sequence in which nearly all of a run is trained, however long the model's context becomes
@@ -112,3 +114,120 @@ def redone():
         "one_s": mine["flop"] / (ONE_NUMBER * mine["peak_flop_per_s"]),
         "ratio": found["measured"] / found["predicted"],
     }
+
+
+# ---- dollars and joules
+
+
+@cache
+def rents():
+    """Rents of chips, as a list: {chip, year, low, high} in dollars per second."""
+    return [
+        {
+            "chip": row["chip"],
+            "year": int(row["year"]),
+            "low": float(row["low_usd_per_hour"]) / 3600,
+            "high": float(row["high_usd_per_hour"]) / 3600,
+        }
+        for row in data.rows("rents")
+    ]
+
+
+def rent_of(chip_name, year):
+    """(low, high) dollars per second of a chip, of the year nearest to one that is known; NaN where none is."""
+    known = [each for each in rents() if each["chip"] == chip_name]
+    if not known:
+        return np.nan, np.nan
+    found = min(known, key=lambda each: (abs(each["year"] - year), each["year"]))
+    return found["low"], found["high"]
+
+
+def priced(names):
+    """Rows of a table: chip-hours, energy of the chips by their rating, and rent, of some runs of `runs`."""
+    every = runs()
+    lines = []
+    for name in names:
+        i = every["name"].tolist().index(name)
+        on, hours = str(every["chip"][i]), every["chip_s"][i] / 3600
+        low, high = rent_of(on, every["year"][i])
+        watts = chip(on).tdp_watts
+        lines.append(
+            {
+                "run": name,
+                "chip-hours": f"{hours:,.0f}",
+                "MWh of chips": plain(hours * watts / 1e6, 3),
+                "rent, million dollars": "no price known"
+                if np.isnan(low)
+                else f"{plain(low * every['chip_s'][i] / 1e6, 2)} to {plain(high * every['chip_s'][i] / 1e6, 2)}",
+            }
+        )
+    return lines
+
+
+# ---- verdicts
+
+THOUSANDS, TENS = 1000, 10000
+TRILLION, BILLION = 1e12, 1e9
+
+
+def frontier_size(found=None):
+    """Verdict on W1-frontier-size: from which year on record runs need thousands of chips, and what for."""
+    found = runs() if found is None else found
+    known = np.isfinite(found["chips"])
+    year, chips = found["year"][known], found["chips"][known]
+    first = {
+        least: float(year[chips >= least].min()) if np.any(chips >= least) else np.inf for least in (THOUSANDS, TENS)
+    }
+    late = chips[year >= 2023]
+    share = float(np.mean(late >= THOUSANDS)) if late.size else 0.0
+    top = [float(chips[(year >= y) & (year < y + 1)].max(initial=0)) for y in range(2017, 2026)]
+    need = {
+        (n, d, days): 6 * n * d / (ONE_NUMBER * _peak("H100 SXM5") * days * 86400)
+        for n, d, days in ((7e9, 2e12, 30), (70e9, 15e12, 60), (405e9, 15.6e12, 60))
+    }
+    word = "holds-when" if np.isfinite(first[THOUSANDS]) and share < 1 else "holds" if share == 1 else "fails"
+    return Verdict(
+        claim="W1-frontier-size",
+        verdict=word,
+        because=f"The largest runs have used a thousand chips and more since {first[THOUSANDS]:.0f} and ten thousand since {first[TENS]:.0f}; of all runs since 2023 "
+        f"whose chips are stated {100 * share:.0f} % use a thousand. It is a matter of operations and patience: on H100s at 40 % of the peak "
+        + "; ".join(
+            f"{plain(n / 1e9, 3)} billion on {plain(d / 1e12, 3)} trillion tokens in {days} days need {each:,.0f}"
+            for (n, d, days), each in need.items()
+        )
+        + ".",
+        rows=tuple(
+            {"year": str(y), "most chips of a published run": f"{most:,.0f}"}
+            for y, most in zip(range(2017, 2026), top, strict=True)
+            if most
+        ),
+        numbers={"thousand": first[THOUSANDS], "ten thousand": first[TENS], "share": share},
+        margin="the ten thousand of 2020 are an assumption about GPT-3; without it they begin in 2024.",
+        n=int(known.sum()),
+        range="Published runs whose number of chips is stated; unpublished ones may have used more, earlier.",
+    )
+
+
+def trillions(found=None):
+    """Verdict on W1-trillions-of-flops: operations of training runs of a billion parameters and more, over a trillion."""
+    found = runs() if found is None else found
+    flop = np.where(np.isnan(found["flop"]), found["reported_flop"], found["flop"])
+    mine = (found["active"] >= BILLION) & np.isfinite(flop)
+    least, most = (float(np.log10(of(flop[mine]) / TRILLION)) for of in (np.min, np.max))
+    token = [2 * n / TRILLION for n in (7e9, 70e9, 500e9)]
+    return Verdict(
+        claim="W1-trillions-of-flops",
+        verdict="fails" if least > 3 else "holds",
+        because=f"Training a model of billions of parameters takes 10 to the {12 + least:.0f} to 10 to the {12 + most:.0f} operations: the claim is short by {least:.0f} to "
+        f"{most:.0f} orders of magnitude. A trillion operations are one token through 500 billion parameters, forward.",
+        rows=(
+            {"what": "a token through 7 billion parameters", "trillions": plain(token[0], 2)},
+            {"what": "a token through 500 billion parameters", "trillions": plain(token[2], 2)},
+            {"what": "the smallest run here", "trillions": f"10 to the {least:.0f}"},
+            {"what": "the largest run here", "trillions": f"10 to the {most:.0f}"},
+        ),
+        numbers={"least": least, "most": most},
+        margin="it would hold of a run a billion times smaller than the smallest here.",
+        n=int(mine.sum()),
+        range="Runs of a billion parameters and more whose tokens or operations are published.",
+    )

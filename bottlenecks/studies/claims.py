@@ -10,7 +10,7 @@ from bottlenecks.facts.doors import one_of
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.measured import first_estimate
 from bottlenecks.models import ops
-from bottlenecks.studies import agreeing, era, growth, one_device, step_verdicts, tax, wired
+from bottlenecks.studies import agreeing, bills, era, growth, losses, one_device, step_verdicts, tax, wired
 from bottlenecks.studies.verdict import Verdict, claims
 
 
@@ -175,6 +175,9 @@ VERDICTS = {
     "W3-nvlink-path": agreeing.nvlink_path,
     "W3-scale-up-physics": wired.scale_up_physics,
     "W3-interconnect-tax": tax.interconnect_tax,
+    "W1-frontier-size": bills.frontier_size,
+    "W1-trillions-of-flops": bills.trillions,
+    "W1-codesign": losses.codesign,
     "W1-compute-bound": _compute_bound,
     "W1-flops-per-clock": _growth_of_peaks,
     "W1-low-precision": _low_precision,

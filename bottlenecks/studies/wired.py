@@ -11,11 +11,12 @@ from bottlenecks.facts.architectures import model
 from bottlenecks.facts.chips import chip
 from bottlenecks.facts.doors import one_of, positive
 from bottlenecks.facts.networks import link, system, systems
-from bottlenecks.facts.units import plain
+from bottlenecks.facts.units import plain, si
 from bottlenecks.laws import racks as law
+from bottlenecks.laws import topology
 from bottlenecks.models import inference, networks, tori, training, wires
 from bottlenecks.models.machine import machine
-from bottlenecks.studies import racks, search
+from bottlenecks.studies import agreeing, racks, search
 from bottlenecks.studies.verdict import Verdict
 
 CHIP, PORT = "H100 SXM5", 50e9  # which is wired, and bytes a second of its port
@@ -170,6 +171,31 @@ def published(least=64):
         share = 1 / (box.middle_load * box.most) if box else 1 / tier.oversubscription
         found.append(Middle(name, int(tier.ranks), float(share)))
     return found
+
+
+def far_error():
+    """Mean error of large collectives beyond one domain: what the links' shares inherit."""
+    return float(agreeing.regions("all")["above 64 MiB", "beyond"][0])
+
+
+def counted():
+    """Rows of a table: numbers that sources print, and what counting gives."""
+    pod = networks.fat_tree(16384, port_bytes_per_s=PORT, node=system(NODE).tiers[0])
+    plane = float(topology.torus_bisection((16, 16)) * system("TPU v5e pod").tiers[0].bytes_per_s / 4)
+    rack = system(RACK).tiers[0]
+    copper, light = (
+        racks.spine(rack.ranks, rack.bytes_per_s, name) for name in ("passive copper, 200G lanes", "single-mode optics")
+    )
+    into, out = GROUP["ranks_of_switch"] * GROUP["switches_of_group"], 73 * 4  # 4 links to each of 73 other groups
+    lines = {
+        "switches of 64 ports for 16,384 chips": ("512 + 512 + 256", f"{pod.switches:,.0f}"),
+        "middle of a TPU v5e pod, 16 x 16": ("1.6 TB/s", si(plane, "B/s")),
+        "pairs in a rack of 72": ("over 5,000", f"{copper.pairs:,.0f}"),
+        "what optics would add there, kW": ("20", " to ".join(f"{each / 1e3:.0f}" for each in light.watts)),
+        "Frontier: bandwidth into a group over that out of it": ("1.753", f"{into / out:.3f}"),
+        "collectives beyond one domain, above 64 MiB": ("measured calls", f"missed by {100 * far_error():.0f} %"),
+    }
+    return [{"what": what, "printed": printed, "computed": ours} for what, (printed, ours) in lines.items()]
 
 
 # ---- the next doubling
