@@ -21,6 +21,22 @@ BY_HAND = {  # base unit; the arithmetic in words
     "12.6b": 4.375e-3,  # 2 x 7/8 x 0.125e9 / 50e9
     "12.6c": 4.779,  # 126 x (2.7e-6 + 0.3125e-3) = 39.715e-3; 2 x 7 x (0.6e-6 + 0.27778e-3) + 14 x (2.7e-6 + 0.3125e-3) = 8.310e-3
     "12.8": 80.44,  # 362 / 450
+    "04.x1": 50000,  # 3.79e25 / (n x 989.4e12 x 0.4) = 31 days from 35,764 chips on
+    "04.x2": 21.6,  # read off the head
+    "04.x3": 34.5,  # read off the head
+    "04.x4": 48.3,  # read off the head
+    "04.1": 829101,  # 8.4e22 / (256 x 989.4e12 x 0.4)
+    "04.2": 5.328,  # 2.664 x 2
+    "04.3b": 3230489,  # 6 x 176.247e9 x 366e9 / (384 x 312e12)
+    "04.3c": 31.63,  # 37.390 / 118.2
+    "04.4b": 72.25,  # (167.642 / 762.85)^(1/0.7136) = 0.11966; (9.6e22)^0.51261 = 6.038e11
+    "04.4c": 1.032,  # 72.25 / 70
+    "04.5b": 3.28e23,  # 2 x 1e13 x 16.4e9
+    "04.5c": 1.2897,  # 13.6 x 2.845 / 30
+    "04.6b": 3.7257e12,  # 1 + 15.388 x (1 - e^-0.19496) = 1 + 15.388 x 0.17713
+    "04.6c": 93.14,  # 3.7257 / 4
+    "04.8": 1.26e25,  # 6 x 175e9 x 12e12
+    "04.9": 71.86,  # 4e5 x 3600 x 395.76e12 = 5.699e23; 0.11966 x (9.498e22)^0.51261
     "13.x1": 2.4375,  # 48.75 ms over 20 ms, read off the drawing
     "13.x2": 1000,  # 4/(3 a) below 1/7 from a = 9.33 on
     "13.x3": 34.3,  # read off the figure
@@ -129,6 +145,20 @@ FUNCTIONS = {
             2 * (g - 1) * a + 2 * m / w * (1 - 1 / g), 2 * log2(g) * a + 2 * m / w + 4 * (log2(g) * a * m / w) ** 0.5
         ),
         lambda m, g, w, a: 2 * (g - 1) * (a + m / (g * w)),
+    ),
+    "04.3a": (lambda n, d, g, p, s: n * d / g / p / s / 14400, lambda n, d, g, p, s: 2 * n * d / g / p / s / 86400),
+    "04.4a": (
+        lambda f, a, b, x, y: (a * x / b / y * (f / 6) ** y) ** (1 / (x + y)),
+        lambda f, a, b, x, y: (a * x / b / y * (f / 6) ** x) ** (1 / (x + y)),
+    ),
+    "04.5a": (lambda d, n, m: 2 * d * n - 2 * d * m, lambda d, n, m: 6 * d * (n - m)),
+    "04.6a": (
+        lambda d, u, r: d if d <= u else u + u * r * (1 - np.exp((1 - d / u) / r)),
+        lambda d, u, r: u + u * r * (1 - np.exp(-d / u / r)),
+    ),
+    "04.7": (
+        lambda f, n: float(np.cov(np.log(f), np.log(n))[0, 1] / np.var(np.log(f), ddof=1)),
+        lambda f, n: float(np.cov(np.log(f), np.log(n))[0, 1] / np.var(np.log(n), ddof=1)),
     ),
     "13.3a": (lambda m, g, w: m / w * g / 4, lambda m, g, w: m / w * g / 2),
     "13.4a": (lambda g, a, levels: (g + 2 * g * (levels - 1)) / a, lambda g, a, levels: g * levels / a),

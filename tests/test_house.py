@@ -136,6 +136,7 @@ READERS = {
 KEYS = {row["source_id"] for row in data.rows("corpus_sources")}
 OTHERWISE = {  # a table of the corpus, and a configuration's model type: nobody asks whose a row is
     ("facts.corpus", "nanogpt_speedrun"),
+    ("studies.speedrun", "nanogpt_speedrun"),
     ("facts.configs", "deepseek_v3"),
 }
 RULES = [p for p in FILES if wing(name_of(p)) in range(wing("facts"), wing("exhibits"))]

@@ -10,11 +10,11 @@ import numpy as np
 def loss(params, tokens, *, floor, params_scale, tokens_scale, params_exponent, tokens_exponent):
     r"""Loss of a model after training, in nats per token.
 
-    $$\mathcal{L} = \mathcal{L}_\infty + \frac{a_N}{N^{x_N}} + \frac{a_D}{D^{x_D}}$$  (eq:scaling-loss)
+    $$\Lambda = \Lambda_0 + \frac{a_N}{N^{x_N}} + \frac{a_D}{D^{x_D}}$$  (eq:scaling-loss)
 
-    ℒ_∞  floor            loss that no size and no data go below, for this data        [-]
+    Λ_0  floor            loss that no size and no data go below, for this data        [-]
     N    params           parameters                                                   [-]
-    D    tokens           tokens of training, each seen once                           [-]
+    D    tokens           tokens trained on, each seen once                             [-]
     a_N  params_scale     what too few parameters cost                                 [-]
     a_D  tokens_scale     what too few tokens cost                                     [-]
     x_N  params_exponent  exponent of the parameters                                   [-]
@@ -55,10 +55,10 @@ def best_params(flop, *, params_scale, tokens_scale, params_exponent, tokens_exp
 def tokens_for(loss_, params, *, floor, params_scale, tokens_scale, params_exponent, tokens_exponent):
     r"""Tokens with which a model of so many parameters reaches a loss; infinite where it cannot.
 
-    $$D = \left(\frac{a_D}{\mathcal{L} - \mathcal{L}_\infty - a_N N^{-x_N}}\right)^{1/x_D}$$  (eq:tokens-for)
+    $$D = \left(\frac{a_D}{\Lambda - \Lambda_0 - a_N N^{-x_N}}\right)^{1/x_D}$$  (eq:tokens-for)
 
-    ℒ    loss_            loss to be reached                                           [-]
-    ℒ_∞  floor            loss that no size and no data go below, for this data        [-]
+    Λ    loss_            loss to be reached                                           [-]
+    Λ_0  floor            loss that no size and no data go below, for this data        [-]
     N    params           parameters                                                   [-]
     a_N  params_scale     what too few parameters cost                                 [-]
     a_D  tokens_scale     what too few tokens cost                                     [-]
@@ -79,11 +79,11 @@ def tokens_for(loss_, params, *, floor, params_scale, tokens_scale, params_expon
 def effective_tokens(tokens, unique_tokens, *, half_life):
     r"""Tokens that are worth as much as those of a corpus which is read several times.
 
-    $$D' = U_D\left(1 + R^*\left(1 - e^{-R/R^*}\right)\right), \qquad R = \max\left(\frac{D}{U_D} - 1, 0\right)$$  (eq:repeated-data)
+    $$D_u = U_D\left(1 + R_1\left(1 - \exp\left(-\frac{R_D}{R_1}\right)\right)\right), \qquad R_D = \max\left(\frac{D}{U_D} - 1, 0\right)$$  (eq:repeated-data)
 
-    D    tokens         tokens of training, repeated ones included                     [-]
+    D    tokens         tokens trained on, repeated ones included                     [-]
     U_D  unique_tokens  tokens of the corpus                                           [-]
-    R^*  half_life      repetitions after which another is worth 1/e of a fresh one    [-]
+    R_1  half_life      repetitions after which another is worth 1/e of a fresh one    [-]
 
     Holds for: repetitions of the whole corpus in turn; fewer tokens than the corpus has are all fresh.
     Source: muennighoff2023, equation 5.

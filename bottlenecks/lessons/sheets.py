@@ -171,6 +171,12 @@ def _cache_bytes():
     return memory.kv_cache_bytes(1, layers=m.layers, kv_heads=m.kv_heads, head_values=m.head_values, value_bytes=2)
 
 
+def _splitting():
+    from bottlenecks.lessons.exercises import ch04
+
+    return ch04
+
+
 def _wiring():
     from bottlenecks.lessons.exercises import ch13
 
@@ -192,6 +198,15 @@ def _exercised():
 NUMBERS = {
     "half_measured": lambda: binary(_agreeing().measured_half_bytes()),
     "call_us": lambda: plain(1e6 * fitted().call_s, 2),
+    "ratio": lambda: plain(float(_splitting().losses.ratio_at(_splitting().losses.law(_splitting().FIT), 5.76e23)), 2),
+    "wasted": lambda: plain(_splitting().wasted_percent(3.0), 2),
+    "split": lambda: plain(
+        float(_splitting().losses.best(_splitting().losses.law(_splitting().FIT), 1e24).params) / 1e9, 2
+    ),
+    "walked": lambda: plain(_splitting().served_params(), 2),
+    "four": lambda: plain(
+        100 * float(_splitting().law.effective_tokens(4.0, 1.0, half_life=_splitting().losses.REPEATED)) / 4, 2
+    ),
     "kept_cube": lambda: plain(100 * float(_wiring().wired.kept("a torus in 3-D", 4096)), 2),
     "copper_chips": lambda: plain(_wiring().wired.copper_chips()),
     "light_low": lambda: plain(1e12 * _wiring().racks.joules_per_bit("active electrical cable")[0], 2),

@@ -16,6 +16,9 @@ from bottlenecks.studies.verdict import Verdict
 
 ONE_NUMBER = 0.4  # of the peak: the simplest rival, a utilisation that everybody quotes
 LONGEST = 8192  # tokens of a sequence in which nearly all of a run is trained, however long the model's context becomes
+COST_GROWTH = (2.4, 2.0, 2.9)  # times a year, and its interval: amortised cost of frontier runs since 2016 (cottier2024)
+OPERATIONS_GROWTH = (5.0, 3.1, 7.3)  # times a year, and its interval: the top language models since 2020 (sevilla2024)
+HALVING_MONTHS = (8, 2, 22)  # of the operations that one quality of language model needs, and its interval (ho2024)
 COLUMNS = ("model", "chip", "n_chips", "software_date", "tokens_per_s_per_chip")  # of a row as the predictor reads it
 
 
@@ -162,6 +165,40 @@ def priced(names):
             }
         )
     return lines
+
+
+def capability():
+    """Scores of one benchmark, as a list from early to late: {run, year, score, flop}; a benchmark is a weak measure of worth."""
+    every = runs()
+    names = every["name"].tolist()
+    found = [
+        {
+            "run": row["run"],
+            "year": float(every["year"][names.index(row["run"])]),
+            "score": float(row["score_percent"]),
+            "flop": float(every["flop"][names.index(row["run"])]),
+        }
+        for row in data.rows("capability")
+    ]
+    return sorted(found, key=lambda each: each["year"])
+
+
+PAIRS = (("PaLM 540B", "Llama 2 70B"), ("Gopher 280B", "LLaMA 65B"), ("Llama 3.1 405B", "DeepSeek-V3 671B (MoE)"))
+
+
+def cheaper(pairs=PAIRS):
+    """Rows of a table: pairs of runs with about the same score, the later with fewer operations."""
+    found = {each["run"]: each for each in capability()}
+    return [
+        {
+            "earlier": before,
+            "later": after,
+            "scores": f"{found[before]['score']:.1f} and {found[after]['score']:.1f} %",
+            "months apart": f"{12 * (found[after]['year'] - found[before]['year']):.0f}",
+            "operations": f"{plain(found[after]['flop'] / found[before]['flop'], 2)} times as many",
+        }
+        for before, after in pairs
+    ]
 
 
 # ---- verdicts

@@ -213,6 +213,7 @@ def test_every_source_is_in_the_bibliography_and_every_entry_is_used():
             "software",
             "workloads",
             "corpus_columns",
+            *("scaling_laws", "capability", "rents"),
             *TABLES,
         )
         for row in data.rows(table)

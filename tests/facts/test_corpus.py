@@ -61,6 +61,7 @@ def test_every_data_file_has_a_reader():
         "software",
         "techniques",
         "training_constants",
+        *("scaling_laws", "scaling_optima", "scaling_points", "capability", "rents"),
         *("workloads", "written"),
         *("chapters", "glossary", "notation", "objectives", "rosetta"),
         *(f"predictions_{kind}" for kind in ("kernels", "inference", "collectives", "training")),

@@ -69,7 +69,7 @@ def test_how_sure_the_fit_is():
 
 
 def test_points_are_those_of_the_figure():
-    params, tokens, found = losses.points()
+    params, _, found = losses.points()
     assert params.size == 241 and 57e6 < params.min() and params.max() < 17e9 and 1.9 < found.min()
 
 
