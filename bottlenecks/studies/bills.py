@@ -16,7 +16,11 @@ from bottlenecks.studies.verdict import Verdict
 
 ONE_NUMBER = 0.4  # of the peak: the simplest rival, a utilisation that everybody quotes
 LONGEST = 8192  # tokens of a sequence in which nearly all of a run is trained, however long the model's context becomes
-COST_GROWTH = (2.4, 2.0, 2.9)  # times a year, and its interval: amortised cost of frontier runs since 2016 (cottier2024)
+COST_GROWTH = (
+    2.4,
+    2.0,
+    2.9,
+)  # times a year, and its interval: amortised cost of frontier runs since 2016 (cottier2024)
 OPERATIONS_GROWTH = (5.0, 3.1, 7.3)  # times a year, and its interval: the top language models since 2020 (sevilla2024)
 HALVING_MONTHS = (8, 2, 22)  # of the operations that one quality of language model needs, and its interval (ho2024)
 COLUMNS = ("model", "chip", "n_chips", "software_date", "tokens_per_s_per_chip")  # of a row as the predictor reads it
