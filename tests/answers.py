@@ -21,8 +21,8 @@ BY_HAND = {  # base unit; the arithmetic in words
     "12.6b": 4.375e-3,  # 2 x 7/8 x 0.125e9 / 50e9
     "12.6c": 4.779,  # 126 x (2.7e-6 + 0.3125e-3) = 39.715e-3; 2 x 7 x (0.6e-6 + 0.27778e-3) + 14 x (2.7e-6 + 0.3125e-3) = 8.310e-3
     "12.8": 80.44,  # 362 / 450
-    "04.x1": 50000,  # 3.79e25 / (n x 989.4e12 x 0.4) = 31 days from 35,764 chips on
-    "04.x2": 21.6,  # read off the head
+    "04.x1": 40000,  # 3.79e25 / (n x 989.4e12 x 0.4) = 31 days from 35,764 chips on
+    "04.x2": 24.3,  # read off the head
     "04.x3": 34.5,  # read off the head
     "04.x4": 48.3,  # read off the head
     "04.1": 829101,  # 8.4e22 / (256 x 989.4e12 x 0.4)

@@ -11,19 +11,11 @@ from bottlenecks.exhibits.marks import boxes, circles, curve, line, segments, up
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY
 from bottlenecks.facts.chips import chip as chip_of
-from bottlenecks.facts.units import plain, plural, si
+from bottlenecks.facts.units import RAISED, plain, plural, powers, si
 from bottlenecks.laws import trends
 from bottlenecks.studies import bills, speedrun
 
 DAY_S, HOUR_S = 86400.0, 3600.0
-RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-
-
-def powers(value, digits=3):
-    """A number of operations as a power of ten: 3.15 x 10²³."""
-    exponent = int(np.floor(np.log10(value)))
-    return f"{plain(value / 10.0**exponent, digits)} x 10{str(exponent).translate(RAISED)}"
-
 
 # ---- a run, chips times days -------------------------------------------------------------------------
 
@@ -33,7 +25,7 @@ SIZES = {  # words -> parameters, tokens
     "Llama 3.1: 405 billion, 15.6 trillion tokens": (405e9, 15.6e12),
 }
 CHIPS = {"V100": "V100 SXM2 32GB", "A100": "A100 SXM 80GB", "H100": "H100 SXM5", "GB200": "GB200 (per GPU)"}
-COUNTS = (1000.0, 2000.0, 5000.0, 10000.0, 20000.0, 50000.0)
+COUNTS = (2000.0, 5000.0, 10000.0, 15000.0, 20000.0, 40000.0)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 
@@ -59,14 +51,14 @@ def _days_table(size, chip, chips, share):
 
 
 LEFT, FLOOR, WIDE, HIGH = 80, 360, 560, 270  # of the picture of a run
-MOST_DAYS, MOST_CHIPS = 100.0, 50000.0
+MOST_DAYS, MOST_CHIPS = 100.0, 40000.0
 
 
 def _days_draw(figure):
     ax = page(figure, 430)
 
     def size(days, chips):
-        return LEFT, LEFT + WIDE * min(days / MOST_DAYS, 1), FLOOR - HIGH * (chips / MOST_CHIPS) ** 0.5, FLOOR
+        return LEFT, LEFT + WIDE * min(days / MOST_DAYS, 1), FLOOR - HIGH * chips / MOST_CHIPS, FLOOR
 
     def whole(table):
         here = row(table)
@@ -96,8 +88,8 @@ def _days_draw(figure):
         x = LEFT + WIDE * days / MOST_DAYS
         ax.plot([x, x], [FLOOR, FLOOR + 5], color=GREY, lw=0.8)
         ax.text(x, FLOOR + 18, f"{days} days", fontsize=9, ha="center", va="center", color=GREY)
-    for count in (1000, 5000, 20000, 50000):
-        y = FLOOR - HIGH * (count / MOST_CHIPS) ** 0.5
+    for count in (0, 10000, 20000, 30000, 40000):
+        y = FLOOR - HIGH * count / MOST_CHIPS
         ax.plot([LEFT - 5, LEFT], [y, y], color=GREY, lw=0.8)
         ax.text(LEFT - 10, y, f"{count:,}", fontsize=9, ha="right", va="center", color=GREY)
     key(
@@ -126,9 +118,9 @@ def _days_summary(table):
 days = Exhibit(
     slug="04-days",
     title="A run is chips times days.",
-    caption="Width: days; height: chips, by their root; the dark part: what is reached of the peak. Choose a run and chips: what takes "
+    caption="Width: days; height: chips; the dark part: what is reached of the peak. Choose a run and chips: what takes "
     "Llama 3.1 below a month?",
-    alt="A rectangle as wide as the days and as high as the root of the chips that a run takes, its lower part dark by the share of the peak that is reached.",
+    alt="A rectangle as wide as the days and as high as the chips that a run takes, its lower part dark by the share of the peak that is reached.",
     controls={
         "size": Control(label="model", values=tuple(SIZES), start=next(iter(SIZES))),
         "chip": Control(label="chip", values=tuple(CHIPS), start="V100"),
@@ -197,14 +189,14 @@ def _bill_draw(figure):
         x, low, high = pick(table, "run", "reported_hours", "low_hours", "high_hours")
         return [((a, p), (a, q)) for a, p, q in zip(x, low, high, strict=True)]
 
-    def names(table):
-        x, y, far = pick(table, "run", "reported_hours", "predicted_hours", "far")
-        mine = far > 0
-        return (
-            np.array(pick(table, "run", "name").tolist())[mine].tolist(),
-            x[mine] * 1.18,
-            y[mine] * np.where(y[mine] > x[mine], 1.1, 0.9),
-        )
+    def names(above):
+        def of(table):
+            x, y, far = pick(table, "run", "reported_hours", "predicted_hours", "far")
+            mine = (far > 0) & (((y > x) & (x > 1000)) == above)
+            names = np.array(pick(table, "run", "name").tolist())[mine].tolist()
+            return [name.removesuffix(" (MoE)") for name in names], x[mine] * (0.8 if above else 1.25), y[mine]
+
+        return of
 
     def telling(table):
         here = row(table)
@@ -213,7 +205,8 @@ def _bill_draw(figure):
     return updating(
         segments(ax, whiskers, colors="#7FB0D8", linewidths=2.6),
         circles(ax, "run", "reported_hours", "predicted_hours", ms=5),
-        labels(ax, names, size=9),
+        labels(ax, names(True), align="right", size=9),
+        labels(ax, names(False), size=9),
         text(ax, -0.12, 1.05, telling, of="axes", fontsize=10.5, weight="bold"),
     )
 
@@ -229,8 +222,8 @@ def _bill_summary(table):
 bill = Exhibit(
     slug="04-bill",
     title="The bill, redone.",
-    caption="Published runs: chip-hours from shape, tokens and chips alone, beside those reported; bars promise to hold 80 %. Named: the five that are furthest "
-    "off. Dotted: twice and half. On which side do most lie?",
+    caption="Published runs: chip-hours from shape, tokens and kind of chip, beside those reported; bars promise to hold 80 %. Named: the five that are furthest "
+    "off. Dotted: twice and half. Which lie outside?",
     alt="Predicted against reported chip-hours on logarithmic axes from ten to ten million: circles along the diagonal, most within a factor of two, five of "
     "them named further away.",
     controls={"way": Control(label="predicted by", values=WAYS, start=WAYS[0])},
@@ -259,7 +252,7 @@ def _history_table(what):
     year, value = found["year"][known], values[known]
     order = np.argsort(year, kind="stable")
     year, value = year[order], value[order]
-    record = value >= np.maximum.accumulate(value)
+    record = bills.records(year, value)
     doubling, low, high = trends.fit_doubling(year[record], value[record])
     slope, start = np.polyfit(year[record], np.log2(value[record]), 1)
     ends = np.array([year[record].min(), year[record].max()])
@@ -276,17 +269,7 @@ def _history_table(what):
     )
 
 
-NAMES = (
-    "GPT-1",
-    "BERT-large",
-    "T5-11B",
-    "GPT-3 175B",
-    "Gopher 280B",
-    "PaLM 540B",
-    "Llama 3.1 405B",
-    "DeepSeek-V3 671B (MoE)",
-    "Llama 2 70B",
-)
+NAMES = ("GPT-1", "BERT-large", "T5-11B", "GPT-3 175B", "Gopher 280B", "PaLM 540B", "Llama 3.1 405B")
 
 
 def _history_draw(figure):
@@ -323,7 +306,7 @@ def _history_draw(figure):
         text(ax, 0, 1.05, telling, of="axes", fontsize=11, weight="bold"),
         curve(ax, "line", "year", "value", color=COLOUR["compute"], lw=1.4, ls="--"),
         circles(ax, "run", "year", "value", ms=5),
-        line(ax, records, ls="", marker="o", ms=5.5, color=COLOUR["compute"]),
+        line(ax, records, ls="", marker="o", ms=5.5, color=COLOUR["compute"], zorder=7),
         labels(ax, names, align="right", size=8.5),
     )
 
@@ -341,7 +324,7 @@ history = Exhibit(
     title="What runs have grown to.",
     caption="Published runs by the month of their paper; filled: those that set a record, on which the line is fitted. Look at operations, then at chips: what "
     "grew faster?",
-    alt="Points from 2017 to 2026 on a logarithmic axis, rising by about eight orders of magnitude in operations and four in chips, with a dashed line through the records.",
+    alt="Points from 2017 to 2026 on a logarithmic axis, rising by about seven orders of magnitude in operations and three in chips, with a dashed line through the records.",
     controls={"what": Control(label="of each run", values=tuple(WHAT), start="operations")},
     table=_history_table,
     draw=_history_draw,
@@ -359,7 +342,7 @@ OF = {
     "mixed": COLOUR["idle"],
 }
 WORDS = {
-    "learning": "fewer steps",
+    "learning": "better learning",
     "arithmetic": "faster arithmetic",
     "system": "less waiting",
     "mixed": "several at once",
@@ -380,7 +363,7 @@ def _speedrun_table(until):
             "first": minutes[0],
             "last": minutes[-1],
             "times": float(minutes[0] / minutes[-1]),
-            "records": minutes.size,
+            "records": int(np.sum(found["saves"][upto] != "retimed")),
             "until": until,
         },
     )
@@ -444,7 +427,7 @@ def _speedrun_summary(table):
 
 run = Exhibit(
     slug="04-speedrun",
-    title="The same loss, forty times sooner.",
+    title="The same loss, thirty-seven times sooner.",
     caption="Every record of a public race: a model of 124 million parameters to a given loss on eight H100s. Right: halvings by what a record saves, by our "
     "reading. Which wall gave most?",
     alt="Minutes of each record from 45 in 2024 down to about one in 2026 as a falling staircase of points in four colours; bars at the right for the halvings of each kind, the longest for fewer steps.",

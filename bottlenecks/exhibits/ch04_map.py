@@ -5,12 +5,11 @@ from functools import cache as keep
 import numpy as np
 
 from bottlenecks.exhibits.axes import panel, x_axis, y_axis
-from bottlenecks.exhibits.ch04 import powers
 from bottlenecks.exhibits.labels import key, labels, text
 from bottlenecks.exhibits.marks import area, circles, curve, diamond, updating
 from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY
-from bottlenecks.facts.units import plain
+from bottlenecks.facts.units import plain, powers
 from bottlenecks.laws import scaling
 from bottlenecks.studies import bills, losses
 
@@ -27,17 +26,9 @@ COUNTS = {
     1e14: "100 trillion",
 }
 SERVED = (0.0, 1e11, 1e12, 1e13, 1e14)
-NAMED = {
-    "GPT-3 175B": "GPT-3",
-    "Gopher 280B": "",
-    "Chinchilla 70B": "Chinchilla",
-    "Llama 3.1 8B": "Llama 3.1 8B",
-    "Llama 3.1 405B": "Llama 3.1 405B",
-    "Pythia 1B": "",
-    "TinyLlama 1.1B": "TinyLlama",
-    "DeepSeek-V3 671B (MoE)": "DeepSeek-V3",
-    "PaLM 540B": "PaLM",
-}
+RIGHT = ("Llama 3.1 405B", "PaLM 540B", "TinyLlama 1.1B")  # runs with their names beside their circles
+BELOW = ("GPT-3 175B", "Chinchilla 70B")
+LEFT = ("Llama 3.1 8B",)
 
 # ---- the map -----------------------------------------------------------------------------------------
 
@@ -84,22 +75,16 @@ def _map_draw(figure):
         ax.plot(sizes, budget / 6 / sizes, color="#D5D5D5", lw=0.8, zorder=1)
         place = budget / 6 / 1.35e9
         if TOKENS[0] * 2 < place < TOKENS[1] / 2:
-            ax.text(
-                1.35e9,
-                place,
-                f"{powers(budget, 1).removeprefix('1 x ')}",
-                fontsize=8,
-                color=GREY,
-                rotation=-33,
-                ha="center",
-                va="bottom",
-            )
+            ax.text(1.35e9, place, powers(budget, 1), fontsize=8, color=GREY, rotation=-33, ha="center", va="bottom")
 
-    def names(table):
-        found = pick(table, "run", "name").tolist()
-        params, tokens = pick(table, "run", "params", "tokens")
-        mine = [i for i, name in enumerate(found) if NAMED.get(name)]
-        return [NAMED[found[i]] for i in mine], params[mine] * 1.15, tokens[mine] * 1.1
+    def names(wanted, right, up):
+        def of(table):
+            found = pick(table, "run", "name").tolist()
+            params, tokens = pick(table, "run", "params", "tokens")
+            mine = [found.index(name) for name in wanted]
+            return [name.removesuffix(" 70B") for name in wanted], params[mine] * right, tokens[mine] * up
+
+        return of
 
     def telling(table):
         here = row(table)
@@ -120,7 +105,9 @@ def _map_draw(figure):
         curve(ax, "other", "params", "tokens", color=COLOUR["compute"], lw=1.6, ls="--"),
         curve(ax, "equal", "params", "tokens", color=COLOUR["network"], lw=1.4),
         circles(ax, "run", "params", "tokens", ms=4),
-        labels(ax, names, size=8.5),
+        labels(ax, names(RIGHT, 1.15, 1.0), size=8.5),
+        labels(ax, names(BELOW, 0.86, 0.7), align="right", size=8.5),
+        labels(ax, names(LEFT, 0.84, 1.2), align="right", size=8.5),
         curve(ax, "walk", "params", "tokens", color="black", lw=1.2, ls=":"),
         diamond(ax, "params", "tokens"),
     )
@@ -222,8 +209,8 @@ def _valley_summary(table):
 valley = Exhibit(
     slug="04-valley",
     title="A valley of equal operations.",
-    caption="Loss of models of different size, all trained with the same operations; circles: runs read off a published figure, within a factor of 1.6. Move away "
-    "from the best size: how far is it cheap?",
+    caption="Loss of models of different size after the same operations; circles: runs within a factor of 1.6 of these, so that they scatter. Move away from "
+    "the best size: how far is it cheap?",
     alt="Two curves with a flat minimum over the parameters on a logarithmic axis, measured circles along them and a diamond at the chosen size.",
     controls={
         "flop": Control(label="operations", values=(1e19, 3e19, 1e20, 3e20, 1e21, 3e21), start=1e20),

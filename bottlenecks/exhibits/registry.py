@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from bottlenecks.exhibits.style import RC
 from bottlenecks.facts import files
 from bottlenecks.facts.doors import between, one_of
-from bottlenecks.facts.units import binary, plain, si
+from bottlenecks.facts.units import binary, counted, si
 
 EXHIBITS = {}
 
@@ -55,7 +55,7 @@ class Control:
             return str(value)
         if self.unit == "B" and all(each % 1024 == 0 for each in self.values):  # messages, in powers of two
             return binary(value)
-        text = si(value, self.unit, digits=6) if self.unit else plain(value, 6)
+        text = si(value, self.unit, digits=6) if self.unit else counted(value)
         return text.removesuffix("s") if value == 1 and self.unit.endswith("s") else text
 
 

@@ -78,6 +78,7 @@ COUNTS = (  # numbers without a unit
     "closes_chips",
     "cables",
     "chips",
+    "sequence_tokens",
     "chips_low",
     "chips_per_node",
     "racks",

@@ -73,6 +73,9 @@ def si(value, unit="", digits=3):
     return f"{plain(value / PREFIXES[prefix], digits)} {prefix}{unit}".rstrip()
 
 
+RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
 def plain(value, digits=3):
     """`value` with `digits` significant digits, never in exponent form, thousands set apart.
 
@@ -86,6 +89,29 @@ def plain(value, digits=3):
     rounded = round(value, places)
     text = f"{rounded:,.{max(places, 0)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def powers(value, digits=3):
+    """A large number as a power of ten.
+
+    >>> powers(3.15e23), powers(1e24), powers(9.999e20, 2)
+    ('3.15 x 10²³', '10²⁴', '10²¹')
+    """
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    power = f"10{str(int(exponent)).translate(RAISED)}"
+    return power if float(mantissa) == 1 else f"{plain(mantissa, digits)} x {power}"
+
+
+def counted(value, digits=6):
+    """A number without unit: in words from a million on, as a power of ten from a thousand trillions on.
+
+    >>> counted(50000), counted(3e11), counted(1e13), counted(1e20)
+    ('50,000', '300 billion', '10 trillion', '10²⁰')
+    """
+    for least, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if least <= abs(value) < 1e15:
+            return f"{plain(value / least, digits)} {word}"
+    return plain(value, digits) if abs(value) < 1e15 else powers(value, digits)
 
 
 def binary(value):

@@ -76,23 +76,23 @@ def tokens_for(loss_, params, *, floor, params_scale, tokens_scale, params_expon
         return np.where(left > 0, (tokens_scale / np.where(left > 0, left, 1)) ** (1 / tokens_exponent), np.inf)[()]
 
 
-def effective_tokens(tokens, unique_tokens, *, half_life):
+def effective_tokens(tokens, unique_tokens, *, fade):
     r"""Tokens that are worth as much as those of a corpus which is read several times.
 
     $$D_u = U_D\left(1 + R_1\left(1 - \exp\left(-\frac{R_D}{R_1}\right)\right)\right), \qquad R_D = \max\left(\frac{D}{U_D} - 1, 0\right)$$  (eq:repeated-data)
 
     D    tokens         tokens trained on, repeated ones included                     [-]
     U_D  unique_tokens  tokens of the corpus                                           [-]
-    R_1  half_life      repetitions after which another is worth 1/e of a fresh one    [-]
+    R_1  fade      repetitions after which another is worth 1/e of a fresh one    [-]
 
     Holds for: repetitions of the whole corpus in turn; fewer tokens than the corpus has are all fresh.
     Source: muennighoff2023, equation 5.
 
-    >>> [round(float(effective_tokens(tokens, 1.0, half_life=15.39)), 3) for tokens in (2.0, 0.5)]
+    >>> [round(float(effective_tokens(tokens, 1.0, fade=15.39)), 3) for tokens in (2.0, 0.5)]
     [1.968, 0.5]
     """
     again = np.maximum(tokens / unique_tokens - 1, 0)
-    return np.minimum(tokens, unique_tokens) + unique_tokens * half_life * -np.expm1(-again / half_life)
+    return np.minimum(tokens, unique_tokens) + unique_tokens * fade * -np.expm1(-again / fade)
 
 
 def power(flop, *, at_one, exponent):

@@ -205,7 +205,7 @@ NUMBERS = {
     ),
     "walked": lambda: plain(_splitting().served_params(), 2),
     "four": lambda: plain(
-        100 * float(_splitting().law.effective_tokens(4.0, 1.0, half_life=_splitting().losses.REPEATED)) / 4, 2
+        100 * float(_splitting().law.effective_tokens(4.0, 1.0, fade=_splitting().losses.REPEATED)) / 4, 2
     ),
     "kept_cube": lambda: plain(100 * float(_wiring().wired.kept("a torus in 3-D", 4096)), 2),
     "copper_chips": lambda: plain(_wiring().wired.copper_chips()),

@@ -10,12 +10,12 @@ from bottlenecks.facts.architectures import find_model, model
 from bottlenecks.facts.chips import chip, find_chip
 from bottlenecks.facts.readers import Cells
 from bottlenecks.facts.units import plain
-from bottlenecks.laws import counting
+from bottlenecks.laws import counting, trends
 from bottlenecks.measured import frame
 from bottlenecks.studies.verdict import Verdict
 
 ONE_NUMBER = 0.4  # of the peak: the simplest rival, a utilisation that everybody quotes
-LONGEST = 8192  # tokens of a sequence in which nearly all of a run is trained, however long the model's context becomes
+LONGEST = 8192  # tokens of a sequence in which nearly all of a run is trained, however long the model's context, where none is stated
 COST_GROWTH = (
     2.4,
     2.0,
@@ -46,6 +46,7 @@ def runs():
         ("params_billions", "params", 1e9),
         ("active_params_billions", "active", 1e9),
         ("tokens_billions", "tokens", 1e9),
+        ("sequence_tokens", "sequence", 1.0),
         ("reported_flop", "reported_flop", 1.0),
         ("chips", "chips", 1.0),
         ("duration_days", "days", 1.0),
@@ -56,7 +57,10 @@ def runs():
     found["active"] = np.where(np.isnan(found["active"]), found["params"], found["active"])
     found["six_n_d_flop"] = counting.six_n_d_flop(found["active"], found["tokens"])
     found["flop"] = np.array(
-        [_flop(*each) for each in zip(found["shape"], found["tokens"], found["six_n_d_flop"], strict=True)]
+        [
+            _flop(*each)
+            for each in zip(*(found[name] for name in ("shape", "tokens", "six_n_d_flop", "sequence")), strict=True)
+        ]
     )
     found["peak_flop_per_s"] = np.array([_peak(name) for name in found["chip"].tolist()])
     found["used"] = found["flop"] / (found["chip_s"] * found["peak_flop_per_s"])
@@ -68,14 +72,14 @@ def _year(date):
     return int(year) + (int(month) - 0.5) / 12
 
 
-def _flop(name, tokens, plain):
+def _flop(name, tokens, plain, sequence):
     """Operations of a run: three times those of a forward pass of its shape; 6ND where that is not known."""
     if not name:
         return plain
     shape = model(str(name))
-    if shape.context_tokens is None or not shape.layers:
+    if not shape.layers or (np.isnan(sequence) and shape.context_tokens is None):
         return plain
-    context = min(shape.context_tokens, LONGEST)
+    context = min(shape.context_tokens, LONGEST) if np.isnan(sequence) else sequence
     attention = 6 * shape.layers * shape.heads * shape.head_values * context * tokens  # causal half of 12
     return plain + attention
 
@@ -90,7 +94,7 @@ def _peak(name):
 
 @cache
 def redone():
-    """Runs whose tokens, chips and chip-hours are published, predicted: columns.
+    """Runs whose tokens, kind of chip and chip-hours are published, predicted: columns.
 
     Those of `runs`, and predicted_s, low_s, high_s: chip seconds as the model of this book gives them for a step of that shape on
     those chips in that year, with the layout left open; one_s: at `ONE_NUMBER` of the peak; ratio: predicted over reported.
@@ -145,7 +149,7 @@ def rent_of(chip_name, year):
     known = [each for each in rents() if each["chip"] == chip_name]
     if not known:
         return np.nan, np.nan
-    found = min(known, key=lambda each: (abs(each["year"] - year), each["year"]))
+    found = min(known, key=lambda each: (abs(each["year"] + 0.5 - year), each["year"]))
     return found["low"], found["high"]
 
 
@@ -171,6 +175,25 @@ def priced(names):
     return lines
 
 
+def records(year, value):
+    """Which of some runs set a record, as booleans: larger than all of earlier months, and the largest of its own."""
+    order = np.argsort(year, kind="stable")
+    found = np.zeros(year.size, bool)
+    best = -np.inf
+    for month in np.unique(year[order]):
+        here = np.flatnonzero(year == month)
+        top = here[np.argmax(value[here])]
+        if value[top] > best:
+            found[top], best = True, value[top]
+    return found
+
+
+def doubling_months(year, value, since):
+    """(median, low, high) months in which records since a year doubled; the interval holds 80 %."""
+    mine = records(year, value) & (year >= since)
+    return tuple(12 * each for each in trends.fit_doubling(year[mine], value[mine]))
+
+
 def capability():
     """Scores of one benchmark, as a list from early to late: {run, year, score, flop}; a benchmark is a weak measure of worth."""
     every = runs()
@@ -191,7 +214,7 @@ PAIRS = (("PaLM 540B", "Llama 2 70B"), ("Gopher 280B", "LLaMA 65B"), ("Llama 3.1
 
 
 def cheaper(pairs=PAIRS):
-    """Rows of a table: pairs of runs with about the same score, the later with fewer operations."""
+    """Rows of a table: pairs of runs with about the same score, and how many times the operations of the earlier the later took."""
     found = {each["run"]: each for each in capability()}
     return [
         {

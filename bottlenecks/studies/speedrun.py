@@ -8,7 +8,7 @@ import numpy as np
 from bottlenecks import data
 
 KINDS = {  # of data/nanogpt_speedrun.csv, by our reading of each record's own line
-    "learning": "fewer steps for the same loss",
+    "learning": "better learning: optimiser, shape, schedule, data",
     "arithmetic": "less time for a step's arithmetic and bytes",
     "system": "less waiting for chips and data",
     "mixed": "several of these at once",

@@ -54,13 +54,13 @@ def test_a_model_that_is_too_small_never_gets_there():
 
 def test_repetitions_by_hand():
     # four epochs: three repetitions, 15.39 (1 - e^(-3/15.39)) = 2.727 of fresh data; without end 1 + 15.39
-    assert scaling.effective_tokens(4.0, 1.0, half_life=15.39) == pytest.approx(1 + 2.727, rel=1e-3)
-    assert scaling.effective_tokens(1e6, 1.0, half_life=15.39) == pytest.approx(16.39)
+    assert scaling.effective_tokens(4.0, 1.0, fade=15.39) == pytest.approx(1 + 2.727, rel=1e-3)
+    assert scaling.effective_tokens(1e6, 1.0, fade=15.39) == pytest.approx(16.39)
 
 
 @given(st.floats(0.1, 100), st.floats(0.1, 10))
 def test_read_again_is_never_worth_more_than_fresh(tokens, unique):
-    found = scaling.effective_tokens(tokens, unique, half_life=15.39)
+    found = scaling.effective_tokens(tokens, unique, fade=15.39)
     assert found <= tokens * (1 + 1e-12) and found <= 16.39 * unique * (1 + 1e-12)
 
 
