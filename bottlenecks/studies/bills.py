@@ -169,7 +169,7 @@ def priced(names):
                 "MWh of chips": plain(hours * watts / 1e6, 3),
                 "rent, million dollars": "no price known"
                 if np.isnan(low)
-                else f"{plain(low * every['chip_s'][i] / 1e6, 2)} to {plain(high * every['chip_s'][i] / 1e6, 2)}",
+                else " to ".join(dict.fromkeys(plain(each * every["chip_s"][i] / 1e6, 2) for each in (low, high))),
             }
         )
     return lines
