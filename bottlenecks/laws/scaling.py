@@ -52,6 +52,25 @@ def best_params(flop, *, params_scale, tokens_scale, params_exponent, tokens_exp
     return balance ** (1 / both) * (flop / 6) ** (tokens_exponent / both)
 
 
+def mixture_scale(shares, *, params_scale, finer_scale, finer_exponent):
+    r"""What too few parameters cost a mixture of experts: experts that are cut finer make the same parameters go further.
+
+    $$a_N = a_\infty + \frac{a_f}{n_f^{x_f}}$$  (eq:mixture-scale)
+
+    n_f   shares          shares into which an expert is cut; a token uses as many            [-]
+    a_\infty  params_scale    what too few parameters cost where experts are cut without end      [-]
+    a_f   finer_scale     what whole experts cost beyond finely cut ones                      [-]
+    x_f   finer_exponent  exponent of the shares                                              [-]
+
+    Holds for: eq:scaling-loss with N all parameters of 64 experts, not those that a token uses.
+    Source: krajewski2024, equation 5.
+
+    >>> mixture_scale(4.0, params_scale=18.0, finer_scale=2.0, finer_exponent=0.5)
+    19.0
+    """
+    return params_scale + finer_scale / shares**finer_exponent
+
+
 def tokens_for(loss_, params, *, floor, params_scale, tokens_scale, params_exponent, tokens_exponent):
     r"""Tokens with which a model of so many parameters reaches a loss; infinite where it cannot.
 

@@ -16,6 +16,10 @@ CONSTANTS = ("floor", "params_scale", "tokens_scale", "params_exponent", "tokens
 EXPONENTS = CONSTANTS[1:]
 ENDLESS = 0.4  # tokens per parameter below which the replication leaves points out
 REPEATED = 15.387756  # repetitions after which another is worth 1/e: muennighoff2023
+DENSE, MIXTURES = "Krajewski 2024, dense", "Krajewski 2024, mixtures"
+ALL_OVER_USED = (
+    8 * 64 + 4
+) / 12  # parameters of a layer with 64 experts over those that a token uses, in squares of its width
 SERVED_FLOP = 2  # operations per parameter and token of a forward pass
 
 
@@ -43,6 +47,23 @@ def best(constants, flop):
     params = scaling.best_params(positive("flop", flop), **{name: constants[name] for name in EXPONENTS})
     tokens = flop / (6 * params)
     return Split(params, tokens, scaling.loss(params, tokens, **constants))
+
+
+def mixture(shares):
+    """The constants of mixtures of 64 experts, each cut into so many shares, in those parameters that a token uses."""
+    row = next(row for row in data.rows("scaling_laws") if row["name"] == MIXTURES)
+    finer = {name: float(row[name]) for name in ("params_scale", "finer_scale", "finer_exponent")}
+    constants = law(MIXTURES)
+    # a_N/N^x with N = ALL_OVER_USED n is (a_N / ALL_OVER_USED^x)/n^x
+    scale = scaling.mixture_scale(shares, **finer) / ALL_OVER_USED ** constants["params_exponent"]
+    return constants | {"params_scale": scale}
+
+
+def dense_times(flop, shares):
+    """How many times the operations a dense model needs for the loss of the best mixture for `flop`; one source's two fits."""
+    budgets = flop * np.geomspace(1, 1e3, 2000)
+    losses_ = best(law(DENSE), budgets).loss
+    return float(np.exp(np.interp(-best(mixture(shares), flop).loss, -losses_, np.log(budgets)))) / flop
 
 
 def served(constants, flop, tokens_served, *, grid=4000):

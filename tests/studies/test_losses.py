@@ -22,6 +22,30 @@ def test_tokens_per_parameter_as_printed():
 
 
 @pytest.mark.parametrize(
+    ("used", "tokens", "shares", "flop", "printed"),
+    [  # krajewski2024, table 2: 64 experts
+        (1e8, 4.37e9, 8, 2.95e18, 3.133),
+        (1e9, 28.94e9, 16, 1.93e20, 2.491),
+        (7e9, 137.6e9, 32, 6.46e21, 2.076),
+        (300e9, 2.96e12, 64, 5.69e24, 1.503),
+        (1e12, 7.94e12, 64, 4.97e25, 1.367),
+    ],
+)
+def test_the_printed_optima_of_mixtures(used, tokens, shares, flop, printed):
+    """Losses within a percent: the constants are printed with two or three digits, and they count the router's operations as well."""
+    constants = losses.mixture(shares)
+    assert losses.scaling.loss(used, tokens, **constants) == pytest.approx(printed, rel=0.01)
+    assert losses.best(constants, flop).params == pytest.approx(used, rel=0.06)
+
+
+def test_what_a_dense_model_needs_for_the_loss_of_a_mixture():
+    """The paper's figure: 20 times at 1e20 operations, more than 40 beyond 1e25; the gap widens."""
+    assert losses.dense_times(1e20, 16) == pytest.approx(20, rel=0.25)
+    assert losses.dense_times(1e25, 64) > 1.3 * losses.dense_times(1e20, 16)
+    assert losses.dense_times(1e20, 16) > losses.dense_times(1e20, 1)
+
+
+@pytest.mark.parametrize(
     ("quality", "served", "params", "more", "saved"),
     [(30e9, 1e13, 13.6e9, 2.84, 0.28), (70e9, 1e13, 41.6e9, 7.92 / 4.26, 0.12), (13e9, 2e12, 7e9, None, 0.17)],
 )
