@@ -177,14 +177,10 @@ def priced(names):
 
 def records(year, value):
     """Which of some runs set a record, as booleans: larger than all of earlier months, and the largest of its own."""
-    order = np.argsort(year, kind="stable")
-    found = np.zeros(year.size, bool)
-    best = -np.inf
-    for month in np.unique(year[order]):
-        here = np.flatnonzero(year == month)
-        top = here[np.argmax(value[here])]
-        if value[top] > best:
-            found[top], best = True, value[top]
+    order = np.lexsort((-value, year))  # the largest of a month first, so that none beside it can count
+    largest = np.maximum.accumulate(value[order])
+    found = np.ones(year.size, bool)
+    found[order[1:]] = value[order[1:]] > largest[:-1]
     return found
 
 

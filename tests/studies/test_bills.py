@@ -43,3 +43,9 @@ def test_the_simplest_rival_by_hand():
     # BLOOM at 40 % of 312 TFLOP/s
     flop = of(REDONE, "BLOOM 176B", "flop")
     assert of(REDONE, "BLOOM 176B", "one_s") == pytest.approx(flop / (0.4 * 312e12))
+
+
+def test_a_record_is_the_largest_of_its_month_and_larger_than_all_before():
+    year = np.array([2018.0, 2017.0, 2017.0, 2019.0, 2020.0, 2020.0])
+    value = np.array([5.0, 3.0, 5.0, 5.0, 7.0, 6.0])
+    assert bills.records(year, value).tolist() == [False, False, True, False, True, False]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bottlenecks import data
+from bottlenecks.laws import scaling
 from bottlenecks.studies import losses
 
 OPTIMA = data.rows("scaling_optima")
@@ -34,7 +35,7 @@ def test_tokens_per_parameter_as_printed():
 def test_the_printed_optima_of_mixtures(used, tokens, shares, flop, printed):
     """Losses within a percent: the constants are printed with two or three digits, and they count the router's operations as well."""
     constants = losses.mixture(shares)
-    assert losses.scaling.loss(used, tokens, **constants) == pytest.approx(printed, rel=0.01)
+    assert scaling.loss(used, tokens, **constants) == pytest.approx(printed, rel=0.01)
     assert losses.best(constants, flop).params == pytest.approx(used, rel=0.06)
 
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from bottlenecks.exhibits import ch04
 from bottlenecks.facts.chips import chip
 from bottlenecks.laws import scaling as law
 from bottlenecks.lessons.checks import Exercise, like
-from bottlenecks.studies import bills, losses, speedrun
+from bottlenecks.studies import bills, losses
 
 GPT3 = {"params": 175e9, "tokens": 300e9, "chips": 10000, "peak": 125e12, "share": 0.2}
 BLOOM = {"params": 176.247e9, "tokens": 366e9, "chips": 384, "peak": 312e12}
@@ -14,7 +15,6 @@ RENT = {"chip_hours": 2.664e6, "usd_per_hour": 2.0}  # of 04.2
 FIT = losses.LAW
 BUDGET = {"flop": 5.76e23}  # of 04.4
 BUDGET_USD = {"usd": 1e6, "usd_per_hour": 2.5, "share": 0.4, "peak": 989.4e12}  # of 04.9
-CORPUS = {"unique": 1e12, "epochs": 4}  # of 04.6
 MISPRINT = {"params": 175e9, "tokens": 12e12, "printed": 1.26e24}  # of 04.8
 
 
@@ -75,10 +75,6 @@ def median_error():
     return float(np.median(np.abs(np.log(found["predicted_s"] / found["chip_s"]))))
 
 
-def learning_times():
-    return speedrun.factors()["learning"]
-
-
 def served_params():
     """Billions of parameters to which the best split of 1e24 walks when ten trillion tokens are to be served."""
     return float(losses.served(losses.law(FIT), 1e24, 1e13).params / 1e9)
@@ -86,7 +82,7 @@ def served_params():
 
 def least_count():
     """Fewest H100s on the slider that train Llama 3.1 405B within a month at 40 % of their peak."""
-    counts = np.array([2000, 5000, 10000, 15000, 20000, 40000])
+    counts = np.array(ch04.COUNTS)
     peak = chip("H100 SXM5").peak_flop_per_s("bf16")
     took = days(405e9, 15.6e12, counts, peak, 0.4)
     return float(counts[np.argmax(took <= 31)])
