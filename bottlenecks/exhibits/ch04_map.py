@@ -115,9 +115,14 @@ def _map_draw(figure):
 
 def _map_summary(table):
     here = row(table)
-    return (
+    best = (
         f"By {here.law}, {powers(here.flop, 2)} FLOP reach the least loss with {plain(here.first_params / 1e9, 3)} billion parameters on "
-        f"{plain(here.first_tokens / 1e12, 3)} trillion tokens; with {plain(here.served / 1e12, 3)} trillion tokens to serve the same loss is cheapest with "
+        f"{plain(here.first_tokens / 1e12, 3)} trillion tokens"
+    )
+    if not here.served:
+        return f"{best}."
+    return (
+        f"{best}; with {plain(here.served / 1e12, 3)} trillion tokens to serve the same loss is cheapest with "
         f"{plain(here.params / 1e9, 3)} billion on {plain(here.tokens / 1e12, 3)}."
     )
 
@@ -147,7 +152,7 @@ NEAR = 1.6  # factor within which a run's operations count as those of the valle
 
 @keep
 def _valley_table(flop, times):
-    sizes = np.geomspace(3e7, 3e10, 160)
+    sizes = np.geomspace(1.8e7, 7e10, 160)
     lines = {
         name: {"params": sizes, "loss": scaling.loss(sizes, flop / 6 / sizes, **losses.law(law))}
         for name, law in (("ours", LAW), ("other", OTHER))
@@ -175,14 +180,14 @@ def _valley_table(flop, times):
 
 def _valley_draw(figure):
     ax = panel(figure, 0.1, 0.13, 0.975, 0.84)
-    x_axis(ax, "parameters", 4e7, 2.5e10, log="", ticks={1e8: "0.1 billion", 1e9: "1 billion", 1e10: "10 billion"})
+    x_axis(ax, "parameters", 2e7, 6e10, log="", ticks={1e8: "0.1 billion", 1e9: "1 billion", 1e10: "10 billion"})
     y_axis(ax, "loss", 1.9, 3.6)
     key(figure, {f"by {LAW}": COLOUR["memory"], f"by {OTHER}": COLOUR["compute"]}, 0.1, 0.87, size=9)
 
     def telling(table):
         here = row(table)
         least = here.loss - here.lost
-        ax.set_ylim(least - 0.08, least + 0.72)
+        ax.set_ylim(least - 0.12, least + 0.72)
         times = here.times if here.times > 1 else 1 / here.times
         way = "the best size" if here.times > 1 else "smaller than the best"
         if here.times == 1:
@@ -201,8 +206,8 @@ def _valley_draw(figure):
 def _valley_summary(table):
     here = row(table)
     return (
-        f"{pick(table, 'run', 'loss').size} runs of about {powers(here.flop, 2)} FLOP; with {plain(here.times, 3)} times the best {plain(here.best / 1e9, 3)} billion "
-        f"parameters {plain(here.lost, 2)} of loss and {100 * here.wasted:.0f} % of the operations are wasted."
+        f"{pick(table, 'run', 'loss').size} runs of about {powers(here.flop, 2)} FLOP; the best size is {plain(here.best / 1e9, 3)} billion parameters, and "
+        f"{plain(here.times, 3)} times as many waste {plain(here.lost, 2)} of loss and {100 * here.wasted:.0f} % of the operations."
     )
 
 
