@@ -8,6 +8,7 @@ from bottlenecks import data
 from bottlenecks.facts import corpus
 from bottlenecks.facts.architectures import find_model, model
 from bottlenecks.facts.chips import chip, find_chip
+from bottlenecks.facts.doors import one_of
 from bottlenecks.facts.readers import Cells
 from bottlenecks.facts.units import plain
 from bottlenecks.laws import counting, trends
@@ -156,9 +157,10 @@ def rent_of(chip_name, year):
 def priced(names):
     """Rows of a table: chip-hours, energy of the chips by their rating, and rent, of some runs of `runs`."""
     every = runs()
+    known = every["name"].tolist()
     lines = []
     for name in names:
-        i = every["name"].tolist().index(name)
+        i = known.index(one_of("run", name, known))
         on, hours = str(every["chip"][i]), every["chip_s"][i] / 3600
         low, high = rent_of(on, every["year"][i])
         watts = chip(on).tdp_watts

@@ -16,7 +16,7 @@ CONSTANTS = ("floor", "params_scale", "tokens_scale", "params_exponent", "tokens
 EXPONENTS = CONSTANTS[1:]
 ENDLESS = 0.4  # tokens per parameter below which the replication leaves points out
 REPEATED = 15.387756  # repetitions after which another is worth 1/e: muennighoff2023
-DENSE, MIXTURES = "Krajewski 2024, dense", "Krajewski 2024, mixtures"
+DENSE, MIXTURES = "Krajewski 2024 (dense)", "Krajewski 2024 (mixtures)"
 ALL_OVER_USED = (
     8 * 64 + 4
 ) / 12  # parameters of a layer with 64 experts over those that a token uses, in squares of its width
@@ -51,6 +51,7 @@ def best(constants, flop):
 
 def mixture(shares):
     """The constants of mixtures of 64 experts, each cut into so many shares, in those parameters that a token uses."""
+    positive("shares", shares)
     row = next(row for row in data.rows("scaling_laws") if row["name"] == MIXTURES)
     finer = {name: float(row[name]) for name in ("params_scale", "finer_scale", "finer_exponent")}
     constants = law(MIXTURES)

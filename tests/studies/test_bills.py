@@ -49,3 +49,8 @@ def test_a_record_is_the_largest_of_its_month_and_larger_than_all_before():
     year = np.array([2018.0, 2017.0, 2017.0, 2019.0, 2020.0, 2020.0])
     value = np.array([5.0, 3.0, 5.0, 5.0, 7.0, 6.0])
     assert bills.records(year, value).tolist() == [False, False, True, False, True, False]
+
+
+def test_a_misspelt_run_is_told_the_nearest():
+    with pytest.raises(ValueError, match="did you mean 'BLOOM 176B'"):
+        bills.priced(["BLOM 176B"])

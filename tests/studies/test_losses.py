@@ -13,7 +13,7 @@ OPTIMA = data.rows("scaling_optima")
 def test_hoffmann_s_forty_billion():
     """At the budget of 5.76e23 the paper prints 40 billion; its constants as printed, two digits each, give 32."""
     assert losses.best(losses.law("Hoffmann 2022"), 5.76e23).params == pytest.approx(40e9, rel=0.02)
-    assert losses.best(losses.law("Hoffmann 2022, printed"), 5.76e23).params == pytest.approx(32.2e9, rel=0.01)
+    assert losses.best(losses.law("Hoffmann 2022 (printed)"), 5.76e23).params == pytest.approx(32.2e9, rel=0.01)
 
 
 def test_tokens_per_parameter_as_printed():
@@ -115,3 +115,9 @@ def test_served_by_nobody_is_the_best():
 def test_an_unknown_law_gets_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'Hoffmann 2022'"):
         losses.law("Hofmann 2022")
+
+
+@pytest.mark.parametrize("shares", [0, -1, float("nan")])
+def test_an_expert_is_cut_into_some_shares(shares):
+    with pytest.raises(ValueError, match="shares must be"):
+        losses.mixture(shares)

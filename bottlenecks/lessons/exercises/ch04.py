@@ -205,7 +205,7 @@ Exercise(
     expected=lambda: float(losses.best(losses.law(FIT), BUDGET["flop"]).params) / 1e9,
     hint="Besiroglu's constants: 482.01, 2085.43, 0.3478, 0.3658.",
     slips=lambda: {
-        float(losses.best(losses.law("Hoffmann 2022, printed"), BUDGET["flop"]).params)
+        float(losses.best(losses.law("Hoffmann 2022 (printed)"), BUDGET["flop"]).params)
         / 1e9: "those are the constants as Hoffmann and others print them",
         float(losses.best(losses.law("Hoffmann 2022"), BUDGET["flop"]).params)
         / 1e9: "that is by the fit of Hoffmann and others",
