@@ -208,7 +208,7 @@ def one_of(name, value, choices):
     if isinstance(value, str) and value in choices:
         return value
     near = nearest(value, choices)
-    hint = f"; did you mean {near!r}?" if near else ";"
+    hint = f"; did you mean {near!r}?" if near else "."
     there = ", ".join(choices[:60]) + (", ..." if len(choices) > 60 else "")
     raise ValueError(f"{name} {shown(value)} is unknown{hint} There are: {there or 'none'}")
 
