@@ -205,8 +205,11 @@ def _valley_draw(figure):
 
 def _valley_summary(table):
     here = row(table)
+    best = f"{pick(table, 'run', 'loss').size} runs of about {powers(here.flop, 2)} FLOP; the best size is {plain(here.best / 1e9, 3)} billion parameters"
+    if here.times == 1:
+        return f"{best}."
     return (
-        f"{pick(table, 'run', 'loss').size} runs of about {powers(here.flop, 2)} FLOP; the best size is {plain(here.best / 1e9, 3)} billion parameters, and "
+        f"{best}, and "
         f"{plain(here.times, 3)} times as many waste {plain(here.lost, 2)} of loss and {100 * here.wasted:.0f} % of the operations."
     )
 

@@ -41,7 +41,7 @@ def best_params(flop, *, params_scale, tokens_scale, params_exponent, tokens_exp
     x_D  tokens_exponent  exponent of the tokens                       [-]
 
     Holds for: eq:scaling-loss and F = 6ND. Setting the derivative of the loss along F = 6ND to zero asks that a percent more
-    parameters and a percent more tokens be worth the same: x_N a_N/N^x_N = x_D a_D/D^x_D.
+    parameters and a percent more tokens be worth the same.
     Source: chinchilla2022, equation 4.
 
     >>> best_params(6e4, params_scale=1.0, tokens_scale=1.0, params_exponent=0.5, tokens_exponent=0.5)
