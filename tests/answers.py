@@ -21,6 +21,23 @@ BY_HAND = {  # base unit; the arithmetic in words
     "12.6b": 4.375e-3,  # 2 x 7/8 x 0.125e9 / 50e9
     "12.6c": 4.779,  # 126 x (2.7e-6 + 0.3125e-3) = 39.715e-3; 2 x 7 x (0.6e-6 + 0.27778e-3) + 14 x (2.7e-6 + 0.3125e-3) = 8.310e-3
     "12.8": 80.44,  # 362 / 450
+    "07.x1": 24608,  # read off the head
+    "07.x2": 2.1425,  # (4096 x 512 - 512 x 511/2) / (2048 x 512 - 512 x 511/2) = 1,966,336 / 917,760
+    "07.x3": 4.1011,  # all sixteen at once: sum of e^s v over sum of e^s
+    "07.x4": 3.18,  # a key of 128 bytes for each of 1,048,576 tokens, and 2,048 latents of 1,152, over 4,096 for each: 3.125 + 0.055
+    "07.x5": 91.8,  # read off the head
+    "07.1": 49152,  # 12 x 4096
+    "07.2": 4.295e9,  # 32 x 8192^2 x 2
+    "07.3b": 194560,  # 3187671040 / 16384
+    "07.3c": 40.25,  # 131072 / 325632
+    "07.4b": 536870912,  # 16384^2 / 256 x 2 x 128 x 2
+    "07.4c": 19,  # 19 x 2 x 16384^2 / 536870912
+    "07.5b": 1.6463,  # 1.553 x 0.13534 + 1.4361
+    "07.5c": 1.8157,  # 2.9891 / 1.6463
+    "07.6b": 17442,  # 2 x 2048 x 128 x 2176 / (81920 - 16512)
+    "07.6c": 30.78,  # (64 x 258 x 65536 + 128 x 2176 x 2048) / (128 x 640 x 65536)
+    "07.8": 187.65e12,  # 225e12 x (16.2 + 4.0265) / (16.2 + 8.0531)
+    "07.9": 5.0e11,  # 1.5e12 x 1.15385 / 3.46158
     "04.x1": 40000,  # 3.79e25 / (n x 989.4e12 x 0.4) = 31 days from 35,764 chips on
     "04.x2": 24.3,  # read off the head
     "04.x3": 34.5,  # read off the head
@@ -145,6 +162,14 @@ FUNCTIONS = {
             2 * (g - 1) * a + 2 * m / w * (1 - 1 / g), 2 * log2(g) * a + 2 * m / w + 4 * (log2(g) * a * m / w) ** 0.5
         ),
         lambda m, g, w, a: 2 * (g - 1) * (a + m / (g * w)),
+    ),
+    "07.3a": (lambda n, h, d: n / h / d, lambda n, h, d: n / h / d / 2),
+    "07.4a": (lambda s, d, b, t: s * s * d * b / t, lambda s, d, b, t: 2 * s * s * d * b / t),
+    "07.5a": (lambda m, z, n, y: z + y * np.exp(n - m) if m > n else y + z * np.exp(m - n), lambda m, z, n, y: z + y),
+    "07.6a": (lambda h, c, k, i, d, n: 2 * n * h * k / (h * c - i * d), lambda h, c, k, i, d, n: 2 * n * k / c),
+    "07.7": (
+        lambda s, v, b: float(np.exp(s - s.max()) @ v / np.exp(s - s.max()).sum()),
+        lambda s, v, b: float(np.mean(v)),
     ),
     "04.3a": (lambda n, d, g, p, s: n * d / g / p / s / 14400, lambda n, d, g, p, s: 2 * n * d / g / p / s / 86400),
     "04.4a": (

@@ -21,6 +21,7 @@ from bottlenecks.facts.chips import chip, dense
 from bottlenecks.facts.networks import Link, system
 from bottlenecks.models import cache as caches
 from bottlenecks.models import collectives, footprint, inference, kernels, ops, requests, training, wiring
+from bottlenecks.models import rows as op_rows
 from bottlenecks.models.layouts import Layout
 from bottlenecks.models.machine import machine
 from bottlenecks.studies import room, scaling, search, splitting
@@ -98,7 +99,7 @@ def calls():
     found = [
         _call(ops.matmul, {"name": "x", "m": 8, "k": 16, "n": 32, "format": "bf16", "groups": 2}, "m k n groups", "format"),
         _call(ops.elementwise, {"name": "x", "values": 64, "kind": "norm", "format": "bf16", "calls": 2}, "values calls", "kind format", zero="calls"),
-        _call(ops.attention, {"name": "x", **heads, "format": "bf16", "causal": "half"}, "queries keys " + " ".join(sizes), "format causal"),
+        _call(op_rows.attention, {"name": "x", **heads, "format": "bf16", "causal": "half"}, "queries keys " + " ".join(sizes), "format causal"),
         _call(ops.forward, {"model": t["model"], "batch": 2, "queries": 64, "causal": "half", "logits": "all"}, "batch queries", "causal logits", "model"),
         _call(ops.prefill, {"model": t["mixture"], "batch": 2, "prompt_tokens": 64}, "batch prompt_tokens", "", "model"),
         _call(ops.decode, {"model": t["model"], "batch": 2, "context_tokens": 64}, "batch context_tokens", "", "model"),

@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WINGS = ("laws", "models")
 SECONDS = 120  # of the processor, for the tests of one fault; one that hangs is noticed
 DEAR = "not those_of_the_fit"  # a test that takes longer than all others, of what is fitted
-SHOWS = {"constants_shown", "_readable"}  # functions that only show
+SHOWS = {"kernels_shown", "_readable"}  # functions that only show
 SIZES = {"TOGETHER", "REMEMBERED", "LONG", "WHOLE"}  # constants that only speed up
 OPERATORS = {
     ast.Add: (ast.Sub,),

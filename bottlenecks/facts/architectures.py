@@ -18,11 +18,14 @@ ATTENTION = ("MHA", "GQA", "MQA", "MLA", "MHA-XL")  # MHA-XL: and a matrix for r
 COUNTS = (
     *("layers", "encoder_layers", "width", "ffn_width", "ffn_matrices", "heads", "kv_heads", "head_values"),
     *("q_lora_rank", "kv_lora_rank", "qk_nope_values", "qk_rope_values", "v_head_values"),
-    *("sliding_window_tokens", "local_layers", "ssm_layers", "ssm_layer_params", "ssm_width"),
+    *("sliding_window_tokens", "local_layers", "index_heads", "index_values", "index_keys"),
+    *("pooled_tokens", "coarse_layers", "coarse_tokens", "borrowed_layers"),
+    *("ssm_layers", "ssm_layer_params", "ssm_width", "state_values"),
     *("experts", "shared_experts", "experts_per_token", "expert_width", "latent_width", "dense_layers"),
     *("ahead", "vocab", "context_tokens"),
 )
-MAY_BE_ZERO = {"encoder_layers", "local_layers", "ssm_layers", "shared_experts", "dense_layers", "ahead"}
+MAY_BE_ZERO = {"encoder_layers", "local_layers", "coarse_layers", "borrowed_layers", "ssm_layers", "shared_experts"}
+MAY_BE_ZERO |= {"dense_layers", "ahead"}
 ALWAYS = ("layers", "width", "heads", "kv_heads", "head_values", "vocab", "ffn_matrices", *sorted(MAY_BE_ZERO))
 MEANS = ("head_values", "ssm_layer_params")  # that need not be whole
 MOST = {"layers": 10**4, "encoder_layers": 10**4, "heads": 10**5, "experts": 10**5, "ahead": 64, "ffn_matrices": 3}
@@ -36,6 +39,9 @@ NEEDS = {  # a field that is given, and those that it then needs
     "shared_experts": ("experts",),
     "dense_layers": ("experts", "ffn_width"),
     "local_layers": ("sliding_window_tokens",),
+    "index_keys": ("index_heads", "index_values"),
+    "pooled_tokens": ("index_keys", "sliding_window_tokens"),
+    "coarse_layers": ("coarse_tokens", "sliding_window_tokens"),
     "ssm_layers": ("ssm_layer_params",),
 }
 
@@ -64,9 +70,19 @@ class Model:
     v_head_values: int | None = None
     sliding_window_tokens: int | None = None
     local_layers: int = 0  # layers that attend within the window
+    index_heads: int | None = None  # of an index, which scores every key and lets attention see the best
+    index_values: int | None = None  # of one of its heads, and of its one key
+    index_keys: int | None = None  # keys that it lets a query see
+    pooled_tokens: int | None = (
+        None  # tokens behind one key of an indexed layer, whose queries see a window of all keys too
+    )
+    coarse_layers: int = 0  # layers that see every pooled key, of `coarse_tokens` tokens, and a window
+    coarse_tokens: int | None = None
+    borrowed_layers: int = 0  # layers that read the keys and values of another layer
     ssm_layers: int = 0  # layers with a recurrence in place of attention
     ssm_layer_params: int | None = None  # what takes attention's place, of one such layer
     ssm_width: int | None = None  # values of a token that such a layer scans; None: not counted
+    state_values: int | None = None  # of one such layer's state, for each sequence; None: not counted
     experts: int | None = None  # of a layer, shared ones not counted
     shared_experts: int = 0
     experts_per_token: int | None = None
@@ -112,6 +128,8 @@ class Model:
         for name, limit in (
             ("experts_per_token", "experts"),
             ("local_layers", "layers"),
+            ("coarse_layers", "layers"),
+            ("borrowed_layers", "layers"),
             ("ssm_layers", "layers"),
             ("dense_layers", "layers"),
             ("kv_heads", "heads"),
@@ -156,7 +174,7 @@ class Model:
             return self.latent_attention_params
         queries = self.heads * self.head_values
         relative = self.width * queries if self.attention == "MHA-XL" else 0
-        return 2 * self.width * queries + 2 * self.width * self.kv_width + relative
+        return 2 * self.width * queries + 2 * self.width * self.kv_width + relative + self.index_params
 
     @property
     def latent_attention_params(self):
@@ -178,7 +196,15 @@ class Model:
         rank, values = self.kv_lora_rank, self.heads * self.v_head_values
         squeezed = width * queries if self.q_lora_rank is None else self.q_lora_rank * (width + queries)
         widened = rank * (self.heads * self.qk_nope_values + values)
-        return squeezed + width * (rank + self.qk_rope_values) + widened + values * width
+        return squeezed + width * (rank + self.qk_rope_values) + widened + values * width + self.index_params
+
+    @property
+    def index_params(self):
+        """Weights of one index: its queries, its key and the weights of its heads."""
+        if self.index_keys is None:
+            return 0
+        queries = (self.q_lora_rank or self.width) * self.index_heads * self.index_values
+        return queries + self.width * (self.index_values + self.index_heads)
 
     @property
     def kv_width(self):
@@ -294,6 +320,7 @@ class Model:
         recurrent = self.ssm_layers * (self.ssm_layer_params or 0)
         return (
             attentions * self.attention_params
+            - self.borrowed_layers * 2 * self.width * self.kv_width
             + recurrent
             + dense * self.ffn_params
             + (self.layers - dense) * self._mixture(met)

@@ -151,6 +151,17 @@ def beside(format):
     return row.get("head", ""), row.get("products", ""), row.get("cache", "")
 
 
+def parts(format):
+    """Formats of a model's parts where it is stored in `format`: {"ffn", "attention", "embedding", "head"}.
+
+    Who leaves the head whole leaves the embedding whole too.
+    """
+    head = beside(format)[0] or format
+    embedding = head if bytes_per_value(head) >= bytes_per_value("bf16") else format
+    attention = _STORED.get(format, {}).get("attention") or format
+    return {"ffn": format, "attention": attention, "embedding": embedding, "head": head}
+
+
 def _untold(text):
     return text.strip().casefold() in UNTOLD
 

@@ -54,6 +54,93 @@ def tiled_bytes(queries, keys, *, heads, head_values, value_bytes, on_chip_bytes
     return value_bytes * heads * 2 * head_values * (queries + keys * rounds)
 
 
+def half_flop_tokens(layer_params, *, heads, head_values):
+    r"""Context at which the pairs of tokens take as many operations as the weights of a layer.
+
+    $$S = \frac{N_\ell}{h\,d_h}$$  (eq:half-flop)
+
+    N_\ell  layer_params  parameters of a layer that a token uses  [-]
+    h       heads         heads of a layer                         [-]
+    d_h     head_values   values of a head                         [-]
+
+    Of each weight a token makes 2 operations. It meets S/2 tokens before it on average, and each meeting takes
+    4 operations for each value of each head.
+
+    Holds for: layers that see the whole context behind a causal mask; the full square halves it. A GPT has
+    12 d^2 parameters and h d_h = d, so it is 12 d.
+    Source: counting.
+
+    >>> half_flop_tokens(12 * 4096**2, heads=32, head_values=128)
+    49152.0
+    """
+    return layer_params / (heads * head_values)
+
+
+def half_kept_tokens(kept_bytes, *, heads, score_bytes):
+    r"""Context at which the scores that are kept for the backward pass take as many bytes as everything else.
+
+    $$S = \frac{A}{h\,b_s}$$  (eq:half-kept)
+
+    A    kept_bytes   activations that a layer keeps of a token, without the scores  [B]
+    h    heads        heads of a layer                                               [-]
+    b_s  score_bytes  size of one attention score, of all copies kept                [B]
+
+    Holds for: attention that writes its scores; a GPT of 2020 with dropout keeps 34 d and 5 for each score, so it
+    is 6.8 d_h, whatever the model's width.
+    Source: counting; korthikanti2022_t5 has the 34 and the 5.
+
+    >>> half_kept_tokens(34 * 4096, heads=32, score_bytes=5)
+    870.4
+    """
+    return kept_bytes / (heads * score_bytes)
+
+
+def merged(first, second):
+    r"""Two parts of a softmax as one: largest score, sum of exponentials, weighted sum of values of each part.
+
+    $$\xi = \max(\xi_1, \xi_2), \qquad z = z_1 \exp(\xi_1 - \xi) + z_2 \exp(\xi_2 - \xi), \qquad
+      Y = Y_1 \exp(\xi_1 - \xi) + Y_2 \exp(\xi_2 - \xi)$$  (eq:online-softmax)
+
+    ξ  first[0]  largest score of a part                               [-]
+    z  first[1]  sum of the exponentials of its scores less the largest  [-]
+    Y  first[2]  sum of its values, weighted by these                   [-]
+
+    The result of attention is Y / z over all keys. A part can be a tile of keys, or what another chip has seen.
+
+    Holds for: any order and any parts, as exactly as its arithmetic.
+    Source: milakov2018online; with values dao2022flashattention, algorithm 1.
+
+    >>> _, total, summed = merged((0.0, 1.0, 5.0), (np.log(3), 1.0, 1.0))  # weights 1 and 3: (5 + 3) / 4
+    >>> round(float(summed / total), 12)
+    2.0
+    """
+    largest = np.maximum(first[0], second[0])
+    mine, others = np.exp(first[0] - largest), np.exp(second[0] - largest)
+    return largest, first[1] * mine + second[1] * others, first[2] * mine + second[2] * others
+
+
+def pairs_of_rank(rank, ranks, *, zigzag):
+    r"""Share of a causal square that falls to one rank of a ring, by how the tokens are dealt.
+
+    $$\phi_i = \begin{cases} \frac{2 i + 1}{g^2} & \text{in order} \\ \frac{1}{g} & \text{zigzag} \end{cases}$$  (eq:ring-share)
+
+    i  rank    this chip, the first of them 0  [-]
+    g  ranks   ranks of the ring               [-]
+    -  zigzag  dealt from both ends            [-]
+
+    In order, rank i has the i-th part of the tokens, which sees i whole parts before it and half of itself. Zigzag
+    cuts the sequence into 2 g parts and gives rank i the i-th from the front and from the back: what one sees
+    less, the other sees more. The slowest rank has (2 g - 1)/g times the mean in order.
+
+    Holds for: many tokens for each rank; the diagonal counted as half.
+    Source: counting; brandon2023striped deals single tokens in turn, with the same balance.
+
+    >>> float(pairs_of_rank(3, 4, zigzag=False)), float(pairs_of_rank(3, 4, zigzag=True))
+    (0.4375, 0.25)
+    """
+    return np.where(zigzag, 1 / ranks, (2 * rank + 1) / ranks**2)
+
+
 def block_sparse_pairs(queries, *, block, blocks_seen):
     r"""Pairs of attention in which each block of queries sees a few blocks of keys.
 
@@ -72,24 +159,27 @@ def block_sparse_pairs(queries, *, block, blocks_seen):
     return queries * block * blocks_seen
 
 
-def linear_attention_flop(tokens, *, heads, key_values, head_values):
+def linear_attention_flop(tokens, *, heads, key_values, head_values, products):
     r"""Operations of attention without a softmax, as a state that each token updates and reads.
 
-    $$F = 4\,S\,h\,d_k\,d_v$$  (eq:linear-attention)
+    $$F = 2\,f\,S\,h\,d_k\,d_v$$  (eq:linear-attention)
 
     S    tokens       tokens                          [-]
     h    heads        heads of all sequences          [-]
     d_k  key_values   values of a key, after its map  [-]
     d_v  head_values  values of a value               [-]
+    f    products     passes over the state           [-]
 
-    Holds for: one outer product added to the state and one product with it for each token; chunked
-    kernels do more operations to use matrix units.
+    Plain linear attention and state spaces make two passes: an outer product is added to the state, and the
+    query multiplies it. The delta rule makes three, since it first reads what the state holds for the key.
+
+    Holds for: one token after the other; chunked kernels do more operations to use matrix units.
     Source: katharopoulos2020linear, equations 9 and 16 to 20.
 
-    >>> linear_attention_flop(10, heads=1, key_values=4, head_values=4)
+    >>> linear_attention_flop(10, heads=1, key_values=4, head_values=4, products=2)
     640
     """
-    return 4 * tokens * heads * key_values * head_values
+    return 2 * products * tokens * heads * key_values * head_values
 
 
 def linear_state_bytes(*, sequences, heads, key_values, head_values, value_bytes):

@@ -21,6 +21,8 @@ class Recipe(NamedTuple):
     embedding_state_bytes: float  # of input embedding and output head
 
 
+TWO_OF_8_BITS = 2 * (1 + 4 / 256)  # bitsandbytes-optimizers: a byte each, and an fp32 scale for 256 (once 2,048)
+
 RECIPES = {
     # rajbhandari2020zero: fp16 weights and gradients; fp32 weights, momentum, variance
     "adam": Recipe(2, 2, 12, 0, 12),
@@ -37,13 +39,17 @@ RECIPES = {
     "adam, no fp32 weights": Recipe(2, 2, 8, 0, 8),
     "adam, bf16 alone": Recipe(2, 2, 4, 0, 4),
     "adam, fp8 weights": Recipe(1, 2, 12, 0, 12),
-    # bitsandbytes-optimizers: two states of one byte; their scales, one for a block, are not counted
-    "adam, 8-bit": Recipe(2, 2, 4 + 2, 0, 4 + 2),
+    "adam, 8-bit": Recipe(2, 2, 4 + TWO_OF_8_BITS, 0, 4 + TWO_OF_8_BITS),
+    # as fine-tuning has it, without fp32 weights; where a trainer keeps the embedding's states in fp32, 6 B more there
+    "adam, 8-bit alone": Recipe(2, 2, TWO_OF_8_BITS, 0, TWO_OF_8_BITS),
     "adafactor": Recipe(2, 2, 4, 0, 4),  # fp32 weights; eq:factored-moment is not counted
+    "adafactor, bf16 alone": Recipe(2, 2, 0, 0, 0),
     # pytorch-muon: one momentum for a matrix; embedding and head stay with Adam
     "muon": Recipe(2, 2, 8, 0, 12),
+    "muon, bf16 alone": Recipe(2, 2, 2, 0, 4),
     "sgd, momentum": Recipe(2, 2, 8, 0, 8),
     "sgd": Recipe(2, 2, 4, 0, 4),
+    "sgd, bf16 alone": Recipe(2, 2, 0, 0, 0),
 }
 
 
@@ -234,24 +240,26 @@ def mixture_values(width, *, experts, copies, hidden_values, tp, sp):
     return (2 * copies * width + 2 * experts) / sp + copies * hidden_values / tp
 
 
-def logits_bytes(tokens, vocab, *, bytes_per_logit, tp):
+def logits_bytes(tokens, vocab, *, bytes_per_logit, parts, tp):
     r"""Bytes of logits and loss, on the stage that holds the output head.
 
-    $$A = \frac{B_\mu\,V}{g_t}\,b_l$$  (eq:logits-bytes)
+    $$A = \frac{B_\mu\,V}{n_l\,g_t}\,b_l$$  (eq:logits-bytes)
 
-    B_μ  tokens           tokens of a micro-batch on the chip                [-]
-    V    vocab            vocabulary                                         [-]
-    b_l  bytes_per_logit  over all copies alive at once                      [B]
-    g_t  tp               tensor-parallel ranks, which share the vocabulary  [-]
+    B_μ  tokens           tokens of a micro-batch on the chip                     [-]
+    V    vocab            vocabulary                                              [-]
+    b_l  bytes_per_logit  over all copies alive at once                           [B]
+    n_l  parts            parts of the tokens whose loss is made one by one       [-]
+    g_t  tp               tensor-parallel ranks, which share the vocabulary       [-]
 
     Holds for: one micro-batch at a time. b_l = 4 counts the fp32 logits alone, as korthikanti2022_t5;
-    10 is a 16-bit logit, its fp32 copy and that one's gradient; an unfused loss keeps more.
-    Source: korthikanti2022_t5, section 4.3; b_l by counting.
+    10 is a 16-bit logit, its fp32 copy and that one's gradient; an unfused loss keeps more. A loss in
+    parts lets go of each part's logits when it has their gradients.
+    Source: korthikanti2022_t5, section 4.3; b_l by counting; hsu2024liger for parts.
 
-    >>> logits_bytes(2, 100, bytes_per_logit=10, tp=4)
+    >>> logits_bytes(2, 100, bytes_per_logit=10, parts=1, tp=4)
     500.0
     """
-    return tokens * vocab / tp * bytes_per_logit
+    return tokens * vocab / (parts * tp) * bytes_per_logit
 
 
 # ---- micro-batches in flight

@@ -9,7 +9,7 @@ from bottlenecks import data
 from bottlenecks.lessons.show import Card, Table
 
 LETTERS = (
-    "alpha beta gamma delta epsilon eta theta kappa lambda mu nu Pi rho sigma tau phi chi ell pi varepsilon psi omega zeta Phi"
+    "alpha beta gamma delta epsilon eta theta kappa lambda mu nu Pi rho sigma tau phi chi ell pi varepsilon psi omega zeta xi Phi"
 ).split()
 TOKEN = re.compile(r"(\\[a-zA-Z]+ ?|[A-Za-z])(?:_(\{[^}]*\}|\\[a-zA-Z]+|\w))?")
 INDICES = ("i", "l", "1", "2", "3", "p", "+", "-", r"\pm", "1/2", "*")  # the same thing, one of several

@@ -171,6 +171,18 @@ def _cache_bytes():
     return memory.kv_cache_bytes(1, layers=m.layers, kv_heads=m.kv_heads, head_values=m.head_values, value_bytes=2)
 
 
+def _attention():
+    from bottlenecks.studies import attention
+
+    return attention
+
+
+def _forms():
+    from bottlenecks.studies import forms
+
+    return forms
+
+
 def _splitting():
     from bottlenecks.lessons.exercises import ch04
 
@@ -196,6 +208,14 @@ def _exercised():
 
 
 NUMBERS = {
+    "gpt3half": lambda: plain(_equal_tokens("GPT-3 175B"), 3),
+    "llama8half": lambda: plain(_equal_tokens("Llama-3-8B"), 3),
+    "v3half": lambda: plain(_attention().half("DeepSeek-V3"), 3),
+    "fusedtime": lambda: plain(_attention().crossings("Llama-3-8B", "fused")["time"], 2),
+    "overlappedtime": lambda: plain(
+        _attention().crossings("Llama-3-8B", "fused, products and softmax at once")["time"], 2
+    ),
+    "indexpays": lambda: plain(_forms().pays_from()["an index chooses 2,048 latents"]["operations"], 2),
     "half_measured": lambda: binary(_agreeing().measured_half_bytes()),
     "call_us": lambda: plain(1e6 * fitted().call_s, 2),
     "ratio": lambda: plain(float(_splitting().losses.ratio_at(_splitting().losses.law(_splitting().FIT), 5.76e23)), 2),

@@ -134,8 +134,8 @@ def table(rows):
 
 GREEK = dict(
     zip(
-        "αβγδεηθκλΛℓμνΠρστφχζψω",
-        r"\alpha \beta \gamma \delta \epsilon \eta \theta \kappa \lambda \Lambda \ell \mu \nu \Pi \rho \sigma \tau \phi \chi \zeta \psi \omega".split(),
+        "αβγδεηθκλΛℓμνΠρστφχζψωξ",
+        r"\alpha \beta \gamma \delta \epsilon \eta \theta \kappa \lambda \Lambda \ell \mu \nu \Pi \rho \sigma \tau \phi \chi \zeta \psi \omega \xi".split(),
         strict=True,
     )
 )

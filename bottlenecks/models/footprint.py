@@ -14,7 +14,7 @@ from bottlenecks.laws import memory
 from bottlenecks.laws.memory import RECIPES
 from bottlenecks.laws.pipelines import INTERLEAVED, SCHEDULES
 from bottlenecks.laws.recomputation import POLICIES
-from bottlenecks.models.layouts import CHOICES, check, stage_layers
+from bottlenecks.models.layouts import CHOICES, SHARES, check, stage_layers
 
 RECIPE_COLUMNS = {
     what: np.array([getattr(recipe, what) for recipe in RECIPES.values()], dtype=float)
@@ -66,22 +66,36 @@ def _attention_params(model, tp):
     return queries + 2 * model.width * kv_heads * model.head_values
 
 
-def stage_params(model, layout, stage):
-    """Parameters on one chip of a stage: {"blocks", "experts", "embeddings"}."""
+def stage_parts(model, layout, stage):
+    """Parameters on one chip of a stage: {"attention", "ffn", "experts", "embedding", "head"}.
+
+    What takes attention's place counts as attention, routers with it; a matrix that is embedding and head as head.
+    """
     start, layers = stage_layers(model, layout, stage)
     mixture = _mixture_layers(model, start, layers)
     recurrent = layers * model.ssm_layers / model.layers
     attention = (layers - recurrent) * _attention_params(model, layout.tp)
-    blocks = attention + recurrent * (model.ssm_layer_params or 0) / layout.tp
-    blocks = blocks + (layers - mixture) * model.ffn_params / layout.tp
+    attention = attention + recurrent * (model.ssm_layer_params or 0) / layout.tp
+    ffn = (layers - mixture) * model.ffn_params / layout.tp
     if model.experts is not None:
-        blocks = blocks + mixture * (model.shared_params / layout.tp + model.router_params)
+        attention = attention + mixture * model.router_params
+        ffn = ffn + mixture * model.shared_params / layout.tp
     experts = mixture * (model.experts or 0) * model.expert_params / (layout.tp * layout.ep)
     embedding, head = _ends(layout, stage)
     tied = np.logical_and(model.tied_embeddings, embedding * head)  # one matrix for both
-    embeddings = (embedding + head - tied) * model.head_params / layout.tp
-    times = stages_held(layout)
-    return {"blocks": blocks * times, "experts": experts * times, "embeddings": embeddings}
+    one, times = model.head_params / layout.tp, stages_held(layout)
+    parts = {"attention": attention * times, "ffn": ffn * times, "experts": experts * times}
+    return parts | {"embedding": (embedding - tied) * one, "head": head * one}
+
+
+def stage_params(model, layout, stage):
+    """The same in three parts: {"blocks", "experts", "embeddings"}."""
+    parts = stage_parts(model, layout, stage)
+    return {
+        "blocks": parts["attention"] + parts["ffn"],
+        "experts": parts["experts"],
+        "embeddings": parts["embedding"] + parts["head"],
+    }
 
 
 def _adapter_share(model, layout):
@@ -187,9 +201,10 @@ def training_rows(model, layout, *, stage=None):
     logits                          eq:logits-bytes, on the last stage
     recomputation                   one layer whole, beyond what the logits have given back
     step                            the optimiser's own copies, beyond what activations have given back
-    buffers                         eq:gathered-bytes with ZeRO 3; the sequence that a product gathers,
-                                    and its gradient, with sequence parallelism; collectives' buckets
-    reserve                         eq:reserved-bytes
+    buffers                         eq:gathered-bytes with ZeRO 3 or weights on the host; the sequence that a product
+                                    gathers, and its gradient, with sequence parallelism; a frozen matrix made
+                                    wide for its product; collectives' buckets
+    reserve                         eq:reserved-bytes, of all but frozen weights: these come once, and leave no gaps
     """
     check(model, layout)
     if stage is not None:
@@ -221,6 +236,7 @@ def _layers(model, layout):
 def _stage_rows(model, layout, stage, layer=None):
     params = stage_params(model, layout, stage)
     rows = _states(model, layout, params)
+    frozen = rows.pop("frozen")
     start, layers = stage_layers(model, layout, stage)
     mixture = _mixture_layers(model, start, layers)
     held, recomputed = 0.0, 0.0
@@ -236,15 +252,17 @@ def _stage_rows(model, layout, stage, layer=None):
     held = (held + sent * layout.value_bytes) * in_flight(layout, stage)
     on_chip = 1 - layout.offloaded_activations
     activations = tokens * (held * on_chip + head_input * head)
-    logits = head * memory.logits_bytes(tokens, model.vocab, bytes_per_logit=layout.bytes_per_logit, tp=layout.tp)
+    logits = head * memory.logits_bytes(
+        tokens, model.vocab, bytes_per_logit=layout.bytes_per_logit, parts=layout.loss_parts, tp=layout.tp
+    )
     again = np.maximum(recomputed * tokens - logits, 0)
     step = np.maximum(rows.pop("step") - activations - logits - again, 0)
     rows |= {"activations": activations, "logits": logits, "recomputation": again, "step": step}
     sequence = np.where(sp > 1, 2 * tokens * model.width * layout.value_bytes, 0)
     rows["buffers"] = layout.bucket_bytes + sequence + _gathered(model, layout, params, layers)
-    used = total_bytes(rows)
+    loose = total_bytes(rows) - frozen
     rows["reserve"] = (
-        memory.reserved_bytes(used, fragmentation=layout.fragmentation, overhead_bytes=layout.overhead_bytes) - used
+        memory.reserved_bytes(loose, fragmentation=layout.fragmentation, overhead_bytes=layout.overhead_bytes) - loose
     )
     return rows
 
@@ -255,11 +273,15 @@ def _ranks(layout):
 
 
 def _states(model, layout, params):
-    """Rows of eq:zero-states; experts are shared by fewer ranks, embeddings may have other states."""
+    """Rows of eq:zero-states; experts are shared by fewer ranks, embeddings may have other states.
+
+    "frozen" is, of the weights, what is not trained; "step" lies where the optimiser works.
+    """
     take = {what: _take(layout.recipe, what) for what in memory.Recipe._fields}
     ranks = _ranks(layout) * stages_held(layout)  # running both ways, two chips hold the same stage
     cut = {"blocks": ranks, "experts": np.maximum(ranks / layout.ep, 1), "embeddings": ranks}
-    rows = dict.fromkeys(("weights", "gradients", "optimizer", "step"), 0.0)
+    here = {name: 1 - getattr(layout, f"offloaded_{name}") for name in ("weights", "gradients", "states")}
+    rows = dict.fromkeys(("weights", "gradients", "optimizer", "step", "frozen"), 0.0)
     adapted = np.greater(layout.lora_rank, 0)
     share = _adapter_share(model, layout)
     for kind, number in params.items():
@@ -267,36 +289,57 @@ def _states(model, layout, params):
             continue
         state = take["embedding_state_bytes" if kind == "embeddings" else "state_bytes"]
         trained = np.where(adapted, number * share * (kind != "embeddings"), number)
-        frozen = np.where(adapted, number, 0)
+        frozen = np.where(adapted, number, 0) * _frozen_bytes(layout, kind)
         n1, n2, n3 = (memory.shards(layout.zero, cut[kind], from_stage=z) for z in (1, 2, 3))
         held = {
-            "weights": (trained * take["weight_bytes"] + frozen * layout.frozen_bytes) / n3,
-            "gradients": trained * take["gradient_bytes"] / n2,
-            "optimizer": trained * state / n1 * (1 - layout.offloaded_states),
-            "step": trained * take["step_bytes"] / n1,
+            "weights": (trained * take["weight_bytes"] + frozen) / n3 * here["weights"],
+            "gradients": trained * take["gradient_bytes"] / n2 * here["gradients"],
+            "optimizer": trained * state / n1 * here["states"],
+            "step": trained * take["step_bytes"] / n1 * here["states"],
+            "frozen": frozen / n3 * here["weights"],
         }
         rows = {name: rows[name] + held[name] for name in rows}
+    one = np.maximum(_largest_matrix(model, layout), model.head_params / layout.tp) * take["gradient_bytes"]
+    rows["gradients"] = np.where(layout.step_in_backward, np.minimum(one, rows["gradients"]), rows["gradients"])
     return rows
 
 
-def _gathered(model, layout, params, layers):
-    """eq:gathered-bytes: two layers and the embeddings, or the whole stage where it gathers once.
+def _frozen_bytes(layout, kind):
+    """Bytes of a frozen weight; what narrows the matrices of the blocks leaves the embeddings as they are."""
+    return np.maximum(layout.frozen_bytes, layout.value_bytes) if kind == "embeddings" else layout.frozen_bytes
 
-    Of such a stage's gradients those are whole that are not yet summed over the step's micro-batches. Where all of
-    these go through a chunk of layers one behind the other, that is the chunk at work and the one that leaves.
+
+def _largest_matrix(model, layout):
+    """Weights of the largest matrix of the blocks on a chip."""
+    return model.width * np.maximum(model.ffn_width or 0, model.expert_width or 0) / layout.tp
+
+
+def _gathered(model, layout, params, layers):
+    """eq:gathered-bytes: two layers and an embedding, or the whole stage where it gathers once.
+
+    A chip that has both embeddings gathers one at a time. Of gradients one layer's are whole, or, where it gathers
+    once, those that are not yet summed over the step's micro-batches; where all of these go through a chunk of layers
+    one behind the other, that is the chunk at work and the one that leaves. Frozen layers come as they are stored; of
+    those narrower than values one matrix at a time is wide.
     """
     blocks = params["blocks"] + params["experts"]
     one = blocks / np.maximum(layers, 1)
     ends = params["embeddings"]
-    weights = np.where(layout.gathers_once, blocks, np.minimum(2 * one, blocks)) + ends
+    end = np.where(layout.gathers_once, ends, np.minimum(ends, model.head_params / layout.tp))
     in_turn = (code("schedule", layout.schedule, SCHEDULES) == INTERLEAVED) & (layout.micro_batches <= layout.pp)
-    whole = blocks * np.where(in_turn, np.minimum(2 / layout.vpp, 1), 1)
-    gradients = np.where(layout.gathers_once, whole, one) + ends
-    trained = np.where(np.greater(layout.lora_rank, 0), 0, _take(layout.recipe, "gradient_bytes"))
+    unsummed = blocks * np.where(in_turn, np.minimum(2 / layout.vpp, 1), 1)
+    adapted = np.greater(layout.lora_rank, 0)
+    narrow = adapted & np.less(layout.frozen_bytes, layout.value_bytes)
+    kept = np.where(narrow, layout.frozen_bytes, layout.value_bytes)
+    trained = np.where(adapted, 0, _take(layout.recipe, "gradient_bytes"))
+    at_once = np.where(layout.gathers_once, blocks, np.minimum(2 * one, blocks))
+    weights = memory.gathered_bytes(at_once, weight_bytes=kept, gradient_bytes=0)
+    weights = weights + memory.gathered_bytes(end, weight_bytes=layout.value_bytes, gradient_bytes=0)
+    gradients = np.where(layout.gathers_once, unsummed, one) + end
+    gradients = memory.gathered_bytes(gradients, weight_bytes=0, gradient_bytes=trained)
     sharing = np.greater_equal(layout.zero, 3) & np.greater(_ranks(layout), 1)
-    whole = memory.gathered_bytes(weights, weight_bytes=layout.value_bytes, gradient_bytes=0)
-    whole = whole + memory.gathered_bytes(gradients, weight_bytes=0, gradient_bytes=trained)
-    return np.where(sharing, whole, 0)
+    whole = np.where(sharing | np.greater(layout.offloaded_weights, 0), weights, 0) + np.where(sharing, gradients, 0)
+    return whole + np.where(narrow, _largest_matrix(model, layout) * layout.value_bytes, 0)
 
 
 def total_bytes(rows):
@@ -312,16 +355,17 @@ def shortfall_bytes(rows, memory_bytes):
 def offload_bytes_per_s(model, layout, *, step_s, stage=0):
     """Bandwidth to the host, each way, that hides a layout's offload within a step (eq:offload-bandwidth).
 
-    Of states, gradients go out and weights come back; activations go out and come back once for each
-    micro-batch.
+    Of states, gradients go out and weights come back. For each micro-batch activations go out and come back, and
+    weights that wait on the host come twice.
     """
     check(model, layout)
     params = stage_params(model, layout, stage)
-    whole = replace(layout, offloaded_states=0.0, offloaded_activations=0.0, micro_batches=1)
+    whole = replace(layout, **dict.fromkeys(SHARES, 0.0), micro_batches=1)
     rows = _stage_rows(model, whole, stage)
     each = np.maximum(_take(layout.recipe, "gradient_bytes"), _take(layout.recipe, "weight_bytes"))
     cut = memory.shards(layout.zero, _ranks(layout), from_stage=1)
     states = total_bytes(params) / cut * each
-    moved = layout.offloaded_states * states
-    moved = moved + layout.offloaded_activations * rows["activations"] * layout.micro_batches
+    moved = np.maximum(layout.offloaded_states, layout.offloaded_gradients) * states
+    often = layout.offloaded_activations * rows["activations"] + 2 * layout.offloaded_weights * rows["weights"]
+    moved = moved + often * layout.micro_batches
     return memory.hiding_bytes_per_s(moved, duration_s=positive("step_s", step_s))

@@ -15,7 +15,6 @@ from bottlenecks import data
 from bottlenecks.facts.chips import Chip, chips
 from bottlenecks.facts.doors import MOST, PLAIN, numbers, one_of, rate, record, seen_by, settle, switch
 from bottlenecks.facts.formats import bytes_per_value
-from bottlenecks.facts.units import si
 from bottlenecks.laws import power, tiling
 
 # Sides of a tile of the result (nvidia-matmul-guide lists them); then: into how many parts the
@@ -24,7 +23,7 @@ TILES = ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64))
 SPLITS = (1, 4)
 ARRAY = 128  # side of the multiplier array of a chip without cores to deal tiles to; TPU v6e's is 256
 FEW_ROWS = 8  # most rows of a product that a matrix-vector kernel takes
-UNPACK = 8  # instructions to widen a weight: mask, shift, convert, scale, and their indices
+UNPACK = 8  # instructions to widen a weight: mask, shift, convert, scale, and indices
 QUERY_BLOCK = 128  # queries of a tile of attention
 DECODING = 16  # most queries for which attention deals keys, not queries, to the cores
 OLDER_PER_CLOCK = 2048  # 16-bit FLOP per clock of a core that runs the product instructions of Ampere
@@ -309,8 +308,8 @@ def matmul_s(m, k, n, *, device, groups=1, weight_bytes=None, warm=False):
     Q    (eq:matmul-bytes)          least traffic, and the parts' sums               [B]
     W    device.memory_bytes_per_s  bandwidth that is reached                        [B/s]
 
-    Cutting the depth in k / t_k parts makes as many times the tiles, each writing sums of 32 bits that are read
-    again. The library's choice of tile is taken to be the best one.
+    Cutting the depth in k / t_k parts makes as many times the tiles, each writing sums of 32 bits that are read again.
+    The library's choice of tile is taken to be the best one.
 
     Holds for: dense products on GPUs by a tuned library; on a chip of one large array (cores = 1)
     the shape is rounded up to the array instead. `weight_bytes`: of a stored weight, where weights
@@ -359,9 +358,8 @@ def still_cached(moved_bytes, *, cache_bytes):
     Q  moved_bytes  operands and result  [B]
     C  cache_bytes  size of the cache    [B]
 
-    Holds for: one kernel in a loop. All of it up to half of the cache, nothing from one and a half:
-    what comes last pushes out what is needed first.
-    Source: a cache that replaces the least recently used would drop from 1 to 0 at Q = C; real ones
+    Holds for: one kernel in a loop. All of it up to half of the cache, nothing from one and a half: what comes last
+    pushes out what is needed first. Source: a cache that replaces the least recently used would drop from 1 to 0 at Q = C; real ones
     hash their addresses and lose some before and keep some after. The slope is a choice.
 
     >>> float(still_cached(4.0, cache_bytes=4.0))
@@ -383,8 +381,8 @@ def few_rows_s(m, k, n, *, groups, weight_bytes, device):
     b_w  weight_bytes               of a stored weight                       [B]
     W    device.memory_bytes_per_s  bandwidth that is reached                [B/s]
 
-    Holds for: a decode step of up to about eight sequences, on chips whose cores take any work;
-    several weights are read for each value of the few rows, whose traffic is left out.
+    Holds for: a decode step of up to about eight sequences, on chips whose cores take any work; several weights are read
+    for each value of the few rows, whose traffic is left out.
     Source: eq:matmul-flop and eq:matmul-bytes with vector units in place of tiles.
     """
     unpacked = np.where(weight_bytes < device.bytes_per_value, UNPACK, 1)
@@ -438,6 +436,8 @@ def attention_s(
     shared_values=False,
     causal=True,
     window=np.inf,
+    gathered=False,
+    pooled=1,
     backward=False,
     implementation=None,
     cache_bytes=None,
@@ -458,29 +458,29 @@ def attention_s(
     Q    -                          queries, keys, values and results, once                [B]
     W    device.memory_bytes_per_s  bandwidth that is reached                              [B/s]
 
-    A tile is a block of up to 128 queries of a head, on one core, over all keys that they see. The longest
-    is a full block at the end of the sequence; a last block that is not full makes it no shorter. With fewer
-    tiles than cores the kernel takes as long as the longest.
+    A tile is a block of up to 128 queries of a head, on one core, over all keys that they see. The longest is a full block
+    at the end of the sequence; a last block that is not full makes it no shorter. With fewer tiles than cores the kernel
+    takes as long as the longest.
 
-    "fused" (FlashAttention-2) keeps the scores on the chip; products and softmax take turns. It fills
-    one large array (cores = 1) with a head at a time: 64 values take as long as its side of 128.
-    "fused, overlapped" (FlashAttention-3, cuDNN 9) hides the forward softmax beside the products.
-    "fused, first" (FlashAttention-1, xformers, Triton) takes twice the time of "fused".
-    "unfused" writes the scores out. Passes over them, forward: written; softmax and dropout, read
-    and written each; read. Backward: read for the values' gradient; written; dropout, 2; softmax, 3;
-    read for the queries' and for the keys' gradient. A mask is 2 more either way.
+    "fused" (FlashAttention-2) keeps the scores on the chip; products and softmax take turns. It fills one large array
+    (cores = 1) with a head at a time: 64 values take as long as its side of 128. "fused, overlapped" (FlashAttention-3,
+    cuDNN 9) hides the forward softmax beside the products. "fused, first" (FlashAttention-1, xformers, Triton) takes
+    twice the time of "fused". "unfused" writes the scores out. Passes over them, forward: written; softmax and dropout, read and written each;
+    read. Backward: read for the values' gradient; written; dropout, 2; softmax, 3; read for the queries' and for the
+    keys' gradient. A mask is 2 more either way.
     With `backward` the time is that of the forward and the backward pass together: five products
     in place of two, the scores made again, and kernels before and after it that stream.
 
-    `shared_values`: the values are columns of the keys (latent attention, absorbed). `cache_bytes`: of
-    a kept value, where keys and values are kept narrower than they are multiplied.
+    `shared_values`: values are columns of the keys (latent attention, absorbed). `cache_bytes`: of a kept value, where
+    it is narrower than multiplied. `gathered`: each query reads the at most `window` keys that it alone has chosen.
+    `pooled`: tokens behind one key.
 
-    Holds for: 16-bit formats, GPUs; one query (decoding) splits its keys over all cores.
-    Source: counting; dao2023flashattention2, shah2024flashattention3 for what overlaps.
+    Holds for: 16-bit formats, GPUs; one query (decoding) splits its keys over all cores. Source: counting;
+    dao2023flashattention2, shah2024flashattention3 for what overlaps.
     """
     record("device", device, Device, "device(chip)")
     sizes = {"queries": queries, "keys": keys, "batch": batch, "heads": heads, "kv_heads": kv_heads}
-    queries, keys, batch, heads, kv_heads, d = numbers(**sizes, head_values=head_values)
+    queries, keys, batch, heads, kv_heads, d, pooled = numbers(**sizes, head_values=head_values, pooled=pooled)
     dv = d if v_head_values is None else numbers(v_head_values=v_head_values)[0]
     seen_by(queries, keys, switch("causal", causal), window)
     b = device.bytes_per_value
@@ -491,9 +491,12 @@ def attention_s(
     every = tiling.attention_pairs(queries, keys, causal=causal) + queries * edge
     near = tiling.attention_pairs(queries, keys, causal=causal, window=window)
     near = near + queries * (edge + whole / 2)
-    computed = np.minimum(np.minimum(near, every), np.asarray(queries, dtype=float) * keys)
-    longest = whole * np.minimum(keys, window + edge + whole / 2)  # pairs of the tile that sees most keys
+    computed = np.minimum(np.minimum(near, every), np.asarray(queries, dtype=float) * keys) / pooled
+    longest = whole * np.minimum(keys, window + edge + whole / 2) / pooled  # pairs of the tile that sees most keys
     seen = np.minimum(keys, window + queries - 1)  # keys that any query sees
+    if switch("gathered", gathered):
+        seen = tiling.attention_pairs(queries, keys, causal=causal, window=window)
+    seen = seen / pooled
     kept = d if shared_values else d + dv  # of a key and its value
     c = b if cache_bytes is None else cache_bytes
     read = batch * (b * heads * queries * (d + dv) + c * kv_heads * seen * kept)
@@ -504,7 +507,7 @@ def attention_s(
     gradient = {"products": 6 * filled + 4 * filled_v, "overlapped": False}
     if kind == "unfused":
         passes = UNFUSED_PASSES[backward] + np.where(causal, UNFUSED_MASK_PASSES[backward], 0)
-        scores = sequences * np.asarray(queries, dtype=float) * keys
+        scores = sequences * np.asarray(queries, dtype=float) * keys / pooled
         products = 2 * d + 2 * dv + (6 * d + 4 * dv if backward else 0)
         starts = (8 if backward else 3) * device.fixed_s
         rate = batched_flop_per_s(d, device=device)
@@ -539,9 +542,9 @@ def batched_flop_per_s(row_values, *, device):
     d_h  row_values                values of a row: of a head     [-]
     b    device.bytes_per_value    size of one value              [B]
 
-    Matrix units are fed 16 bytes at a time. Where heads lie side by side in one row, and a head is not
-    a multiple of that, no head but the first starts where such a load may, and the library's batched
-    kernel does the product on the vector units. One large matrix can be padded; these cannot.
+    Matrix units are fed 16 bytes at a time. Where heads lie side by side in one row, and a head is not a multiple of that,
+    no head but the first starts where such a load may, and the library's batched kernel takes the vector units. One large
+    matrix can be padded; these cannot.
 
     Holds for: cores with matrix units, and libraries of 2022; fused kernels pad a head on the chip.
     Source: nvidia-matmul-guide, "Tensor Core requirements"; anthony2024codesign has the same drop by
@@ -576,24 +579,3 @@ def op_s(op, device):
 def ledger_s(rows, device):
     """Seconds of all rows, one kernel after the other."""
     return sum(op_s(op, device) for op in rows)
-
-
-def constants_shown(families):
-    """Rows of a table: the fitted constants of some families, in units that can be read."""
-    words = {row["constant"]: row["name"] for row in data.rows("kernel_constant_names")}
-    return [
-        {
-            "family": "all" if family == "any" else family,
-            "constant": words[name],
-            "value": _readable(row["value"], row["unit"]),
-            "80 % of kinds": " to ".join(_readable(row[end], row["unit"]) for end in ("low", "high") if row[end]),
-            "rows": row["rows"],
-        }
-        for (family, name), row in constants_table().items()
-        if family in families and row["rows"]
-    ]
-
-
-def _readable(text, unit):
-    value = float(text)
-    return f"{value:.1%}" if unit == "1" else f"{value:.3g} B" if unit == "B" else si(value, unit)

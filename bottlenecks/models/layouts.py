@@ -16,15 +16,17 @@ from bottlenecks.laws.pipelines import DUALPIPE, INTERLEAVED, SCHEDULES, ZBV
 from bottlenecks.laws.recomputation import POLICIES
 
 CHOICES = {"recompute": POLICIES, "schedule": SCHEDULES, "recipe": tuple(RECIPES)}
-SWITCHES = ("sp", "fused_attention", "dropout", "embedding_slots", "gathers_once", "keeps_outputs")
+SWITCHES = ("sp", "fused_attention", "dropout", "embedding_slots", "gathers_once", "keeps_outputs", "step_in_backward")
 WHOLE = (
-    "tp pp vpp dp cp ep zero zero_ranks micro_batch micro_batches seq_len lora_rank batch context block prefix chunk"
-    " state_values"
+    "tp pp vpp dp cp ep zero zero_ranks micro_batch micro_batches seq_len lora_rank loss_parts"
+    " batch context block prefix chunk pass_tokens state_values"
 ).split()
-SHARES = ("offloaded_states", "offloaded_activations")
-ZERO_ALLOWED = (*"zero lora_rank bucket_bytes fragmentation overhead_bytes prefix state_values".split(), *SHARES)
+SHARES = ("offloaded_weights", "offloaded_gradients", "offloaded_states", "offloaded_activations")
+ZERO_ALLOWED = "zero lora_rank bucket_bytes fragmentation overhead_bytes prefix pass_tokens state_values".split()
+ZERO_ALLOWED = (*ZERO_ALLOWED, *SHARES)
 LIMITS = dict.fromkeys(("tp", "pp", "vpp", "dp", "cp", "ep", "zero_ranks"), RANKS)
 LIMITS |= dict.fromkeys(("micro_batch", "micro_batches", "batch", "seq_len", "context", "prefix", "chunk"), COUNT)
+LIMITS |= dict.fromkeys(("loss_parts", "pass_tokens"), COUNT)
 LIMITS |= {"zero": 3, "block": COUNT, "lora_rank": RANKS, "state_values": COUNT, **dict.fromkeys(SHARES, 1)}
 MOST_TOKENS = 10**15  # of a step
 MOST_DIVIDED = 10**13  # whose divisors are found in a second
@@ -59,14 +61,18 @@ class Layout:
     dropout: bool = False
     value_bytes: float = 2  # of an activation, and of a weight while it is gathered
     bytes_per_logit: float = 10  # over all copies alive at once (eq:logits-bytes)
+    loss_parts: int = 1  # parts of the tokens whose logits are made, and let go, one after another
     imbalance: float = 1  # tokens of the busiest expert rank over the mean
     embedding_slots: bool = False  # embedding and head count as a layer each when stages are cut
     gathers_once: bool = False  # ZeRO 3 keeps weights and gradients whole from step to step
     keeps_outputs: bool = False  # stages hold what they sent on, until its gradient comes back
-    offloaded_states: float = 0  # share of the optimiser's states that the host keeps, and updates
+    step_in_backward: bool = False  # a gradient is used as soon as it is made: one tensor's is held, not the model's
+    offloaded_weights: float = 0  # share of the weights that wait on the host; a layer comes whole when it is used
+    offloaded_gradients: float = 0  # share of the gradients that leave for the host as they are made
+    offloaded_states: float = 0  # share of the optimiser's states that the host keeps (or pages), and updates
     offloaded_activations: float = 0  # share of the activations that wait on the host
     lora_rank: int = 0  # of adapters on every matrix of the blocks; 0: all weights are trained
-    frozen_bytes: float = 2  # of a frozen weight, with adapters
+    frozen_bytes: float = 2  # of a frozen weight of the blocks, with adapters; the embeddings stay at 16 bits
     bucket_bytes: float = 0  # buffers of collectives
     fragmentation: float = 0  # eq:reserved-bytes; 0 is the bound from below
     overhead_bytes: float = 0

@@ -81,7 +81,8 @@ def _flop(name, tokens, plain, sequence):
     if not shape.layers or (np.isnan(sequence) and shape.context_tokens is None):
         return plain
     context = min(shape.context_tokens, LONGEST) if np.isnan(sequence) else sequence
-    attention = 6 * shape.layers * shape.heads * shape.head_values * context * tokens  # causal half of 12
+    values = shape.head_values + (shape.v_head_values or shape.head_values)  # of a query, and of a value
+    attention = 3 * shape.layers * shape.heads * values * context * tokens  # causal half of 6
     return plain + attention
 
 

@@ -10,7 +10,18 @@ from bottlenecks.facts.doors import one_of
 from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.measured import first_estimate
 from bottlenecks.models import ops
-from bottlenecks.studies import agreeing, bills, era, growth, losses, one_device, step_verdicts, tax, wired
+from bottlenecks.studies import (
+    agreeing,
+    attention_verdicts,
+    bills,
+    era,
+    growth,
+    losses,
+    one_device,
+    step_verdicts,
+    tax,
+    wired,
+)
 from bottlenecks.studies.verdict import Verdict, claims
 
 
@@ -167,6 +178,8 @@ def _low_precision():
 
 VERDICTS = {
     "W2-roofline-of-llm": _roofline_of_llm,
+    "W2-quadratic-attention": attention_verdicts.quadratic,
+    "W2-sparse-linear-attention": attention_verdicts.alternatives,
     "W2-latency-floor": step_verdicts.latency_floor,
     "W3-aggregate-bandwidth": step_verdicts.aggregate_bandwidth,
     "W3-no-single-resource": step_verdicts.no_single_resource,

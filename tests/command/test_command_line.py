@@ -100,6 +100,20 @@ def test_chips(capsys):
         (["fits", "Llama-3-8B", "h100 sxm", "--batch", "2.6"], "got '2.6'; the nearest is 3"),
         (["fits", "Llama-3-8B", "h100 sxm", "--chips", "-8"], "got '-8'; the nearest is 1"),
         (["fits", "Llama-3-8B", "h100 sxm", "--train", "--format", "fp8"], "leave out --format or --train"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--recipe", "adam"], "--recipe is of training: add --train"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--zero", "2"], "--zero is of training: add --train"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--train", "--recipe", "adam 8bit"], "did you mean 'adam, 8-bit'?"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--train", "--recompute", "ful"], "did you mean 'full'?"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--train", "--offload", "stats"], "did you mean 'states'?"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--train", "--frozen", "nf4"], "add --lora RANK"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--offload", "states"], "--offload takes weights when serving"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--held-back", "some"], "--held-back must be a share"),
+        (["fits", "Llama-3-8B", "h100 sxm", "--cache", "fp7"], "cache_format 'fp7' is unknown"),
+        (
+            ["fits", "Llama-3-8B", "h100 sxm", "--train", "--tp", "2", "--dp", "2", "--chips", "8"],
+            "got 8; the nearest is 4",
+        ),
+        (["fits", "Llama-3-8B", "h100 sxm", "--train", "--batch", "2", "--micro-batch", "2"], "leave out one of them"),
         (["fits", "Llama-3-70B", "h100 sxm", "--chips", "97"], "at most 80 stages, got 97; the nearest is 96"),
     ],
 )
@@ -366,12 +380,45 @@ def test_score_says_what_has_no_prediction(capsys):
 
 def test_fits(capsys):
     status, out, _ = run(capsys, "fits", "llama 3 70b", "h100 sxm")
-    assert status == 0 and "does not fit, by 56.9" in out
-    assert "cheapest change that fits: weights in fp8" in out
+    # 141.1 GB of weights, 1.3 of cache, 1.2 of a pass, 2.7 of contexts; 77.0 of 85.5 are there
+    assert status == 0 and "does not fit, by 69.4" in out
+    assert "cheapest change that fits: weights in four bits" in out
+    assert "held back: 11.27 GB, 10% of the memory, which servers leave alone unless told otherwise" in out
     status, out, _ = run(capsys, "fits", "Llama-3-8B", "h100 sxm", "--train", "--json")
     assert status == 0 and json.loads(out)["shortfall"] > 0
     status, out, _ = run(capsys, "fits", "Llama-3-8B", "h100 sxm", "--context", "8192")
     assert status == 0 and "to spare" in out and "largest batch at this context" in out
+    status, out, _ = run(capsys, "fits", "LLaMA-7B", "h100 sxm", "--batch", "2")
+    assert "longest context at this batch: 2,048 (the model's own; the memory would hold" in out
+    assert "4,096 tokens are more than the 2,048 that LLaMA-7B was made for" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [  # what the verb prints is what the functions hold
+        ("--tp 2 --context 999 --batch 3 --cache fp8 --format awq --held-back 20% --prefill-chunk 512",
+         {"tp": 2, "context": 999, "batch": 3, "cache_format": "fp8", "format": "awq", "held_back": 0.2, "prefill": 512}),
+        ("--chips 4 --format Q4_0 --held-back 4GB --offload 0.25 --full-windows",
+         {"chips": 4, "format": "Q4_0", "held_back": 4e9, "offloaded": 0.25, "full_windows": True}),
+        ("--train --chips 8 --tp 2 --pp 2 --zero 1 --micro-batch 2 --micro-batches 4 --recompute selective",
+         {"chips": 8, "tp": 2, "pp": 2, "zero": 1, "batch": 2, "micro_batches": 4, "recompute": "selective"}),
+        ("--train --lora 16 --frozen nf4 --loss-chunks 8 --logit-bytes 16 --offload states,activations=0.5 --recipe adam",
+         {"lora_rank": 16, "frozen_bytes": 0.5625, "loss_parts": 8, "bytes_per_logit": 16.0, "offloaded_states": 1.0,
+          "offloaded_activations": 0.5, "recipe": "adam"}),
+        ("--train --offload 0.5 --step-in-backward --held-back 0",
+         {"offloaded_states": 0.5, "step_in_backward": True, "held_back": 0.0}),
+    ],
+)  # fmt: skip
+def test_fits_takes_a_whole_layout(capsys, options, asked):
+    from bottlenecks.facts.architectures import model
+    from bottlenecks.facts.chips import chip
+    from bottlenecks.studies import room
+
+    of = room.training if "--train" in options else room.serving
+    status, out, _ = run(capsys, "fits", "Llama-3-8B", "h100 sxm", *options.split(), "--json")
+    assert status == 0
+    assert json.loads(out) == json.loads(json.dumps(of(model("Llama-3-8B"), chip("H100 SXM5"), **asked)))
+    assert run(capsys, "fits", "Llama-3-8B", "h100 sxm", *options.split())[0] == 0
 
 
 @pytest.mark.parametrize(

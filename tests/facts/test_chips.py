@@ -213,7 +213,7 @@ def test_every_source_is_in_the_bibliography_and_every_entry_is_used():
             "software",
             "workloads",
             "corpus_columns",
-            *("scaling_laws", "capability", "rents"),
+            *("scaling_laws", "capability", "rents", "attention_forms", "attention_phases", "attention_quality"),
             *TABLES,
         )
         for row in data.rows(table)

@@ -27,7 +27,7 @@ LAWS = {
     memory.score_bytes: ((16,), {"heads": 2, "value_bytes": 2 * B, "mask_bytes": 1 * B, "tp": 2, "dropout": 1}, B),
     memory.fused_attention_bytes: ((), {"heads": 2, "tp": 2, "sum_bytes": 4 * B}, B),
     memory.mixture_values: ((8,), {"experts": 16, "copies": 2, "hidden_values": 24, "tp": 2, "sp": 2}, NONE),
-    memory.logits_bytes: ((2, 100), {"bytes_per_logit": 10 * B, "tp": 4}, B),
+    memory.logits_bytes: ((2, 100), {"bytes_per_logit": 10 * B, "parts": 2, "tp": 4}, B),
     memory.in_flight_gpipe: ((32,), {}, NONE),
     memory.in_flight_1f1b: ((32,), {"stages": 8, "stage": 1}, NONE),
     memory.in_flight_interleaved: ((32,), {"stages": 8, "stage": 1, "chunks": 2}, NONE),
@@ -251,18 +251,23 @@ def test_a_window_stops_growing():
         ("adam, no fp32 weights", 2 + 2 + 4 + 4),
         ("adam, bf16 alone", 4 * 2),
         ("adam, fp8 weights", 1 + 2 + 4 + 4 + 4),
-        ("adam, 8-bit", 2 + 2 + 4 + 1 + 1),
+        ("adam, 8-bit", 2 + 2 + 4 + 2 * (1 + 4 / 256)),
+        ("adam, 8-bit alone", 2 + 2 + 2 * (1 + 4 / 256)),  # a scale of four bytes for 256 values of a state
         ("adafactor", 2 + 2 + 4),
+        ("adafactor, bf16 alone", 2 + 2),
         ("muon", 2 + 2 + 4 + 4),
+        ("muon, bf16 alone", 2 + 2 + 2),
         ("sgd, momentum", 2 + 2 + 4 + 4),
         ("sgd", 2 + 2 + 4),
+        ("sgd, bf16 alone", 2 + 2),
     ],
 )
 def test_bytes_of_a_recipe_by_hand(name, bytes_of_a_weight):
     recipe = memory.RECIPES[name]
     assert recipe.weight_bytes + recipe.gradient_bytes + recipe.state_bytes == bytes_of_a_weight
     # embedding and head are with Adam where matrices have one momentum; elsewhere they are as all others
-    assert recipe.embedding_state_bytes == (4 + 4 + 4 if name == "muon" else recipe.state_bytes)
+    embedding = {"muon": 4 + 4 + 4, "muon, bf16 alone": 2 + 2}.get(name, recipe.state_bytes)
+    assert recipe.embedding_state_bytes == embedding
     # of the step alone: 16-bit gradients widened; unfused, a 32-bit copy more, 20 and 24 in all
     assert recipe.step_bytes == {"adam, widened gradients": 4, "adam, not fused": 8}.get(name, 0)
     assert recipe.weight_bytes == {"adam, fp32": 4, "adam, fp8 weights": 1}.get(name, 2)

@@ -21,10 +21,10 @@ def test_every_measured_row_is_predicted_or_says_why_not():
 @pytest.mark.parametrize(
     "source, budget",
     [
-        ("bloom_prequel", 0.06),
-        ("torchtitan_2024_12", 0.09),
-        ("torchtitan_h200_2025_06", 0.05),
-        ("bigscience_v100_gpt2", 0.11),
+        ("bloom_prequel", 0.05),
+        ("torchtitan_2024_12", 0.10),  # which gathered both embeddings at once, as later ones do not
+        ("torchtitan_h200_2025_06", 0.03),
+        ("bigscience_v100_gpt2", 0.10),
     ],
 )
 def test_held_out_sources_stay_within_their_budget(source, budget):

@@ -112,11 +112,11 @@ def test_adapters_train_a_sliver():
     assert adapted["weights"] == pytest.approx(whole["weights"] + 2 * trained)
 
 
-def test_zero_3_gathers_two_layers_and_the_embeddings():
+def test_zero_3_gathers_two_layers_and_one_embedding_at_a_time():
     found = rows(zero=3, dp=8, recipe="adam, fp32")
-    layer, ends = LLAMA.layer_params, 2 * LLAMA.head_params
+    layer, end = LLAMA.layer_params, LLAMA.head_params
     assert found["weights"] == 4 * LLAMA.params / 8
-    assert found["buffers"] == 2 * (2 * layer + ends) + 4 * (layer + ends)
+    assert found["buffers"] == 2 * (2 * layer + end) + 4 * (layer + end)
     assert rows(zero=3, dp=8, gathers_once=True, recipe="adam, fp32")["buffers"] == 6 * LLAMA.params
 
 
@@ -148,6 +148,48 @@ def test_offload_moves_gradients_out_and_weights_in():
     assert offload_bytes_per_s(LLAMA, layout, step_s=1.0) == 4 * kept
 
 
+def test_what_waits_on_the_host_by_hand():
+    # Llama-3-8B, 8,029,995,008 parameters of which 525,336,576 are an embedding; a layer has 218,103,808
+    n, end, layer = 8_029_995_008, 525_336_576, 218_103_808
+    plain = {"recipe": "adam, widened gradients", "seq_len": 64}
+    here, away = rows(**plain), rows(**plain, offloaded_states=1.0, offloaded_gradients=0.5, offloaded_weights=1.0)
+    assert here["weights"] == 2 * n and here["optimizer"] == 12 * n and here["step"] > 3 * n
+    assert away["weights"] == away["optimizer"] == away["step"] == 0  # the host works on what it keeps
+    assert away["gradients"] == n  # half of 2 bytes
+    assert away["buffers"] == 2 * (2 * layer + end)  # two layers and an embedding come whole, in 16 bits
+    assert here["buffers"] == 0
+    moved = Layout(seq_len=64, recipe="adam", offloaded_weights=1.0, micro_batches=3)
+    assert offload_bytes_per_s(LLAMA, moved, step_s=1.0) == 3 * 2 * 2 * n  # twice for each micro-batch, 2 bytes
+
+
+def test_a_loss_in_parts_keeps_the_logits_of_one():
+    whole, parts = rows(), rows(loss_parts=8)
+    assert whole["logits"] == 8192 * 128256 * 10 and parts["logits"] == whole["logits"] / 8
+    assert {n for n in whole if whole[n] != parts[n]} == {"logits"}
+
+
+def test_a_step_in_the_backward_pass_holds_one_gradient():
+    # the largest matrix: an embedding of 128,256 x 4,096, or at 8 ranks its eighth
+    for tp in (1, 8):
+        assert rows(recipe="adam", step_in_backward=True, tp=tp)["gradients"] == 2 * 128_256 * 4096 / tp
+    assert rows(recipe="adam", step_in_backward=True, tp=1, lora_rank=16)["gradients"] == 2 * 32 * 1_310_720
+
+
+def test_frozen_weights_by_hand():
+    # NF4 with two scales: 4.127 bits for the matrices of the blocks; both embeddings stay at 16 bits
+    n, ends, trained = 8_029_995_008, 2 * 525_336_576, 32 * 1_310_720
+    found = rows(recipe="adam", lora_rank=16, frozen_bytes=0.515869140625, fragmentation=0.25, overhead_bytes=1e9)
+    frozen = 0.515869140625 * (n - ends) + 2 * ends
+    assert found["weights"] == pytest.approx(frozen + 2 * trained)
+    assert found["buffers"] == 2 * 4096 * 14336  # one matrix at a time is wide
+    # what was there before the first step leaves no gaps
+    loose = total_bytes(found) - found["reserve"] - frozen
+    assert found["reserve"] == pytest.approx(loose / 4 + 1e9)
+    # ZeRO 3 sends frozen layers as they are stored
+    dealt = rows(recipe="adam", lora_rank=16, frozen_bytes=0.5, zero=3, dp=8)["buffers"]
+    assert dealt == 0.5 * 2 * 218_103_808 + 2 * 525_336_576 + 2 * 4096 * 14336
+
+
 # ---- properties
 
 layouts = st.fixed_dictionaries(
@@ -171,6 +213,11 @@ layouts = st.fixed_dictionaries(
         "gathers_once": st.booleans(),
         "embedding_slots": st.booleans(),
         "lora_rank": st.sampled_from([0, 8]),
+        "frozen_bytes": st.sampled_from([0.5, 2]),
+        "loss_parts": st.sampled_from([1, 8]),
+        "step_in_backward": st.booleans(),
+        "offloaded_weights": st.sampled_from([0, 0.5]),
+        "offloaded_gradients": st.sampled_from([0, 1]),
         "fragmentation": st.sampled_from([0, 0.25]),
     }
 )
@@ -278,6 +325,37 @@ def test_serving_by_hand():
     assert found["activations"] == 4 * (2 * (8192 + 28_672) + 128_256 * 4)
 
 
+def test_each_part_of_a_server_is_as_wide_as_it_is_kept():
+    # gpt-oss-120b: experts in 4.25 bits, attention, routers and both embeddings in 16
+    model_ = model("gpt-oss-120b")
+    wide = {"attention_bytes": 2, "embedding_bytes": 2, "head_bytes": 2}
+    found = serving_rows(model_, Serving(context=1, weight_bytes=0.53125, **wide))["weights"]
+    experts = 36 * 128 * 3 * 2880 * 2880
+    assert found == pytest.approx(0.53125 * experts + 2 * (model_.params - experts))
+    half = Serving(context=1, weight_bytes=0.53125, **wide, offloaded_weights=0.5)
+    assert serving_rows(model_, half)["weights"] == found / 2
+
+
+def test_a_recurrence_keeps_its_state():
+    # 70 layers with 64 heads of 128 x 128 values, 16 bits: 147 MB a sequence
+    minimax = model("MiniMax-Text-01")
+    assert serving_rows(minimax, Serving(batch=3, context=9))["state"] == 3 * 70 * 64 * 128 * 128 * 2
+    assert serving_rows(minimax, Serving(batch=3, context=9, state_values=0))["state"] == 0
+
+
+def test_an_engine_that_trims_no_window_and_an_encoder():
+    gpt = model("gpt-oss-20b")  # 24 layers, every second one with a window of 128; 8 heads of 64
+    one = 2 * 8 * 64 * 2
+    assert serving_rows(gpt, Serving(context=8192))["cache"] == one * 12 * (8192 + 128)
+    assert serving_rows(gpt, Serving(context=8192, full_windows=True))["cache"] == one * 24 * 8192
+    assert serving_rows(model("BERT-large"), Serving(context=512))["cache"] == 0  # who sees all keeps nothing
+
+
+def test_a_part_of_a_prompt_works_beside_the_sequences():
+    few, many = (serving_rows(LLAMA, Serving(batch=4, context=100, pass_tokens=n))["activations"] for n in (0, 8192))
+    assert many - few == 8192 * (2 * 4096 + 2 * 14336) * 2
+
+
 def test_heads_of_the_cache_are_cut_to_one_and_then_copied_by_hand():
     # 8 heads of 128 keys and values in 32 layers: 4 heads on each of two chips, one on each of 8 and of 32
     for tp, heads in ((2, 4), (8, 1), (32, 1)):
@@ -351,6 +429,8 @@ def test_what_does_not_fit_is_an_answer():
         ({"schedule": np.array(["1f1b", "1b1f"])}, "Layout.schedule '1b1f' is unknown; did you mean 'zb1p'?"),
         ({"recompute": np.array([0, 9])}, "Layout.recompute"),
         ({"sp": 1}, "Layout.sp must be True or False, got 1"),
+        ({"loss_parts": 0}, "Layout.loss_parts must be above zero, got 0"),
+        ({"step_in_backward": 1}, "Layout.step_in_backward must be True or False, got 1"),
         ({"offloaded_states": 50}, "Layout.offloaded_states must be from 0 to 1, got 50; the nearest is 1"),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bottlenecks import data
 from bottlenecks.facts.chips import chip, chips
 from bottlenecks.measured.fits import kernels as fit_kernels
-from bottlenecks.models import kernels, ops
+from bottlenecks.models import constants, kernels, ops
 
 A100, H100, T4, TPU = (chip(n) for n in ("A100 SXM 80GB", "H100 SXM5", "T4", "TPU v4"))
 NAMES = ("A100 SXM 80GB", "H100 SXM5", "B200 SXM (HGX)", "L40S", "RTX 4090", "MI300X", "TPU v4")
@@ -362,11 +362,11 @@ def test_every_fitted_constant_is_told_in_words():
     """No reader meets a name of the code."""
     names = {row["constant"] for row in data.rows("kernel_constant_names")}
     assert names == {name for _, name in kernels.constants_table()}
-    shown = kernels.constants_shown(("any", *kernels.like()))
+    shown = constants.kernels_shown(("any", *kernels.like()))
     assert len(shown) > 30 and all("_" not in line["constant"] for line in shown)
-    ampere = {line["constant"]: line["value"] for line in kernels.constants_shown(("Ampere",))}
+    ampere = {line["constant"]: line["value"] for line in constants.kernels_shown(("Ampere",))}
     assert ampere["products in 16 bits, of the peak"] == "77.5%"  # 0.7745 in the file of constants
-    ada = {line["constant"]: line["value"] for line in kernels.constants_shown(("Ada",))}
+    ada = {line["constant"]: line["value"] for line in constants.kernels_shown(("Ada",))}
     assert ada["products in 16 bits, operations of a joule of the board"] == "672 GFLOP/J"  # 6.715e11
 
 
