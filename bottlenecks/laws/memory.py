@@ -408,6 +408,45 @@ def hiding_bytes_per_s(moved_bytes, *, duration_s):
     return moved_bytes / duration_s
 
 
+def hiding_tokens(sent_bytes, *, flop_per_s, bytes_per_s):
+    r"""Tokens of a step, on all chips, whose computing hides what is sent to the host, and back, for each parameter.
+
+    $$B = \frac{b_x\,R}{6\,W}$$  (eq:offload-tokens)
+
+    b_x  sent_bytes   bytes sent for each parameter in a step, one direction  [B]
+    R    flop_per_s   rate of arithmetic that a chip reaches                  [FLOP/s]
+    W    bytes_per_s  bandwidth between a chip and its host, one direction    [B/s]
+
+    A chip that has the g-th part of N parameters sends b_x N/g bytes, and does the g-th part of 6 N B operations: sizes
+    and chips cancel.
+
+    Holds for: one chip, or states dealt out evenly; a host that keeps up. Source: counting.
+
+    >>> hiding_tokens(2, flop_per_s=4.2e14, bytes_per_s=5e10)
+    2800.0
+    """
+    return sent_bytes * flop_per_s / (6 * bytes_per_s)
+
+
+def activation_bytes_per_s(kept_bytes, *, layer_params, flop_per_s):
+    r"""Bandwidth to the host that takes a layer's activations away while it is computed forwards.
+
+    $$W = \frac{A\,R}{2\,N_\ell}$$  (eq:offload-activations)
+
+    A       kept_bytes    activations kept for the backward pass, of a token and layer  [B]
+    N_\ell  layer_params  parameters of a layer                                         [-]
+    R       flop_per_s    rate of arithmetic that is reached                            [FLOP/s]
+
+    Of the same token the layer does 2 N_ℓ operations. A grows with the width, N_ℓ with its square: wide models hide it.
+
+    Holds for: attention left out, which gives more time; backwards there is twice as much. Source: counting.
+
+    >>> activation_bytes_per_s(34 * 4096, layer_params=12 * 4096**2, flop_per_s=4.2e14) / 1e9
+    145.263671875
+    """
+    return kept_bytes * flop_per_s / (2 * layer_params)
+
+
 # ---- inference
 
 

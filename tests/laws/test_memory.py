@@ -35,6 +35,8 @@ LAWS = {
     memory.in_flight_bidirectional: ((32,), {"stages": 8}, NONE),
     memory.gathered_bytes: ((1e9,), {"weight_bytes": 2 * B, "gradient_bytes": 4 * B}, B),
     memory.reserved_bytes: ((1e9 * B,), {"fragmentation": 0.25, "overhead_bytes": 1e9 * B}, B),
+    memory.hiding_tokens: ((2 * B,), {"flop_per_s": 4e14 / S, "bytes_per_s": 6e10 * B / S}, unit.dimensionless),
+    memory.activation_bytes_per_s: ((1e5 * B,), {"layer_params": 2e8, "flop_per_s": 4e14 / S}, B / S),
     memory.hiding_bytes_per_s: ((16e9 * B,), {"duration_s": 0.5 * S}, B / S),
     memory.kv_cache_bytes: ((5,), {"layers": 2, "kv_heads": 2, "head_values": 4, "value_bytes": 2 * B}, B),
     memory.latent_cache_bytes: ((5,), {"layers": 2, "latent_values": 8, "rope_values": 4, "value_bytes": 2 * B}, B),

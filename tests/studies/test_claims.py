@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bottlenecks.studies import claims, runs
+from bottlenecks.studies import attention_verdicts, claims, memory_verdicts, runs
 from bottlenecks.studies import step_verdicts as step
 from bottlenecks.studies.verdict import Verdict
 
@@ -124,3 +124,62 @@ def test_each_cut_ends_where_nothing_is_left_to_deal():
         assert most["context"][0] <= seq_len / 128 and most["data"][0] <= 2**24 / seq_len
     assert {heads for _, heads in found} == set(step.HEADS)
     assert found[1048576, 128]["context"][0] > found[8192, 128]["context"][0]
+
+
+# ---- attention and memory
+
+
+def of_runs(operations, kept):
+    over = {"operations": operations, "traffic": kept, "memory": kept, "time": 0}
+    return {words: (10, over) for words in ("early", "later", "phases")}
+
+
+@pytest.mark.parametrize(("operations", "kept", "word"), [(6, 6, "holds"), (5, 6, "holds-when"), (0, 5, "fails")])
+def test_the_square_was_the_wall_as_far_as_runs_had_passed_it(operations, kept, word):
+    found = attention_verdicts.quadratic(of_runs(operations, kept))
+    assert found.verdict == word and found.n == 30 and len(found.rows) == 3
+
+
+@pytest.mark.parametrize(
+    ("tokens", "word"), [((0, 4096), "holds"), ((0, 9000), "holds-when"), ((np.inf, np.inf), "fails")]
+)
+def test_alternatives_pay_within_a_run_s_context(tokens, word):
+    pays = {str(i): dict.fromkeys(("operations", "read", "kept"), at) for i, at in enumerate(tokens)}
+    tests = {"points": np.array([0.0, -3.0]), "long": np.array([False, True])}
+    assert attention_verdicts.alternatives(pays, tests).verdict == word
+
+
+@pytest.mark.parametrize(
+    ("training", "decoding", "word"), [(0.6, 0.9, "holds"), (0.2, 0.9, "holds-when"), (0.2, 0.4, "fails")]
+)
+def test_memory_bound_is_a_share_of_the_time(training, decoding, word):
+    states = {"weights, gradients, states": 1.0}
+    found = {
+        "training": {"time": {"memory": training, "compute": 1 - training}, "capacity": states},
+        "one": {"time": {"memory": decoding, "compute": 0.1}, "capacity": {"weights": 1.0, "cache": 0.0}, "read": {}},
+        "many": {"time": {"memory": decoding, "compute": 0.1}, "capacity": {"weights": 0.4, "cache": 0.6}, "read": {}},
+    }
+    assert memory_verdicts.memory_bound(found).verdict == word
+
+
+@pytest.mark.parametrize(
+    ("saved", "times", "word"), [(0.5, 0.9, "holds"), (0.5, 1.3, "holds-when"), (0.05, 1.3, "fails")]
+)
+def test_techniques_that_save_for_nothing(saved, times, word):
+    table = [{"name": "one", "before_bytes": 1e9, "saved_bytes": saved * 1e9, "times": times}]
+    assert memory_verdicts.techniques({"short": table, "long": table}).verdict == word
+
+
+@pytest.mark.parametrize(
+    ("params", "tokens", "word"), [(1e9, 4e6, "fails"), (1e12, 4e6, "holds-when"), (1e12, 4e3, "holds")]
+)
+def test_terabytes_and_the_wait_for_them(params, tokens, word):
+    found = {
+        "name": np.array(["a"]),
+        "year": np.array([2020.0]),
+        "params": np.array([params]),
+        "chips": np.array([1000.0]),
+        "state_bytes": np.array([18 * params]),
+        "memory_share": np.array([0.1]),
+    }
+    assert memory_verdicts.terabytes(found, tokens).verdict == word
