@@ -20,7 +20,7 @@ from bottlenecks.studies import attention, forms
 LOOK = {  # bill: colour, dash, words
     "operations": (COLOUR["compute"], "-", "operations"),
     "traffic": (COLOUR["memory"], "--", "bytes moved"),
-    "memory": (COLOUR["cache"], (0, (5, 1)), "bytes kept"),
+    "memory": (COLOUR["cache"], (0, (5, 1)), "bytes kept (scores)"),
     "time": (COLOUR["total"], "-.", "time on an H100"),
 }
 TRAINED = {  # model: tokens of a sequence in the main part of its training
@@ -180,6 +180,7 @@ crossings = Exhibit(
 # ---- the runs of each year ---------------------------------------------------------------------------
 
 NAMED_RUNS = ("GPT-3 175B", "DeepSeek-V2 236B (MoE)")
+NAMED_PHASES = ("Llama 3.1 405B", "DeepSeek-V3", "MiniMax-Text-01", "GLM-5")
 COUNTS = ("share of the operations", "context")
 
 
@@ -200,7 +201,7 @@ def _runs_table(what):
 
 
 def _runs_draw(figure):
-    ax = panel(figure, 0.115, 0.09, 0.975, 0.86)
+    ax = panel(figure, 0.13, 0.09, 0.975, 0.86)
     x_axis(ax, "", 2018.2, 2026.8, ticks={y: str(y) for y in range(2019, 2027)})
     y_axis(ax, "", 0, 1, ticks=QUARTERS)
 
@@ -225,7 +226,11 @@ def _runs_draw(figure):
         year, value, long = pick(table, "run", "year", "value", "long")
         log = row(table).what == COUNTS[1]
         mine = [i for i, n in enumerate(found) if n in NAMED_RUNS and not long[i]]
-        mine += [i for i in np.flatnonzero(long) if value[i] == max(value[np.array(found) == found[i]])]
+        mine += [
+            i
+            for i in np.flatnonzero(long)
+            if found[i] in NAMED_PHASES and value[i] == max(value[np.array(found) == found[i]])
+        ]
         size = 0.13 if log else 0.042  # of a line of words, in the axis
         height = apart(np.log(value[mine]) + 0.2 if log else value[mine] + 0.03, 2.4 * size if log else size)
         return [found[i].removesuffix(" (MoE)") for i in mine], year[mine] - 0.1, np.exp(height) if log else height
@@ -242,7 +247,7 @@ def _runs_draw(figure):
 def _runs_summary(table):
     here = row(table)
     return (
-        f"Shown: {here.what}. Until 2022 the median run gave {here.median_early:.1%} of its operations to attention, and no main part of any run more than "
+        f"Shown: {here.what}. Up to 2022 the median run gave {here.median_early:.1%} of its operations to attention, and no main part of any run more than "
         f"{here.most_main:.0%}; of {here.phases:.0f} long phases {here.over_half:.0f} gave more than half."
     )
 
@@ -283,7 +288,7 @@ def _kernels_table(chip, head, mask):
         & (found["head_dim"] == HEADS[head])
         & (found["causal"] == MASKS[mask])
     )
-    device, context = kernels.device(chip_of(CHIPS[chip])), np.geomspace(512, 16384, 60)
+    device = kernels.device(chip_of(CHIPS[chip]))
     values = HEADS[head]
     series = {}
     for words, (names, kind, _) in MEASURED.items():
@@ -293,6 +298,7 @@ def _kernels_table(chip, head, mask):
             "measured": found["flop_per_s"][which],
             "ratio": predicted["ratio"][which],
         }
+        context = np.geomspace(512, found["seq_len"][which].max(), 60)
         shape = {
             "batch": TOTAL_TOKENS / context,
             "heads": WIDTH / values,
@@ -344,8 +350,8 @@ def _kernels_summary(table):
 kernels_measured = Exhibit(
     slug="07-kernels",
     title="Measured calls of attention, and the model.",
-    caption="Circles: published benchmarks. Lines: eq:attention-time. No constant of attention is fitted; the rates are those of products. "
-    "Where does the written-out kernel end, and why?",
+    caption="Circles: published benchmarks. Lines: eq:attention-time. No constant is fitted on attention. "
+    "How much does the first fused kernel gain over the written one, and how much the second over the first?",
     alt="Rates of attention against tokens of a sequence: three curves with circles on them, FlashAttention-2 highest, the written-out kernel lowest and ending at 8,192 tokens.",
     controls={
         "chip": Control(label="chip", values=tuple(CHIPS), start="A100"),
@@ -392,7 +398,7 @@ def _forms_draw(figure):
     for i, (each, title) in enumerate(SHOWN.items()):
         left = 0.415 + i * 0.197
         ax = panel(figure, left, 0.09, left + 0.17, 0.815)
-        x_axis(ax, "", 0.003, 8, log="", ticks={0.01: "1 %", 0.1: "10 %", 1: "same"})
+        x_axis(ax, "", 0.002, 9, log="", ticks={0.01: "1 %", 0.1: "10 %", 1: "same"})
         ax.tick_params(axis="x", labelsize=8.5)
         rows(ax, [f"{n} ({used[n]})" for n in names], size=8, labelled=i == 0)
         ax.axvline(1, color="#B0B0B0", lw=1)
@@ -413,8 +419,8 @@ def _forms_draw(figure):
         text(
             head,
             -2.35,
-            1.225,
-            lambda table: f"{counted(row(table).context)} tokens, beside the usual form, keys for groups of 4 heads",
+            1.21,
+            lambda table: f"{row(table).context:,.0f} tokens, beside the usual form, keys for groups of 4 heads",
             of="axes",
             fontsize=11,
             weight="bold",
@@ -426,10 +432,12 @@ def _forms_draw(figure):
 def _forms_summary(table):
     here = row(table)
     names, read = pick(table, "form", "name").tolist(), pick(table, "form", "read")
-    least = names[int(np.argmin(read))]
+    index, pooled = (
+        float(read[names.index(n)]) for n in ("an index chooses 2,048 latents", "pooled latents and an index")
+    )
     return (
-        f"At {counted(here.context)} tokens a body of 8 billion with keys for groups of 4 heads keeps {si(here.usual_kept, 'B', 3)} of a sequence; "
-        f"the least read for a decoded token is {read.min():.1%} of that, by {least}."
+        f"At {here.context:,.0f} tokens the usual form keeps and reads {si(here.usual_kept, 'B', 3)}; the index form reads {index:.2%} of that for a decoded token, "
+        f"pooled latents {pooled:.2%}."
     )
 
 
@@ -463,7 +471,8 @@ def _quality_table():
                 [f"{f}: {b}, {m}" for f, b, m in zip(found["form"], found["benchmark"], found["model"], strict=True)]
             )[order],
             "points": found["points"][order],
-            "long": found["long"][order] * 1.0,
+            "recall": found["long"][order] * 1.0,
+            "scratch": found["scratch"][order] * 1.0,
             "at": np.arange(order.size) * 1.0,
         },
         here={"worst": float(found["points"].min()), "best": float(found["points"].max()), "rows": order.size},
@@ -471,37 +480,46 @@ def _quality_table():
 
 
 def _quality_draw(figure):
-    figure.set_size_inches(7.6, 5.6)
-    ax = panel(figure, 0.545, 0.10, 0.965, 0.91)
+    figure.set_size_inches(7.6, 5.9)
+    ax = panel(figure, 0.545, 0.095, 0.965, 0.87)
     x_axis(ax, "points beside full attention", -33, 8, ticks={-30: "−30", -20: "−20", -10: "−10", 0: "0", 5: "+5"})
     names = pick(_quality_table(), "test", "name").tolist()
     rows(ax, names, size=8)
     ax.axvline(0, color="#909090", lw=1)
-    key(figure, {"short texts": SERIES[0], "recall from long ones": SERIES[1]}, 0.55, 0.945)
+    key(figure, {"other tests": SERIES[0], "tests of recall": SERIES[1]}, 0.55, 0.905)
+    figure.text(
+        0.012,
+        0.965,
+        "filled: trained so from the first token; hollow: put into a finished model",
+        fontsize=10.5,
+        weight="bold",
+        va="center",
+    )
 
-    def of(long):
+    def of(recall, scratch):
         def points(table):
-            x, at, mine = pick(table, "test", "points", "at", "long")
-            return x[mine == long], at[mine == long]
+            x, at, mine, begun = pick(table, "test", "points", "at", "recall", "scratch")
+            return x[(mine == recall) & (begun == scratch)], at[(mine == recall) & (begun == scratch)]
 
         return points
 
-    return updating(
-        stems(ax, 0, lambda table: pick(table, "test", "points", "at")),
-        line(ax, of(0.0), marker="o", ms=7, ls="", color=SERIES[0], zorder=4),
-        line(ax, of(1.0), marker="D", ms=7, ls="", color=SERIES[1], zorder=4),
-    )
+    marks = [
+        line(ax, of(recall, scratch), marker=m, ms=7, ls="", mec=c, mfc=c if scratch else "white", mew=1.4, zorder=4)
+        for recall, (m, c) in enumerate((("o", SERIES[0]), ("D", SERIES[1])))
+        for scratch in (0, 1)
+    ]
+    return updating(stems(ax, 0, lambda table: pick(table, "test", "points", "at")), *marks)
 
 
 def _quality_summary(table):
     here = row(table)
-    return f"{here.rows:.0f} published comparisons at one size and on the same data: from {here.worst:.0f} points to {here.best:+.0f}."
+    return f"{here.rows:.0f} published comparisons at one size: from {here.worst:.0f} points to {here.best:+.0f}."
 
 
 quality = Exhibit(
     slug="07-quality",
     title="What each form loses.",
-    caption="Published comparisons with full attention, same size and data, as their authors print them. Scores of different tests are "
+    caption="Published comparisons with full attention at the same size, as their authors print them. Scores of different tests are "
     "different points. Which kind of test falls furthest?",
     alt="A dot for each comparison left or right of zero: most within five points, recall from long texts down to minus thirty.",
     table=_quality_table,

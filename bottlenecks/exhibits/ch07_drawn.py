@@ -33,7 +33,7 @@ def _square_table(context, sees):
     tiles = int(context // TILE)
     i, j = (v.ravel() for v in np.meshgrid(np.arange(tiles), np.arange(tiles), indexing="ij"))
     if sees == "4 chosen blocks of 128":  # the first, the last two, and one in between, another for each row
-        met = (j == 0) | ((j <= i) & (j >= i - 1)) | (j == (7 * i + 3) % np.maximum(i, 1))
+        met = (j == 0) | ((j <= i) & (j >= i - 1)) | (j == (i * (i + 3) // 2) % np.maximum(i - 1, 1))
         met &= j <= i
     else:
         window = SEES[sees] or context
@@ -338,14 +338,11 @@ def _ring_draw(figure):
 
     def telling(table):
         here = row(table)
-        return (
-            f"{counted(here.context)} tokens on {here.ranks:.0f} chips, {here.dealt}: {si(here.whole_s, 's', 3)} a layer, "
-            f"{here.ideal_s / here.whole_s:.0%} of the ideal"
-        )
+        return f"{counted(here.context)} tokens on {here.ranks:.0f} chips, {here.dealt}: {here.ideal_s / here.whole_s:.0%} of the ideal"
 
     def facts(table):
         here = row(table)
-        return f"Nobody waiting: {si(here.ideal_s, 's', 3)}. Keys and values take {si(here.sent_s, 's', 3)} per step over {here.over}."
+        return f"{si(here.whole_s, 's', 3)} for a layer. Nobody waiting: {si(here.ideal_s, 's', 3)}. Keys and values take {si(here.sent_s, 's', 3)} per step over {here.over}."
 
     ax.text(R_LEFT - 10, R_TOP + R_HIGH + 12, "one link", fontsize=9.5, ha="right", va="center")
     key(

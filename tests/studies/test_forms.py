@@ -47,15 +47,15 @@ def test_gemma_s_windows_keep_what_its_authors_draw():
 
 def test_an_index_pays_in_operations_where_the_square_has_grown_over_it():
     # below: 16 heads of 258 operations over all pairs, and 32 of 2,176 over 2,048 of them, against 32 of 512 over all
-    # 512 x 32 - 258 x 16 = 12,256 for S / 2 against 2,176 x 32 x (2,048 - 2,048^2 / 2 S): 22,600
+    # 512 x 32 - 258 x 16 = 12,256 for S / 2 against 2,176 x 32 x (2,048 - 2,048^2 / 2 S): 22,200
     from_here = forms.pays_from()["an index chooses 2,048 latents"]["operations"]
-    assert from_here == pytest.approx(22_600, rel=0.1)
+    assert from_here == pytest.approx(22_200, rel=0.01)
     assert forms.pays_from()["an index chooses 2,048 latents"]["read"] == 0
 
 
 def test_a_window_pays_as_soon_as_it_is_left():
     found = forms.pays_from()["a window of 4,096"]
-    assert all(4096 < tokens < 5000 for tokens in found.values())
+    assert all(tokens == 4097 for tokens in found.values())
 
 
 def test_a_state_does_not_grow():

@@ -13,10 +13,10 @@ GPT3 = {"width": 12288, "context": 2048}
 SMALL = 4096  # width of 07.1
 TILES = {"tokens": 16384, "head_values": 128, "value_bytes": 2, "block": 128}  # of 07.4
 PASSES = 19  # over written scores, forward and backward, with a mask
-PARTS = ((3.0, 1.5530), (5.0, 1.4361))  # largest score and sum of exponentials of two parts: 07.5
+PARTS = ((6.0, 1.0590, 4.0906), (4.0, 1.5215, 4.1867))  # largest score, sum of exponentials, result of two parts: 07.5
 V32 = {"heads": 128, "full": 640, "chosen": 2176, "index_heads": 64, "index": 258, "keys": 2048}  # of 07.6
 PRINTED = {"rate": 225e12, "params": 2.7e9, "layers": 32, "width": 2560, "context": 8192}  # of 07.8
-PHASE = {"half": 53247, "main": 8192, "long": 131072, "tokens": 15e12, "share": 0.1}  # of 07.9
+PHASE = {"half": 53248, "main": 8192, "long": 131072, "tokens": 15e12, "share": 0.1}  # of 07.9
 MILLION = {"tokens": 1e6, "seconds": 77.0, "chips": 128}  # yang2024cp, of 07.10
 
 
@@ -30,10 +30,22 @@ def reread_bytes(tokens, head_values, value_bytes, block):
     return tokens**2 / (2 * block) * 2 * head_values * value_bytes
 
 
-def merged_sum(most1, sum1, most2, sum2):
-    """Sum of exponentials of two parts, less the largest of both."""
+def third_tokens(layer_params, heads, head_values):
+    """Context at which pairs take a third of the operations."""
+    return half_tokens(layer_params, heads, head_values) / 2
+
+
+def joined(most1, sum1, result1, most2, sum2, result2):
+    """Attention over two parts of the keys, from what each part gives."""
     most = np.maximum(most1, most2)
-    return sum1 * np.exp(most1 - most) + sum2 * np.exp(most2 - most)
+    first, second = sum1 * np.exp(most1 - most), sum2 * np.exp(most2 - most)
+    return (first * result1 + second * result2) / (first + second)
+
+
+def second_percent():
+    (most1, sum1, _), (most2, sum2, _) = PARTS
+    second = sum2 * np.exp(most2 - most1)
+    return 100 * float(second / (sum1 + second))
 
 
 def index_pays(heads, full, chosen, index_heads, index, keys):
@@ -131,7 +143,7 @@ Exercise(
     id="07.x4",
     unit="%",
     expected=lambda: read_share(INDEX),
-    hint="Choose a million tokens; the row of DeepSeek-V3.2, the middle column. Its summary, or the CSV below the picture, has the digits.",
+    hint="Choose a million tokens: the words below the picture have the number.",
     slips=lambda: {read_share(INDEX, "kept"): "that is what it keeps", read_share(POOLED): "that is DeepSeek-V4's"},
     rtol=0.05,
     minutes=3,
@@ -171,8 +183,8 @@ Exercise(
 )
 Exercise(
     id="07.3a",
-    hint="Two operations for each weight of the layer; S/2 tokens met, four operations for each value of each head.",
-    judge_with=like(half_tokens, (12 * 4096**2, 32, 128), (2.2e8, 32, 128), (1.0, 1, 1)),
+    hint="A third of the whole is half as much as the weights take: 2 S h d_h = 2 N / 2.",
+    judge_with=like(third_tokens, (12 * 4096**2, 32, 128), (2.2e8, 32, 128), (1.0, 1, 1)),
     minutes=4,
     stars=2,
     kind="derive",
@@ -180,11 +192,11 @@ Exercise(
 Exercise(
     id="07.3b",
     unit="tokens",
-    expected=lambda: half_tokens(model("Llama-3.1-405B").layer_params, 128, 128),
-    hint="Its layer has 3.19 billion parameters, and 128 heads of 128 values.",
+    expected=lambda: third_tokens(model("Llama-3.1-405B").layer_params, 128, 128),
+    hint="Its layer has 3.188 billion parameters, and 128 heads of 128 values.",
     slips=lambda: {
-        half_tokens(model("Llama-3.1-405B").layer_params, 128, 128) / 2: "that counts the full square",
-        12 * 16384: "a grouped, gated layer has not quite twelve squares",
+        third_tokens(model("Llama-3.1-405B").layer_params, 128, 128) / 2: "that counts the full square",
+        half_tokens(model("Llama-3.1-405B").layer_params, 128, 128): "there attention has half",
     },
     rtol=0.005,
     minutes=3,
@@ -232,8 +244,10 @@ Exercise(
 )
 Exercise(
     id="07.5a",
-    hint="Bring both sums to the larger of the two maxima: multiply each by exp(its own maximum - the larger).",
-    judge_with=like(merged_sum, (3.0, 1.553, 5.0, 1.436), (0.0, 1.0, 0.0, 1.0), (700.0, 2.0, -700.0, 3.0)),
+    hint="o z is the weighted sum of each part; bring both to the larger of the two maxima by exp(its own maximum - the larger).",
+    judge_with=like(
+        joined, (3.0, 1.553, 4.8, 5.0, 1.436, 3.9), (0.0, 1.0, 2.0, 0.0, 1.0, 4.0), (700.0, 2.0, 1.0, -700.0, 3.0, 9.0)
+    ),
     minutes=4,
     stars=2,
     kind="derive",
@@ -241,18 +255,21 @@ Exercise(
 Exercise(
     id="07.5b",
     unit="",
-    expected=lambda: merged_sum(*PARTS[0], *PARTS[1]),
-    hint="The first is multiplied by exp(3 - 5) = 0.1353.",
-    slips={PARTS[0][1] + PARTS[1][1]: "the first part's sum is still less its own maximum"},
-    rtol=0.003,
-    minutes=2,
+    expected=lambda: float(joined(*PARTS[0], *PARTS[1])),
+    hint="The second is weighed with 1.5215 exp(4 - 6) = 0.2059.",
+    slips={
+        (4.0906 + 4.1867) / 2: "that is the plain mean of the two",
+        (1.059 * 4.0906 + 1.5215 * 4.1867) / (1.059 + 1.5215): "the second sum is still less its own maximum",
+    },
+    rtol=0.001,
+    minutes=3,
 )
 Exercise(
     id="07.5c",
-    unit="times",
-    expected=lambda: (PARTS[0][1] + PARTS[1][1]) / merged_sum(*PARTS[0], *PARTS[1]),
-    hint="The plain sum over the one of 07.5b.",
-    slips=lambda: {merged_sum(*PARTS[0], *PARTS[1]) / (PARTS[0][1] + PARTS[1][1]): "the other way round"},
+    unit="%",
+    expected=second_percent,
+    hint="0.2059 of 1.059 + 0.2059.",
+    slips={100 * 1.5215 / (1.059 + 1.5215): "that forgets that its largest score is smaller"},
     rtol=0.01,
     minutes=2,
     kind="compare",
