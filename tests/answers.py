@@ -24,20 +24,20 @@ BY_HAND = {  # base unit; the arithmetic in words
     "08.x1": 1.2128e11,  # 18 x 6.738e9
     "08.x2": 4.672e10,  # read off the head
     "08.x3": 6.0225e10,  # 8.03e9 x (2 + 4 + 12/8)
-    "08.x4": 30.5,  # read off the head
+    "08.x4": 17.79,  # read off the head
     "08.x5": 12564,  # 12 x 0.4 x 989.4e12 / (6 x 63e9)
     "08.1": 2.232e10,  # 18 x 1.24e9
     "08.2": 1.0507e10,  # 8192 x 128256 x 10
-    "08.3b": 3.212e10,  # 8.03e9 x (2 + 16/8)
-    "08.3c": 1.7778,  # 4 / 2.25
-    "08.4b": 139264,  # 2 x (16384 + 8192 + 2048 + 43008)
-    "08.4c": 17,  # 139264 / 8192
+    "08.3b": 32.608,  # 8.03 x 16 / (20 - 16.06)
+    "08.3c": 4.512,  # 32.608 / 7.227
+    "08.4b": 393216,  # 2 x (98304 + 98304)
+    "08.4c": 94.118,  # 32 / 34
     "08.5b": 10260,  # (76.95e9 - 18.0675e9) / (32 x 139264 + 1282560)
     "08.5c": 3.7153,  # 5739008 / 1544704
-    "08.6b": 2095.2,  # 2 x 396e12 / (6 x 63e9)
+    "08.6b": 2.5781e11,  # 2 x 396e12 / 3072
     "08.6c": 4.0923,  # 2095.2 / 512
     "08.8": 5.644e11,  # 8 x 70.55e9
-    "08.9": 8.1284,  # (85.5 / 1.1 - 12.7) / 8
+    "08.9": 6.8996,  # (82.8 / 1.27 - 10) / 8
     "07.x1": 24608,  # read off the head
     "07.x2": 2.1425,  # (4096 x 512 - 512 x 511/2) / (2048 x 512 - 512 x 511/2) = 1,966,336 / 917,760
     "07.x3": 4.1011,  # all sixteen at once: sum of e^s v over sum of e^s
@@ -180,13 +180,10 @@ FUNCTIONS = {
         ),
         lambda m, g, w, a: 2 * (g - 1) * (a + m / (g * w)),
     ),
-    "08.3a": (
-        lambda n, w, d, s, z, g: n * (w / g ** (z > 2) + d / g ** (z > 1) + s / g ** (z > 0)),
-        lambda n, w, d, s, z, g: n * (w + d + s) / g,
-    ),
-    "08.4a": (lambda d, q, k, f: 8 * d + 4 * q + 4 * k + 6 * f, lambda d, q, k, f: 4 * d + 2 * q + 2 * k + 3 * f),
+    "08.3a": (lambda n, w, d, o, m: n * (d + o) / (m - n * w), lambda n, w, d, o, m: n * (w + d + o) / m),
+    "08.4a": (lambda d, f: 16 * d + 4 * f, lambda d, f: 8 * d + 2 * f),
     "08.5a": (lambda m, n, a, b: m / (n * a + b), lambda m, n, a, b: m / n / (a + b)),
-    "08.6a": (lambda b, r, w: b * r / w / 6, lambda b, r, w: b * r / w / 2),
+    "08.6a": (lambda b, r, t: b * r / t / 6, lambda b, r, t: b * r / t / 2),
     "08.7": (lambda c: max(np.cumsum(c)), lambda c: np.sum(c[c > 0])),
     "07.3a": (lambda n, h, d: n / h / d / 2, lambda n, h, d: n / h / d),
     "07.4a": (lambda s, d, b, t: s * s * d * b / t, lambda s, d, b, t: 2 * s * s * d * b / t),

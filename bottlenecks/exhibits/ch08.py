@@ -18,8 +18,8 @@ from bottlenecks.models.layouts import Layout
 
 RANK = 16  # of the adapters
 KEPT = {  # words: recipe, rank of adapters, format of the frozen weights
-    "Adam, gradients in 32 bits": ("adam, fp32 gradients", 0, "bf16"),
-    "Adam, mixed precision": ("adam", 0, "bf16"),
+    "Adam, mixed precision": ("adam, fp32 gradients", 0, "bf16"),
+    "the same, 16-bit gradients": ("adam", 0, "bf16"),
     "Muon": ("muon", 0, "bf16"),
     "SGD with momentum": ("sgd, momentum", 0, "bf16"),
     "Adam with 8-bit states": ("adam, 8-bit", 0, "bf16"),

@@ -26,6 +26,8 @@ COLOURS = {"fused": COLOUR["memory"], "scores written out": COLOUR["compute"]}
 @keep
 def _again_table(name, context):
     found = {words: memory.again(name, int(context), fused) for words, fused in ATTENTION.items()}
+    written = found["scores written out"]  # halves of the products are chosen where attention is fused
+    found["scores written out"] = {policy: each for policy, each in written.items() if policy != "products"}
     series = {
         words: {
             "policy": np.array(list(each)),
@@ -35,8 +37,10 @@ def _again_table(name, context):
         for words, each in found.items()
     }
     none, full = found["fused"]["none"], found["fused"]["full"]
+    some = {f"{policy}_times": found["fused"][policy][1] for policy in ("selective", "products")}
     return stack(
-        here={"name": name, "context": context, "none_bytes": none[0], "full_bytes": full[0], "full_times": full[1]}
+        here=some
+        | {"name": name, "context": context, "none_bytes": none[0], "full_bytes": full[0], "full_times": full[1]}
         | {"vector_bytes": 2.0 * model(name).width, "written_bytes": found["scores written out"]["none"][0]},
         **series,
     )
@@ -48,7 +52,7 @@ def _again_draw(figure):
     x_axis(ax, "bytes kept of a token in each layer", 5e3, 2e7, log="B")
     y_axis(
         ax,
-        "time of a step, over nothing again",
+        "time of both passes, over nothing again",
         0.97,
         1.42,
         ticks={1: "1", 1.1: "1.1", 1.2: "1.2", 1.3: "1.3", 1.4: "1.4"},
@@ -61,8 +65,7 @@ def _again_draw(figure):
         for each in ATTENTION:
             policy, x, y = pick(table, each, "policy", "kept_bytes", "times")
             rows += [(p, a, b, each) for p, a, b in zip(policy.tolist(), x, y, strict=True)]
-        kept = [r for r in rows if r[3] == "fused" or r[0] in ("none", "selective")]
-        kept = [r for r in kept if not (r[3] == "fused" and r[0] == "selective")]
+        kept = rows
         height = apart([r[2] for r in kept], 0.019)
         return [words[r[0]] for r in kept], [r[1] * 1.13 for r in kept], height, [COLOURS[r[3]] for r in kept]
 
@@ -87,7 +90,8 @@ def _again_summary(table):
     h = row(table)
     return (
         f"{h.name} at {h.context:,.0f} tokens keeps {si(h.none_bytes, 'B', 3)} of a token in a layer where its vector is {si(h.vector_bytes, 'B', 3)}; with scores written "
-        f"{si(h.written_bytes, 'B', 3)}. Everything computed again keeps {si(h.full_bytes, 'B', 3)} for {100 * (h.full_times - 1):.0f} % more time."
+        f"{si(h.written_bytes, 'B', 3)}. Everything computed again keeps {si(h.full_bytes, 'B', 3)} for {100 * (h.full_times - 1):.1f} % more time, half of the products {100 * (h.products_times - 1):.1f} %, "
+        f"attention alone, fused, {100 * (h.selective_times - 1):.1f} %."
     )
 
 
@@ -95,7 +99,7 @@ again = Exhibit(
     slug="08-again",
     title="What is bought with computing again.",
     caption="One text on one H100, a step's time against what each layer keeps of a token. Lower left is better. Lengthen the text: "
-    "which way of computing again becomes the dearest?",
+    "which way of computing again becomes dearer than half of the products?",
     alt="Two dotted lines of four points each, from much kept and no time lost at the lower right to little kept and a quarter more time at the upper left.",
     controls={
         "name": Control(label="model", values=MODELS, start="Llama-3-8B"),
@@ -136,7 +140,7 @@ def _host_table(host, sent, share):
     )
 
 
-EXAMPLES = {"one text of 2,048 tokens": 2048, "eight of 8,192": 65536, "a step of 4 million": 4e6}
+EXAMPLES = {"one text of 2,048 tokens": 2048, "eight texts of 8,192 tokens": 65536, "a step of 4 million tokens": 4e6}
 
 
 def _host_draw(figure):
@@ -155,7 +159,7 @@ def _host_draw(figure):
         1e-4,
         100,
         log="",
-        ticks={1e-4: "0.01 %", 1e-2: "1 %", 1: "100 %", 100: "100 x"},
+        ticks={1e-4: "0.0001", 1e-2: "0.01", 1: "1", 100: "100"},
     )
     for words, tokens in EXAMPLES.items():
         ax.axvline(tokens, color="#D5D5D5", lw=1)
@@ -212,6 +216,8 @@ NAMED = (
     "Kimi K2 1T (MoE)",
 )
 
+FEW = ("Switch-1.5T (MoE)", "PaLM 540B", "DeepSeek-V3 671B (MoE)")
+
 
 @keep
 def _states_table(what):
@@ -228,6 +234,7 @@ def _states_table(what):
             "large": int(large.sum()),
             "runs": large.size,
             "median": float(np.nanmedian(found["memory_share"][large])),
+            "told": int(np.isfinite(found["memory_share"][large]).sum()),
             "largest_bytes": float(found["state_bytes"].max()),
         },
     )
@@ -246,21 +253,26 @@ def _states_draw(figure):
             y_axis(
                 ax,
                 "share of the memory of its chips",
-                1e-3,
+                6e-4,
                 1.5,
                 log="",
                 ticks={1e-3: "0.1 %", 1e-2: "1 %", 0.1: "10 %", 1: "100 %"},
             )
-        return f"{row(table).large:.0f} of {row(table).runs:.0f} runs have states above a terabyte, {row(table).median:.1%} of their chips' memory (median)"
+        h = row(table)
+        return (
+            f"{h.large:.0f} of {h.runs:.0f} runs have states above a terabyte; where their chips are told ({h.told:.0f}), "
+            f"{h.median:.1%} of the memory"
+        )
 
     def names(table):
         found = pick(table, "run", "name").tolist()
         year, value = pick(table, "run", "year", "value")
-        mine = [i for i, n in enumerate(found) if n in NAMED and np.isfinite(value[i])]
+        named = NAMED if row(table).what == WHAT[0] else FEW
+        mine = [i for i, n in enumerate(found) if n in named and np.isfinite(value[i])]
         return [found[i].removesuffix(" (MoE)") for i in mine], year[mine] - 0.08, value[mine] * 1.28
 
     return updating(
-        text(ax, -0.11, 1.07, limits, of="axes", fontsize=10.5, weight="bold"),
+        text(ax, -0.11, 1.07, limits, of="axes", fontsize=10, weight="bold"),
         level(ax, lambda table: 1e12 if row(table).what == WHAT[0] else 1e-9, color="#B0B0B0", lw=1, ls=":"),
         circles(ax, "run", "year", "value", ms=5),
         labels(ax, names, align="right", size=8.5),

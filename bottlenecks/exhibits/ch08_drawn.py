@@ -248,7 +248,7 @@ shelves = Exhibit(
     alt="A shelf for each chip with volumes of weights, gradients and optimiser states, whole sets or one numbered volume of "
     "each, and a dashed line across all shelves at the chip's memory.",
     controls={
-        "stage": Control(label="stage of ZeRO", values=(0, 1, 2, 3), start=1),
+        "stage": Control(label="stage of ZeRO", values=(0, 1, 2, 3), start=0),
         "chips": Control(label="chips", values=CHIPS, start=8),
     },
     table=_shelves_table,

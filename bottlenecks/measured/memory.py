@@ -2,7 +2,8 @@
 
 Two constants are fitted, on the sources marked fit alone: what the allocator holds beyond its tensors,
 and what the device holds beyond the allocator. A source that prints the allocator's own count gets
-neither, since no source marked fit prints that: its prediction is the bound.
+neither: its prediction is the bound. So does what an allocator had reserved whose segments can grow, as torchtitan's
+(`expandable_segments`): that is hardly more than its tensors.
 """
 
 import numpy as np

@@ -64,13 +64,14 @@ POLICIES = ("none", "selective", "products", "full")
 
 @cache
 def again(name, context, fused, on=CHIP):
-    """{policy: (bytes kept of a token and layer, seconds of a step over those without recomputation)}, one text on one chip."""
+    """{policy: (bytes kept of a token and layer, seconds of the passes over those without recomputation)}, one text on a chip."""
     m, machine_ = model(name), machine(chip(on))
     found = {}
     for policy in POLICIES:
         layout = Layout(seq_len=context, recompute=policy, fused_attention=fused)
         kept = float(footprint.training_rows(m, layout)["activations"]) / (context * m.layers)
-        found[policy] = kept, float(training.seconds(m, layout, on=machine_, software=YEAR[fused]))
+        step = training.step(m, layout, on=machine_, software=YEAR[fused], memory=False)
+        found[policy] = kept, sum(float(took) for part, took in step.rows.items() if part != "optimiser")
     return {policy: (kept, took / found["none"][1]) for policy, (kept, took) in found.items()}
 
 
@@ -90,6 +91,16 @@ def hidden_tokens(chip_name, sent_bytes, share=0.4):
 def host_bytes_per_s(chip_name):
     """Bandwidth to the host, one direction, by the datasheet."""
     return next(level.bytes_per_s for level in chip(chip_name).levels if level.name == "host link")
+
+
+UPDATE_BYTES = (
+    28  # of a parameter that the host updates: three numbers of 32 bits read and written, gradient and weight
+)
+
+
+def host_tokens(rate, host_memory_bytes_per_s):
+    """Tokens of a step that hide the host's own reading and writing, at its bandwidth for each chip."""
+    return float(memory.hiding_tokens(UPDATE_BYTES, flop_per_s=rate, bytes_per_s=host_memory_bytes_per_s))
 
 
 def host_share(chip_name, tokens, sent_bytes, share=0.4):
@@ -139,7 +150,7 @@ def limits():
     """{work: {"time": {resource or operand: share}, "capacity": {what: share}}} on the chips of 2020 to 2023.
 
     Time in training: elasticities of a layer's kernels (compute, memory, cache, latency). In decoding: of the bytes read,
-    weights and cache. Capacity: of the bytes on a chip, eight of which share the optimiser's states in training.
+    weights and cache. Capacity: of the bytes on a chip, eight of which share all states in training.
     """
     found = {}
     for words, (name, fused) in TRAINING.items():
@@ -148,13 +159,13 @@ def limits():
         rows = [op._replace(shape=op.shape | {"implementation": kind}) if op.kind == "attention" else op for op in rows]
         device = kernels.device(chip(ERA[name]))
         owners = shares.shares(lambda d, rows=rows: kernels.ledger_s(rows, d), device, kernels.RESOURCES)
-        layout = Layout(dp=8, zero=1, seq_len=TOKENS, micro_batch=1, fused_attention=fused)
+        layout = Layout(dp=8, zero=3, seq_len=TOKENS, micro_batch=1, fused_attention=fused)
         held = footprint.training_rows(m, layout)
         plain = footprint.training_rows(m, replace(layout, fused_attention=True))
         whole = float(footprint.total_bytes(held))
         scores = float(held["activations"] - plain["activations"])
         kept = {
-            "weights, gradients, states": sum(float(held[n]) for n in ("weights", "gradients", "optimizer")),
+            "states": sum(float(held[n]) for n in ("weights", "gradients", "optimizer")),
             "scores": scores,
             "other activations": float(held["activations"]) - scores + float(held["logits"]),
         }

@@ -17,6 +17,7 @@ from bottlenecks.facts.formats import bytes_per_value
 from bottlenecks.facts.units import si
 from bottlenecks.laws.recomputation import POLICIES
 from bottlenecks.measured import memory as runs
+from bottlenecks.measured import peaks
 from bottlenecks.models import cache as caches
 from bottlenecks.models import footprint
 from bottlenecks.models.cache import Serving
@@ -167,20 +168,24 @@ def training(model, chip, *, chips=1, context=4096, batch=1, held_back=MEASURED,
     """The same of a training step: `batch` sequences of `context` tokens in a micro-batch.
 
     `layout`: fields of `Layout`. Of tp, pp, dp and cp those that are not told are 1, and dp what the chips leave; where
-    none is told, tensor parallel over up to 8 chips. `held_back`: as measured runs hold beyond their tensors, or a
+    none is told, tensor parallel over up to 8 chips, or with ZeRO data parallel. `held_back`: as measured runs hold beyond their tensors, or a
     share of the memory, or bytes.
     """
     chips, context, batch = _sizes(model, chip, chips=chips, context=context, batch=batch)
     known = [field.name for field in fields(Layout) if field.name not in OWN]
     told = {one_of("field of a layout", name, known): value for name, value in layout.items() if value is not None}
     now = Layout(**told | _training_cut(model, chips, told), seq_len=context, micro_batch=batch)
+    if now.lora_rank > model.width:
+        raise ValueError(f"lora_rank must be at most the width of {model.name} ({model.width}), got {now.lora_rank}")
     if isinstance(held_back, str) and held_back == MEASURED:
         beyond, held = _beyond_tensors(), 0.0
         now = replace(now, fragmentation=beyond["fragmentation"], overhead_bytes=beyond["overhead_bytes"])
         words = (
             f"{beyond['fragmentation']:.0%} of all but frozen weights for gaps between tensors and"
             f" {si(beyond['overhead_bytes'], 'B', 2)} for contexts and libraries, as {beyond['runs']} measured runs"
-            f" held; 80 % of them held {beyond['low']:.2f} to {beyond['high']:.2f} times what this predicts"
+            f" of pretraining held; of {beyond['peaks']} published fine-tuning runs 80 % held {beyond['low']:.2f} to"
+            f" {beyond['high']:.2f} times what this predicts, and segments that can grow leave hardly a gap"
+            " (--held-back says otherwise)"
         )
     else:
         held = _held_bytes(held_back, chip)
@@ -198,6 +203,8 @@ def training(model, chip, *, chips=1, context=4096, batch=1, held_back=MEASURED,
 def _training_cut(model, chips, told):
     """{"tp", "pp", "dp", "cp"}: as told, the rest data parallel."""
     given = {name: int(positive(name, told[name], most=MOST_CHIPS, whole=True)) for name in CUT if name in told}
+    if not given and told.get("zero"):
+        return {"dp": chips}  # states are dealt among copies
     if not given:
         tp = _divisor(model.heads, min(chips, 8)) if chips > 1 else 1
         tp = tp if chips % tp == 0 else 1
@@ -216,7 +223,7 @@ def _training_ways(model, now):
     """(words, `Layout`) of changes, the cheapest first: what costs no time, what does, the host's help, more chips."""
     policy, ways = int(code("recompute", now.recompute, POLICIES)), []
     parts = (now.loss_parts, max(now.loss_parts, FEWER_LOGITS))
-    for recompute in (POLICIES[policy], *(p for p in ("selective", "full") if POLICIES.index(p) > policy)):
+    for recompute in (POLICIES[policy], *(p for p in ("selective", "products", "full") if POLICIES.index(p) > policy)):
         for stage in range(now.zero, 4) if now.dp * now.cp > 1 else (now.zero,):
             for count in dict.fromkeys(parts):
                 words = [f"ZeRO {stage}"] * (stage > now.zero) + [f"a loss in {count} parts"] * (count > now.loss_parts)
@@ -236,9 +243,10 @@ def _training_ways(model, now):
 @cache
 def _beyond_tensors():
     """What measured runs hold beyond their tensors, and how far they spread around what that predicts."""
-    found = runs.predictions()
-    low, high = (float(found[f"{end}_bytes"][0] / found["predicted_bytes"][0]) for end in ("low", "high"))
-    return runs.constants(found) | {"low": low, "high": high, "runs": int((found["role"] == "fit").sum())}
+    found, ratio = runs.predictions(), peaks.rows()["ratio"]
+    low, high = np.quantile(1 / ratio[np.isfinite(ratio)], [0.1, 0.9])
+    spread = {"low": float(low), "high": float(high), "peaks": int(np.isfinite(ratio).sum())}
+    return runs.constants(found) | spread | {"runs": int((found["role"] == "fit").sum())}
 
 
 # ---- both
@@ -258,6 +266,9 @@ def _held_bytes(held_back, chip):
     held = positive("held_back", held_back, zero_allowed=True, most=chip.memory_bytes)
     if np.ndim(held):
         raise ValueError(f"held_back must be one number, got {shown(held_back)}")
+    if 1 <= held < 2**20:
+        told = f"held_back must be a share below 1, or bytes of a mebibyte at least, got {shown(held_back)}"
+        raise ValueError(f"{told}; the nearest is 0.99")
     held = float(held * chip.memory_bytes if held < 1 else held)
     if held >= chip.memory_bytes:
         raise ValueError(f"held_back must be less than the memory of {chip.name}, got {shown(held_back)}")

@@ -23,8 +23,8 @@ def kept(model_name):
 @pytest.mark.parametrize(
     ("name", "gigabytes"),
     [
-        ("Adam, gradients in 32 bits", 6.738 * 18),  # 2 + 4 + 12
-        ("Adam, mixed precision", 6.738 * 16),
+        ("Adam, mixed precision", 6.738 * 18),  # 2 + 4 + 12
+        ("the same, 16-bit gradients", 6.738 * 16),
         ("SGD with momentum", 6.738 * 12),  # 2 + 2 + 4 of 32-bit weights + 4
         ("Adam with 8-bit states", 6.738 * (8 + 2 * (1 + 4 / 256))),
         ("Adam in 16 bits alone", 6.738 * 8),
@@ -48,8 +48,8 @@ def test_what_fits_which_card():
     least = dict(zip(ch08.KEPT, ch08._least_card(ch08.recipes(model_name="Llama-2-7B").table), strict=True))
     assert list(ch08.CARDS) == ["RTX 4090", "H100", "B200"]
     assert least["SGD with momentum"] == 1 and least["Adam, mixed precision"] == 2 and least["LoRA, rank 16"] == 0
-    said = ch08.recipes(model_name="Llama-3-70B").summary  # 70.55e9 x 16 bytes
-    assert "Adam in mixed precision keeps 1.13 TB, 75 %" in said
+    said = ch08.recipes(model_name="Llama-3-70B").summary  # 70.55e9 x 18 bytes, 12 of them states
+    assert "Adam in mixed precision keeps 1.27 TB, 66.7 %" in said
     assert "An H100 (85.5 GB) holds: QLoRA, rank 16." in said and "RTX 4090 (25.8 GB): nothing." in said
 
 

@@ -153,7 +153,7 @@ def test_alternatives_pay_within_a_run_s_context(tokens, word):
     ("training", "decoding", "word"), [(0.6, 0.9, "holds"), (0.2, 0.9, "holds-when"), (0.2, 0.4, "fails")]
 )
 def test_memory_bound_is_a_share_of_the_time(training, decoding, word):
-    states = {"weights, gradients, states": 1.0}
+    states = {"states": 1.0}
     found = {
         "training": {"time": {"memory": training, "compute": 1 - training}, "capacity": states},
         "one": {"time": {"memory": decoding, "compute": 0.1}, "capacity": {"weights": 1.0, "cache": 0.0}, "read": {}},
@@ -162,9 +162,7 @@ def test_memory_bound_is_a_share_of_the_time(training, decoding, word):
     assert memory_verdicts.memory_bound(found).verdict == word
 
 
-@pytest.mark.parametrize(
-    ("saved", "times", "word"), [(0.5, 0.9, "holds"), (0.5, 1.3, "holds-when"), (0.05, 1.3, "fails")]
-)
+@pytest.mark.parametrize(("saved", "times", "word"), [(0.5, 1.3, "holds"), (0.05, 0.9, "fails"), (0.5, 1.4, "fails")])
 def test_techniques_that_save_for_nothing(saved, times, word):
     table = [{"name": "one", "before_bytes": 1e9, "saved_bytes": saved * 1e9, "times": times}]
     assert memory_verdicts.techniques({"short": table, "long": table}).verdict == word

@@ -13,7 +13,7 @@ LAYER = {"width": 4096, "queries": 4096, "keys": 1024, "inner": 14336}  # of Lla
 ROOM = {"memory": 85.5e9, "held_back": 0.1, "layers": 32, "vocab": 128256, "logit_bytes": 10}  # of 08.5
 LINK = {"sent_bytes": 2, "flop_per_s": 396e12, "bytes_per_s": 63e9}  # of 08.6
 PRINTED = {"params": 70.55e9, "printed": 300e9}  # of 08.8: huggingface's page on fine-tuning Llama 3 70B
-CARD = {"memory": 85.5e9, "gaps": 0.1, "contexts": 2.7e9, "activations": 10e9, "each": 8}  # of 08.9
+CARD = {"memory": 85.5e9, "gaps": 0.27, "driver": 2.7e9, "activations": 10e9, "each": 8}  # of 08.9
 
 
 def states_bytes(params, weight_bytes, gradient_bytes, state_bytes, stage, ranks):
@@ -50,7 +50,18 @@ def crest(changes):
 
 
 def largest_params():
-    return (CARD["memory"] / (1 + CARD["gaps"]) - CARD["contexts"] - CARD["activations"]) / CARD["each"]
+    used = (CARD["memory"] - CARD["driver"]) / (1 + CARD["gaps"])
+    return (used - CARD["activations"]) / CARD["each"]
+
+
+def stage2_chips(params, weight_bytes, gradient_bytes, state_bytes, room_bytes):
+    """Chips among which stage 2 must deal gradients and states, not rounded."""
+    return params * (gradient_bytes + state_bytes) / (room_bytes - params * weight_bytes)
+
+
+def plain_kept_bytes(width, inner):
+    """Bytes that a layer without a gate keeps of a token in 16 bits, with as many keys as queries, attention fused."""
+    return 2 * (8 * width + 2 * inner)
 
 
 FIRST = "Llama 3.1 8B, 8 H100"
@@ -65,7 +76,7 @@ def clock_crest(recompute, zero="as it ran", host=0):
 
 Exercise(
     id="08.x1",
-    unit="GB",
+    unit="B",
     expected=lambda: states_bytes(SEVEN, *ADAM.values(), 0, 1),
     hint="Choose Llama-2-7B: the summary has what Adam in mixed precision needs, to three digits.",
     slips={
@@ -78,7 +89,7 @@ Exercise(
 )
 Exercise(
     id="08.x2",
-    unit="GB",
+    unit="B",
     expected=lambda: 1e9 * clock_crest("all layers"),
     hint="Leave the first run and ZeRO as it ran, and compute all layers again: the head of the picture has the crest.",
     slips=lambda: {
@@ -90,7 +101,7 @@ Exercise(
 )
 Exercise(
     id="08.x3",
-    unit="GB",
+    unit="B",
     expected=lambda: states_bytes(EIGHT, *ADAM.values(), 1, 8),
     hint="Choose eight chips and stage 1: the head of the picture has the bytes per chip.",
     slips={
@@ -104,11 +115,12 @@ Exercise(
 Exercise(
     id="08.x4",
     unit="%",
-    expected=lambda: 100 * (memory.again("Llama-3-8B", 32768, True)["full"][1] - 1),
-    hint="Choose 32,768 tokens: the head of the picture has how much longer everything again takes.",
+    expected=lambda: 100 * (memory.again("Llama-3-8B", 32768, True)["selective"][1] - 1),
+    hint="Choose 32,768 tokens: the words below the picture have each way of computing again.",
     slips=lambda: {
-        100 * (memory.again("Llama-3-8B", 8192, True)["full"][1] - 1): "that is at 8,192 tokens",
-        100 / 3: "that is the share of operations; a step has other parts too",
+        100 * (memory.again("Llama-3-8B", 8192, True)["selective"][1] - 1): "that is at 8,192 tokens",
+        100 * (memory.again("Llama-3-8B", 32768, True)["products"][1] - 1): "that is half of the products",
+        100 * (memory.again("Llama-3-8B", 32768, True)["full"][1] - 1): "that is everything",
     },
     rtol=0.03,
     minutes=2,
@@ -124,7 +136,7 @@ Exercise(
 )
 Exercise(
     id="08.1",
-    unit="GB",
+    unit="B",
     expected=lambda: 1.24e9 * 18,
     hint="Two bytes of weight, four of gradient, twelve of states.",
     slips={1.24e9 * 16: "gradients of 32 bits are four bytes", 1.24e9 * 2: "those are the weights"},
@@ -134,7 +146,7 @@ Exercise(
 )
 Exercise(
     id="08.2",
-    unit="GB",
+    unit="B",
     expected=lambda: 8192 * 128256 * 10.0,
     hint="A score for each token and word; ten bytes for each.",
     slips={8192 * 128256 * 4.0: "that is one copy in 32 bits", 2048 * 128256 * 10.0: "that is one of the four texts"},
@@ -144,60 +156,55 @@ Exercise(
 )
 Exercise(
     id="08.3a",
-    hint="What is dealt out is divided by the ranks: states from stage 1, gradients from 2, weights from 3.",
-    judge_with=like(
-        states_bytes, (8.03e9, 2, 4, 12, 1, 8), (7e10, 2, 2, 12, 3, 64), (1e9, 2, 4, 4, 2, 4), (1e9, 2, 4, 12, 0, 4)
-    ),
+    hint="N b_w stays on each chip; N (b_g + b_o) is divided by the chips.",
+    judge_with=like(stage2_chips, (8.03e9, 2, 4, 12, 2e10), (7e10, 2, 2, 12, 1.6e11), (1e9, 2, 4, 4, 3e9)),
     minutes=4,
     stars=2,
     kind="derive",
 )
 Exercise(
     id="08.3b",
-    unit="GB",
-    expected=lambda: states_bytes(EIGHT, *ADAM.values(), 2, 8),
-    hint="2 bytes whole, and 16 over eight.",
-    slips={
-        states_bytes(EIGHT, *ADAM.values(), 1, 8): "that is stage 1",
-        states_bytes(EIGHT, *ADAM.values(), 3, 8): "that is stage 3",
-    },
+    unit="chips",
+    expected=lambda: stage2_chips(EIGHT, *ADAM.values(), 20e9),
+    hint="8.03 x 16 over 20 less 8.03 x 2.",
+    slips={EIGHT * 18 / 20e9: "that is stage 3", EIGHT * 12 / (20e9 - EIGHT * 6): "that leaves the gradients whole"},
     rtol=0.01,
     minutes=2,
 )
 Exercise(
     id="08.3c",
     unit="times",
-    expected=lambda: states_bytes(EIGHT, *ADAM.values(), 2, 8) / states_bytes(EIGHT, *ADAM.values(), 3, 8),
-    hint="08.3b over 18/8 bytes for each parameter.",
-    slips={8.0: "only the weights are still whole at stage 2"},
+    expected=lambda: stage2_chips(EIGHT, *ADAM.values(), 20e9) / (EIGHT * 18 / 20e9),
+    hint="Stage 3 needs 18 x 8.03 / 20 chips.",
+    slips={8.0: "weights are an eighth of nothing here: they are whole"},
     rtol=0.01,
     minutes=2,
     kind="compare",
 )
 Exercise(
     id="08.4a",
-    hint="Two norms and what they read, d each; queries and the heads' result; keys and values; gate, up and their product. Two bytes each.",
-    judge_with=like(kept_bytes, (4096, 4096, 1024, 14336), (8192, 8192, 1024, 28672), (64, 64, 64, 256)),
+    hint="Two norms and what they read, d each; queries, keys, values and the heads' result, d each; the inner width twice. Two bytes each.",
+    judge_with=like(plain_kept_bytes, (12288, 49152), (4096, 16384), (64, 100)),
     minutes=6,
     stars=2,
     kind="derive",
 )
 Exercise(
     id="08.4b",
-    unit="kB",
-    expected=lambda: float(kept_bytes(**LAYER)),
-    hint="2 x (16,384 + 8,192 + 2,048 + 43,008).",
-    slips={kept_bytes(**LAYER) / 2.0: "two bytes for each value", 8192.0: "that is its vector alone"},
+    unit="B",
+    expected=lambda: float(plain_kept_bytes(12288, 49152)),
+    hint="2 x (8 x 12,288 + 2 x 49,152).",
+    slips={plain_kept_bytes(12288, 49152) / 2.0: "two bytes for each value", 2.0 * 12288: "that is its vector alone"},
     rtol=0.01,
     minutes=3,
 )
 Exercise(
     id="08.4c",
-    unit="times",
-    expected=lambda: kept_bytes(**LAYER) / 8192,
-    hint="Its vector is 4,096 values of two bytes.",
-    slips={32.0 * kept_bytes(**LAYER) / 8192: "that is over all layers"},
-    rtol=0.01,
+    unit="%",
+    expected=lambda: 100 * plain_kept_bytes(12288, 49152) / (34 * 12288),
+    hint="34 x 12,288 bytes are 417,792.",
+    slips={100 * 34 * 12288 / plain_kept_bytes(12288, 49152): "the other way round"},
+    rtol=0.005,
     minutes=2,
     kind="compare",
 )
@@ -235,7 +242,7 @@ Exercise(
     id="08.6a",
     hint="b N bytes over W, against 6 N B operations over R: N cancels.",
     judge_with=like(
-        lambda sent, rate, link: sent * rate / (6 * link), (2, 4e14, 63e9), (12, 1.2e14, 31.5e9), (1, 6, 1)
+        lambda sent, rate, tokens: sent * rate / (6 * tokens), (2, 4e14, 512), (12, 1.2e14, 4e6), (1, 6, 1)
     ),
     minutes=4,
     stars=2,
@@ -243,12 +250,12 @@ Exercise(
 )
 Exercise(
     id="08.6b",
-    unit="tokens",
-    expected=lambda: float(law.hiding_tokens(**LINK)),
-    hint="2 x 396e12 / (6 x 63e9).",
+    unit="B/s",
+    expected=lambda: LINK["sent_bytes"] * LINK["flop_per_s"] / (6 * 512),
+    hint="2 x 396e12 / (6 x 512).",
     slips={
-        float(law.hiding_tokens(**LINK)) * 6: "six operations for each parameter and token",
-        float(law.hiding_tokens(**LINK)) * 3: "backward counts too",
+        LINK["sent_bytes"] * LINK["flop_per_s"] / 512: "six operations for each parameter and token",
+        LINK["sent_bytes"] * LINK["flop_per_s"] / (2 * 512): "backward counts too",
     },
     rtol=0.01,
     minutes=2,
@@ -257,7 +264,7 @@ Exercise(
     id="08.6c",
     unit="times",
     expected=lambda: float(law.hiding_tokens(**LINK)) / 512,
-    hint="Sending over computing: the tokens that would hide it, over the tokens that there are.",
+    hint="08.6b over 63 GB/s.",
     slips=lambda: {512 / float(law.hiding_tokens(**LINK)): "the other way round"},
     rtol=0.01,
     minutes=2,
@@ -273,7 +280,7 @@ Exercise(
 )
 Exercise(
     id="08.8",
-    unit="GB",
+    unit="B",
     expected=lambda: PRINTED["params"] * 8,
     hint="Weights and gradients of two bytes, two moments of two bytes: the least that Adam keeps.",
     slips={PRINTED["printed"]: "that is the printed number", PRINTED["params"] * 4: "that is weights and gradients"},
@@ -286,11 +293,11 @@ Exercise(
     id="08.9",
     unit="",
     expected=lambda: largest_params() / 1e9,
-    hint="Take the gaps off first: what may be used is the memory over 1.1. Then contexts and activations. Eight bytes for each parameter remain.",
+    hint="(85.5 - 2.7) / 1.27 is what tensors may use; less 10 for activations, over 8 bytes.",
     slips={
-        (CARD["memory"] - CARD["contexts"] - CARD["activations"]) / CARD["each"] / 1e9: "that leaves no gaps",
+        (CARD["memory"] - CARD["driver"] - CARD["activations"]) / CARD["each"] / 1e9: "that leaves no gaps",
         largest_params() / 1e9 * 8 / 18: "that is mixed precision, with 18 bytes",
-        (CARD["memory"] / 1.1) / 8 / 1e9: "contexts and activations take room",
+        (CARD["memory"] - CARD["driver"]) / 1.27 / 8 / 1e9: "activations take room",
     },
     rtol=0.01,
     minutes=10,
