@@ -260,8 +260,8 @@ def _states_draw(figure):
             )
         h = row(table)
         return (
-            f"{h.large:.0f} of {h.runs:.0f} runs have states above a terabyte; where their chips are told ({h.told:.0f}), "
-            f"{h.median:.1%} of the memory"
+            f"{h.large:.0f} of {h.runs:.0f} runs above a terabyte: {h.median:.1%} of their chips' memory "
+            f"(median of {h.told:.0f})"
         )
 
     def names(table):

@@ -420,7 +420,8 @@ def hiding_tokens(sent_bytes, *, flop_per_s, bytes_per_s):
     A chip that has the g-th part of N parameters sends b_x N/g bytes, and does the g-th part of 6 N B operations: sizes
     and chips cancel.
 
-    Holds for: one chip, or states dealt out evenly; a host that keeps up. Source: counting.
+    Holds for: one chip, or states dealt out evenly; a host that keeps up.
+    Source: counting.
 
     >>> hiding_tokens(2, flop_per_s=4.2e14, bytes_per_s=5e10)
     2800.0
@@ -439,7 +440,8 @@ def activation_bytes_per_s(kept_bytes, *, layer_params, flop_per_s):
 
     Of the same token the layer does 2 N_ℓ operations. A grows with the width, N_ℓ with its square: wide models hide it.
 
-    Holds for: attention left out, which gives more time; backwards there is twice as much. Source: counting.
+    Holds for: attention left out, which gives more time; backwards there is twice as much.
+    Source: counting.
 
     >>> activation_bytes_per_s(34 * 4096, layer_params=12 * 4096**2, flop_per_s=4.2e14) / 1e9
     145.263671875
