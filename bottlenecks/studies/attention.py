@@ -155,6 +155,13 @@ def runs():
     return columns | {"share": np.array(share)}
 
 
+def largest_share(name, *, long):
+    """The largest share of the operations that attention had in a run's main part, or in its long phases."""
+    found = runs()
+    mine = (found["name"] == one_of("run", name, sorted(set(found["name"].tolist())))) & (found["long"] == long)
+    return float(found["share"][mine].max(initial=0.0))
+
+
 def run_model(columns, i):
     """The model of a run as it was trained then: without its index, where that was put in later."""
     m = model(str(columns["model"][i]))

@@ -54,6 +54,16 @@ def costs(m, context):
     }
 
 
+def of_usual(form, cost, context=131072.0):
+    """One of the `costs` of a form, over that of today's usual one.
+
+    >>> of_usual(TODAY, "kept")
+    1.0
+    """
+    every = forms()
+    return float(costs(every[form], context)[cost] / costs(every[TODAY], context)[cost])
+
+
 @cache
 def pays_from():
     """{form: {cost: context from which it is below today's usual form}}: 0 where always, infinite where never up to 4M."""

@@ -125,3 +125,12 @@ def test_a_thin_link_is_what_a_ring_waits_for():
 def test_the_ring_s_shares_are_as_measured():
     for computed, measured in attention.ring_shares().values():
         assert abs(np.log(computed / measured)) < 0.15
+
+
+def test_the_largest_share_of_a_run():
+    # GPT-3: 2,048 tokens of 12 widths x 12,288, where half of the operations are attention's
+    share = attention.largest_share("GPT-3 175B", long=False)
+    assert share == pytest.approx(2048 / (2048 + 12 * 12288), rel=0.02)
+    assert attention.largest_share("GPT-3 175B", long=True) == 0
+    with pytest.raises(ValueError, match="did you mean 'GPT-3 175B'"):
+        attention.largest_share("GPT-3 175", long=False)

@@ -71,3 +71,8 @@ def test_published_comparisons():
     # recall from long texts suffers most from windows and states put in afterwards
     worst = found["form"][int(np.argmin(found["points"]))]
     assert found["long"][int(np.argmin(found["points"]))] and "window" in worst
+
+
+def test_a_form_over_the_usual_one():
+    assert forms.of_usual("a latent", "kept") == pytest.approx(576 / 2048)
+    assert all(forms.of_usual(forms.TODAY, cost) == 1 for cost in ("operations", "read", "kept"))
