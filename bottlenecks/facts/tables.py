@@ -3,7 +3,9 @@
     per lane and link   links, systems, tiers (as records: bottlenecks.facts.networks)
     media               what carries bits over a length: reach, watts of an end, price, bend
     racks               published racks: power, mass, cooling
-    memory_tech         memory and storage technologies: rate, size, energy, latency, price
+    memory_tech         memory and storage technologies: rate, size, energy, edge of the die, latency
+    memory_prices       dollars of a byte of memory, by date
+    energy_measured     watts and joules of a token of boards that serve a model, by batch
     policy              rules on chips and models: one row is one test, every bound of it must hold
     industry            prices, market, power, utilisation; one row is one figure with its own `unit`
     training_runs       history: size, tokens, chips, chip-hours, utilisation
@@ -28,6 +30,8 @@ TABLES = (
     "media",
     "racks",
     "memory_tech",
+    "memory_prices",
+    "energy_measured",
     "policy",
     "industry",
     "training_runs",
@@ -48,6 +52,7 @@ SUFFIXES = {  # suffix in the file -> suffix in base SI, scale; the longest that
     "kw": ("watts", 1e3),
     "mw": ("watts", 1e6),
     "ns": ("s", 1e-9),
+    "ms": ("s", 1e-3),
     "us": ("s", 1e-6),
     "hours": ("s", 3600.0),
     "days": ("s", 86400.0),
@@ -71,6 +76,11 @@ BOUNDS = ("low", "high")  # `pj_per_bit_low` scales as `pj_per_bit`
 COUNTS = (  # numbers without a unit
     "year",
     "price_year",
+    "batch",
+    "n_chips",
+    "tokens_per_s",
+    "joules_per_token",
+    "output_len",
     "ports",
     "lanes",
     "encoding",
