@@ -15,6 +15,7 @@ from bottlenecks.studies import fetching, joules
 # ---- the thousandfold ---------------------------------------------------------------------------------
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+TICKS = {0.01: "0.01", 0.1: "0.1", 1: "1", 10: "10", 100: "100", 1000: "1,000", 10000: "10,000"}
 KINDS = {"on the chip": COLOUR["network"], "memory": COLOUR["memory"], "board": COLOUR["compute"]}
 
 
@@ -71,9 +72,6 @@ def _fetch_draw(figure):
     )
 
 
-TICKS = {0.01: "0.01", 0.1: "0.1", 1: "1", 10: "10", 100: "100", 1000: "1,000", 10000: "10,000"}
-
-
 def _fetch_summary(table):
     here = row(table)
     name, low, high = pick(table, "way", "name", "low", "high")
@@ -109,7 +107,6 @@ RUNS = {
     "Qwen3 32B, one B200": ("Qwen3-32B", "B200 SXM (HGX)", 1),
     "Llama 2 70B, two A100": ("Llama-2-70B", "A100 SXM 80GB", 2),
 }
-FLOP = "arithmetic"
 CURVE = np.geomspace(1, 700, 60)
 
 

@@ -16,6 +16,7 @@ from bottlenecks.studies import decoding
 
 PROMPT = 512  # tokens before the answer, where a source does not say
 FLOP_JOULES = 1.0e-12  # of a bf16 operation in large products, by a board's power: rpu2026
+IDLE_WATTS = 80.0  # of an H100 that holds a model and does nothing: goatnote2025
 DEVICES = {
     "H100 SXM5": "HBM2",
     "A100 SXM 80GB": "HBM2E",
@@ -116,6 +117,3 @@ def errors():
     parts = IDLE_WATTS + (found["memory_joules"] + found["arithmetic_joules"]) * tokens / found["chips"]
     said = {"rated power": found["rated_watts"], "one share": other * found["rated_watts"], "parts": parts}
     return {name: scores.mean_error(np.log(said[name] / found["watts"]), series) for name in RIVALS}
-
-
-IDLE_WATTS = 80.0  # of an H100 that holds a model and does nothing: goatnote2025
