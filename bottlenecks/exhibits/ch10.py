@@ -150,16 +150,14 @@ def _params(count):
 def _swap_table(equal, name, batch):
     found, shape = study.swapped(equal), model(name)
     step = study.step_s(shape, found["bytes_per_s"], batch=batch, context=CONTEXT)
-    room = found["memory_bytes"] - shape.params
-    fits = room > 0
-    device = chip(study.CHIP)
+    fits = study.held_bytes(shape, batch=batch, context=CONTEXT) <= found["memory_bytes"]
     return stack(
         memory={
             "name": np.array([study.WORDS[each] for each in study.OTHERS]),
             "tokens_per_s": 1 / step,
             "fits": fits * 1.0,
             "largest": found["memory_bytes"],
-            "joules": device.tdp_watts * step / batch,
+            "joules": study.token_joules(shape, equal, batch=batch, context=CONTEXT),
             "bytes_per_s": found["bytes_per_s"],
             "units": found["units"],
         },

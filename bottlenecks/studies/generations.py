@@ -8,6 +8,7 @@ import numpy as np
 
 from bottlenecks.facts import corpus, formats
 from bottlenecks.facts.chips import chip
+from bottlenecks.facts.doors import one_of
 from bottlenecks.measured import frame, scores
 
 SAME = {  # columns in which two measurements agree that differ in their chip
@@ -110,7 +111,7 @@ def errors(work, found=None):
 def of_work(work, found=None):
     """The pairs of one kind of work."""
     found = pairs() if found is None else found
-    return corpus.where(found, found["work"] == work)
+    return corpus.where(found, found["work"] == one_of("work", work, WORK))
 
 
 def share(work, found=None):

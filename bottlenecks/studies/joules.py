@@ -7,6 +7,7 @@ import numpy as np
 from bottlenecks.facts import formats
 from bottlenecks.facts.architectures import find_model, model
 from bottlenecks.facts.chips import chip
+from bottlenecks.facts.doors import one_of
 from bottlenecks.facts.memories import memory
 from bottlenecks.facts.tables import table
 from bottlenecks.measured import scores
@@ -78,6 +79,7 @@ def told(run, batch, context=1024.0):
     Also what the memory's devices and the arithmetic take of them.
     """
     name, device, chips = run
+    one_of("chip", device, DEVICES)
     batch = np.asarray(batch, dtype=float)
     plan = inference.Plan(tp=int(chips), weight_format="bf16")
     step = inference.decode_s(model(name), plan, machine(chip(device)), batch=batch, context=context)

@@ -25,10 +25,6 @@ PRICED = {  # whose bits a module is bought as
     "NVMe PCIe 5.0 x4 SSD": "NAND",
 }
 NEW = {"HBM3E": "HBM4"}  # what is bought in 2026 in place of it
-WAFER_USD, WAFER_BYTES = (
-    16_988.0,
-    44e9,
-)  # of a wafer in 5 nm, modelled (cset2020chips), and SRAM on one (Cerebras WSE-3)
 WORDS = {  # as a reader calls them
     "HBM3E": "HBM3E",
     "GDDR7 28": "GDDR7",
@@ -43,11 +39,6 @@ WORDS = {  # as a reader calls them
 def modules(name="DDR5-6400", device="H100 SXM5"):
     """How many units of a memory have the bandwidth of a chip's own."""
     return chip(device).memory_bytes_per_s / memory(name).bytes_per_s
-
-
-def sram_usd_per_byte():
-    """Dollars of silicon for a byte of SRAM on a wafer that also computes, of nothing else."""
-    return WAFER_USD / WAFER_BYTES
 
 
 def cost(name, equal):
@@ -102,40 +93,51 @@ def step_s(shape, bytes_per_s, *, batch=1, context=2048, weight_format="fp8"):
     return found
 
 
+def held_bytes(shape, *, batch=1, context=2048):
+    """Bytes of weights in 8 bits and of caches in 16, which a decode step also reads."""
+    weights, caches = decoding.reads(shape, batch=batch, context=context)
+    return weights / 2 + caches
+
+
+def token_joules(shape, equal, *, batch=1, context=2048):
+    """Joules of a token beside each memory: the rest of the board at its rated power for a step, and the bytes of the step.
+
+    The rest is the rated power less what the chip's own memory takes at its full rate. NaN where no maker prints a
+    memory's energy, whatever the budget.
+    """
+    device, own = chip(CHIP), memory(OWN)
+    rest = device.tdp_watts - device.memory_bytes_per_s * own.joules_per_byte
+    step = step_s(shape, swapped(equal)["bytes_per_s"], batch=batch, context=context)
+    per_byte = np.array([memory(name).joules_per_byte or np.nan for name in OTHERS])
+    return (rest * step + per_byte * held_bytes(shape, batch=batch, context=context)) / batch
+
+
 def throughput(shape, bytes_per_s, memory_bytes, *, limit_s, context=2048, most=2048):
     """(readers, tokens a second of the chip): the largest batch that fits and whose step keeps a limit; zeros where none does.
 
     Weights in 8 bits, caches in 16. Every batch up to `most` is tried at once.
     """
     batches = np.arange(1, most + 1, dtype=float)
-    weights, caches = (np.asarray(each) for each in decoding.reads(shape, batch=batches, context=context))
-    fits = weights / 2 + caches <= memory_bytes
+    fits = held_bytes(shape, batch=batches, context=context) <= memory_bytes
     step = step_s(shape, np.full(batches.shape, bytes_per_s), batch=batches, context=context)
     good = np.flatnonzero(fits & (step <= limit_s))
     return (0, 0.0) if not good.size else (int(batches[good[-1]]), float(batches[good[-1]] / step[good[-1]]))
 
 
 def ratio(kind, first="HBM3E", second="DDR5-6400"):
-    """(least, middle, most) times as much bandwidth a first memory has for a package, a millimetre, a watt, a dollar, a byte."""
+    """(least, middle, most) times as much bandwidth a first memory has for a package, a millimetre, a dollar, a byte kept."""
     a, b = memory(first), memory(second)
     rates = a.bytes_per_s / b.bytes_per_s
-    if kind == "package":
-        return rates, rates, rates
-    if kind == "byte":
-        of = law.turnover_per_s(a.bytes_per_s, memory_bytes=a.memory_bytes) / law.turnover_per_s(
-            b.bytes_per_s, memory_bytes=b.memory_bytes
-        )
-        return of, of, of
     if kind == "edge":
         ends = ((b.edge_m_low, a.edge_m_high), (b.edge_m, a.edge_m), (b.edge_m_high, a.edge_m_low))
         return tuple(rates * theirs / ours for theirs, ours in ends)
-    year = one_of("kind", kind, ("package", "byte", "edge", *EQUAL[2:]))
-    per = cost(second, year) / cost(first, year)
-    return (rates * per,) * 3
+    one_of("kind", kind, ("package", "byte", "edge", *EQUAL[2:]))
+    per = {"package": 1.0, "byte": b.memory_bytes / a.memory_bytes}
+    return (rates * (per[kind] if kind in per else cost(second, kind) / cost(first, kind)),) * 3
 
 
 def turnovers():
-    """Every memory whose rate and size are known, and chips' own: name, bytes_per_s, memory_bytes, turnover_per_s, kind."""
+    """Every memory whose rate and size are known: name, bytes_per_s, memory_bytes, turnover_per_s, kind."""
     found = memories()
     rate = np.array([each.bytes_per_s for each in found.values()])
     size = np.array([each.memory_bytes for each in found.values()])

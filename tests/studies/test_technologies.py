@@ -177,3 +177,24 @@ def test_what_foretells_a_gain_either_way(power, word):
     }
     found |= {name: 0 * peak for name in generations.RIVALS if name not in found}
     assert verdicts.generations_told(found).verdict == word
+
+
+def test_joules_beside_another_memory_by_hand():
+    # 700 W less 4.8 TB/s x 27.52 pJ/B is what the rest of the board draws while a step lasts; then the step's bytes
+    shape, rest = model("Llama-3-8B"), 700 - 4.8e12 * 27.52e-12
+    said, step = (
+        technologies.token_joules(shape, "watts"),
+        technologies.step_s(shape, at("watts", "GDDR7 28")["bytes_per_s"]),
+    )
+    moved = technologies.held_bytes(shape)
+    assert said[1] == pytest.approx(rest * step + 40e-12 * moved)
+    assert np.isnan(technologies.token_joules(shape, "die edge")[technologies.OTHERS.index("DDR5-6400")])
+    # half the bytes of 16 bits, and a cache of 128 KiB a token
+    assert moved == pytest.approx(7.5e9 + 2048 * 131072, rel=0.01)
+
+
+def test_strangers_words_are_refused_kindly():
+    with pytest.raises(ValueError, match="chip 'MI300X' is unknown"):
+        joules.told(("Llama-3.1-8B", "MI300X", 1), 8)
+    with pytest.raises(ValueError, match="did you mean 'decoding'"):
+        generations.of_work("decode")
