@@ -11,8 +11,9 @@ from bottlenecks.exhibits.registry import Control, Exhibit, pick, row, stack
 from bottlenecks.exhibits.style import COLOUR, GREY
 from bottlenecks.facts.memories import memory
 from bottlenecks.facts.units import plain, si
+from bottlenecks.studies import tax
 
-DIE_M = np.sqrt(814e-6)  # a side, were an H100's die a square: geektopia2022ad102
+DIE_M = np.sqrt(tax.DIE_CM2 * 1e-4)  # a side, were an H100's die a square
 MEMORIES = {"HBM3E": "HBM3E", "GDDR7": "GDDR7 28", "LPDDR5X": "LPDDR5X 8533", "DDR5": "DDR5-6400"}
 RATES = tuple(n * 1e12 for n in (0.5, 1, 1.5, 2, 2.5, 3, 3.35, 4, 4.8, 6, 8))
 TALL = 32e9  # bits a second of a pin that fill the height of a strip

@@ -40,6 +40,12 @@ def served(equal="die edge", other="DDR5-6400"):
     return out
 
 
+def _held_times(equal="die edge", other="DDR5-6400"):
+    """How many times the bytes of HBM another memory holds for the same budget."""
+    found = technologies.swapped(equal)
+    return _at(found, other)["memory_bytes"] / _at(found, technologies.OWN)["memory_bytes"]
+
+
 def bandwidth_not_capacity(found=None):
     """Verdict on W2-bandwidth-not-capacity: DDR5 in place of HBM at the same edge of the die."""
     found = served() if found is None else found
@@ -57,8 +63,8 @@ def bandwidth_not_capacity(found=None):
         claim="W2-bandwidth-not-capacity",
         verdict=word,
         numbers=found,
-        because=f"With DDR5 at the same edge a chip holds twenty times as much and its decode step takes {plain(min(times), 2)} to {plain(max(times), 2)} times as long; within "
-        f"{si(LIMIT_S, 's')} a token it serves less of every model that HBM holds too. Capacity is the limit where the model does not fit: {', '.join(alone) or 'none here'}.",
+        because=f"With DDR5 at the same edge a chip holds {plain(_held_times(), 2)} times as much and its decode step takes {plain(min(times), 2)} to {plain(max(times), 2)} times as long; within "
+        f"{si(LIMIT_S, 's')} a token it serves less of {sum(slower)} of the {len(both)} models that HBM holds too. Capacity is the limit where the model does not fit: {', '.join(alone) or 'none here'}.",
         rows=tuple(
             {"model, 8 bits": name, "HBM3E: step alone; served": cell(each[own]), "DDR5": cell(each[other])}
             for name, each in found.items()
@@ -114,7 +120,7 @@ def moving_data(found=None):
             product: dict(zip(each["name"].tolist(), each["ratio"].tolist(), strict=True))
             for product, each in found.items()
         },
-        because=f"{reach} of {high.size} pairs of a place and an arithmetic reach a thousand, none of them on the chip: an SRAM of a megabyte or a wire across the die costs at most "
+        because=f"{reach} of {high.size} pairs of a place and an arithmetic reach a thousand, {int((high[:, on_chip] >= fetching.CLAIM).sum())} of them on the chip: an SRAM of a megabyte or a wire across the die costs at most "
         f"{plain(max(most.values()), 2)} times the multiplication and addition. A batch divides every one of them by its tokens.",
         rows=tuple(
             {
