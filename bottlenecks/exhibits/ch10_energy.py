@@ -122,6 +122,7 @@ def _joules_table(run, batch):
             "memory": float(here["memory"]),
             "arithmetic": float(here["arithmetic"]),
             "run": run,
+            "usual": joules.usual_share(joules.called(RUNS[run])),
             "least": (found["watts"] / found["rated_watts"]).min(),
             "most": (found["watts"] / found["rated_watts"]).max(),
         },
@@ -152,7 +153,7 @@ def _joules_draw(figure):
         here = row(table)
         last = {name: pick(table, "told", name)[-1] for name in ("board", "memory", "arithmetic")}
         y = [last["board"], last["memory"] + last["arithmetic"], last["arithmetic"] / 1.5]
-        words = ["the rated power", "memory's devices", "arithmetic"]
+        words = ["the whole board", "memory's devices", "arithmetic"]
         return words, np.full(3, 780.0), np.array(y) * (1 + 0 * here.batch)
 
     return updating(
@@ -176,7 +177,7 @@ def _joules_summary(table):
     batch, measured = pick(table, "measured", "batch", "joules_per_token")
     return (
         f"{here.run}: measured {si(measured[0], 'J', 3)} a token at {plain(batch[0], 3)} readers and {si(measured[-1], 'J', 3)} at {plain(batch[-1], 3)}, while the board "
-        f"drew {100 * here.least:.0f} to {100 * here.most:.0f} % of its rated power. At {here.batch:.0f} the rated power for a step's time says {si(here.board, 'J', 2)}, of which the "
+        f"drew {100 * here.least:.0f} to {100 * here.most:.0f} % of its rated power. At {here.batch:.0f} the usual {100 * here.usual:.0f} % of it, for a predicted step and no prompt, says {si(here.board, 'J', 2)}, of which the "
         f"memory's devices take {si(here.memory, 'J', 2)} and the arithmetic {si(here.arithmetic, 'J', 2)}."
     )
 
@@ -184,7 +185,7 @@ def _joules_summary(table):
 joules_of_a_token = Exhibit(
     slug="10-joules",
     title="Who is paid for a token?",
-    caption="Line: the board's rated power for as long as a step takes, over its readers. Circles: measured. Below: what the memory's devices and "
+    caption="Line: what a board usually draws for as long as a predicted step takes, over its readers. Circles: measured, prompts included. Below: what the memory's devices and "
     "the arithmetic account for. What falls as readers are added?",
     alt="Joules of a token falling with the number of readers on logarithmic axes, measured circles about a line, and two thin areas far below it.",
     controls={

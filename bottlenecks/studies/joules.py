@@ -74,9 +74,10 @@ def of_run(run):
 
 
 def told(run, batch, context=1024.0):
-    """Joules of a token at batches: the board's rated power for as long as a decode step takes, over the batch.
+    """Joules of a token at batches: what a board usually draws for as long as a decode step is predicted to take, over the batch.
 
-    Also what the memory's devices and the arithmetic take of them.
+    Prompts, which a server reads in between, are left out. What it usually draws is `usual_share`, of the other series, of the
+    rated power. Also what the memory's devices and the arithmetic take.
     """
     name, device, chips = run
     one_of("chip", device, DEVICES)
@@ -86,7 +87,7 @@ def told(run, batch, context=1024.0):
     weights, caches = decoding.reads(model(name), batch=batch, context=context)
     return {
         "batch": batch,
-        "board": chips * chip(device).tdp_watts * step / batch,
+        "board": usual_share(called(run)) * chips * chip(device).tdp_watts * step / batch,
         "memory": memory(DEVICES[device]).joules_per_byte * (weights + caches) / batch,
         "arithmetic": FLOP_JOULES * 2 * model(name).active_params + 0 * batch,
     }
@@ -102,6 +103,22 @@ def shares():
     }
 
 
+def _series():
+    """Of each measured row the name of its series."""
+    found = measured()
+    return np.array([called(key) for key in zip(found["model"], found["chip"], found["chips"], strict=True)])
+
+
+def called(run):
+    """The name of a series: model, chip, chips."""
+    return " ".join(map(str, (*run[:2], int(run[2]))))
+
+
+def usual_share(series):
+    """The median share of its rated power that a board draws, over all series but one."""
+    return float(np.median(shares()["rated"][_series() != series]))
+
+
 def errors():
     """Three ways of telling a board's watts from the datasheet and the step: mean over series of the mean |ln(told / measured)|.
 
@@ -109,13 +126,9 @@ def errors():
     one share      the median share of the rated power over all other series
     parts          idle power, memory's devices and arithmetic added up
     """
-    found = measured()
-    series = np.array(
-        [" ".join(map(str, key)) for key in zip(found["model"], found["chip"], found["chips"], strict=True)]
-    )
-    share = found["watts"] / found["rated_watts"]
-    other = np.array([np.median(share[series != each]) for each in series])
+    found, series = measured(), _series()
+    other = np.array([usual_share(each) for each in series])
     tokens = found["tokens_per_s"] / found["chips"]
-    parts = IDLE_WATTS + (found["memory_joules"] + found["arithmetic_joules"]) * tokens / found["chips"]
+    parts = IDLE_WATTS + (found["memory_joules"] + found["arithmetic_joules"]) * tokens
     said = {"rated power": found["rated_watts"], "one share": other * found["rated_watts"], "parts": parts}
     return {name: scores.mean_error(np.log(said[name] / found["watts"]), series) for name in RIVALS}

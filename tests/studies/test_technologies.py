@@ -123,6 +123,24 @@ def test_measured_boards_add_up():
     assert (found["bytes_per_s"] < 8e12).all()
 
 
+def test_parts_of_two_chips_by_hand():
+    """Llama 2 70B on two A100s, 16 readers: 137.9 GB of weights and caches of 576 tokens each, in 65.5 ms, at 48 pJ a byte."""
+    row = joules.of_run(("Llama-2-70B", "A100 SXM 80GB", 2))
+    assert row["batch"][-1] == 16 and row["watts"][-1] == pytest.approx(0.794 * 400, rel=1e-2)
+    moved = 137.5e9 + 16 * 576 * 80 * 2 * 8 * 128 * 2
+    assert row["memory_joules"][-1] == pytest.approx(48e-12 * moved / 16, rel=0.01)
+    # a token's joules are those of both chips
+    assert row["memory_joules"][-1] * row["tokens_per_s"][-1] / 2 == pytest.approx(
+        48e-12 * moved / 0.0655 / 2, rel=0.01
+    )
+
+
+def test_a_share_is_that_of_the_other_series():
+    found, run = joules.measured(), ("Qwen3-14B", "H100 SXM5", 1)
+    others = (found["model"] != run[0]) | (found["chip"] != run[1])
+    assert joules.usual_share(joules.called(run)) == np.median((found["watts"] / found["rated_watts"])[others])
+
+
 def test_parts_are_a_small_part_and_one_share_tells_more():
     shares, errors = joules.shares(), joules.errors()
     assert np.median(shares["memory"]) < 0.2 and shares["memory"].max() < 0.5
